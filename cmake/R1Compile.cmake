@@ -1,0 +1,25 @@
+# r1_compile: what every target of ours is compiled with. Third-party headers are SYSTEM (imported
+# targets are, by default), so warnings are about our own code.
+add_library(r1_compile INTERFACE)
+target_include_directories(r1_compile INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_options(r1_compile INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow>
+    # No fused multiply-add behind our back: same inputs, same bytes on every machine.
+    $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+if(R1_WERROR)
+    target_compile_options(r1_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # False positives of GCC 12 after inlining, SYSTEM or not: std::string (bug 105651) and
+    # nlohmann's iterators. The sanitizers and clang's analyzer look for the real ones.
+    target_compile_options(r1_compile INTERFACE
+        $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized>)
+endif()
+
+if(R1_SANITIZE)
+    # For all targets: objects with and without instrumentation must not mix.
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${R1_SANITIZE}>
+        $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>
+        $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
+    add_link_options("-fsanitize=${R1_SANITIZE}")
+endif()

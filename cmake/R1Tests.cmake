@@ -1,0 +1,78 @@
+# Tests and the ctest labels that tools/test picks them by:
+#   unit    Catch2 test cases without one of the tags below
+#   golden  test cases tagged [golden]: what $R1_DATA_DIR/golden/index.json lists
+#   slow    test cases tagged [slow]: too long under sanitizers, run in release
+#   cli     tests/cli/*.bats, transcripts of the program
+#   tidy    tools/dev/tidy on the tree
+find_package(Catch2 REQUIRED)  # no version: 2.13 (Debian 12) and 3.x both do
+include(Catch)
+
+if(Catch2_VERSION VERSION_GREATER_EQUAL 3)
+    add_library(r1_catch INTERFACE)
+    target_link_libraries(r1_catch INTERFACE Catch2::Catch2WithMain)
+else()
+    # Catch2 2.x compiles its main in our build: 8 s, so once.
+    add_library(r1_catch OBJECT "${CMAKE_SOURCE_DIR}/tests/support/catch_main.cpp")
+    target_link_libraries(r1_catch PUBLIC r1_compile Catch2::Catch2)
+endif()
+
+r1_sources(unit_sources "tests/model/*.cpp" "tests/sim/*.cpp" "tests/tools/*.cpp"
+    "tests/support/*.cpp")
+list(FILTER unit_sources EXCLUDE REGEX "/catch_main\\.cpp$")
+if(NOT R1_ENABLE_SIM)
+    list(FILTER unit_sources EXCLUDE REGEX "/simgrid_[^/]*$")
+endif()
+if(TARGET r1_runtime)
+    r1_sources(runtime_test_sources "tests/kernels/*.cpp" "tests/runtime/*.cpp")
+    list(APPEND unit_sources ${runtime_test_sources})
+    list(REMOVE_DUPLICATES unit_sources)
+endif()
+add_executable(r1_unit_tests ${unit_sources})
+target_link_libraries(r1_unit_tests PRIVATE r1_catch r1_cli)
+if(TARGET r1_runtime)
+    target_link_libraries(r1_unit_tests PRIVATE r1_runtime)
+endif()
+
+# SimGrid frees some of its singletons never; that is not our leak.
+set(R1_TEST_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp")
+# A test case that finds nothing to do prints "r1 test skipped: why". It counts as skipped only if
+# Catch2's closing line says that nothing failed.
+set(R1_TEST_SKIPPED "r1 test skipped: .*(All tests passed|test cases: 1 . 1 passed)")
+
+function(r1_discover spec label timeout_s)
+    catch_discover_tests(r1_unit_tests TEST_SPEC "${spec}" PROPERTIES
+        LABELS ${label} TIMEOUT ${timeout_s} ENVIRONMENT "${R1_TEST_ENVIRONMENT}"
+        SKIP_REGULAR_EXPRESSION "${R1_TEST_SKIPPED}")
+endfunction()
+r1_discover("[golden]" golden 600)
+r1_discover("[slow]~[golden]" slow 600)
+r1_discover("~[slow]~[golden]" unit 300)
+
+add_test(NAME tidy COMMAND "${CMAKE_SOURCE_DIR}/tools/dev/tidy")
+set_tests_properties(tidy PROPERTIES LABELS tidy TIMEOUT 60)
+
+find_program(R1_BATS bats)
+file(GLOB cli_tests CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cli/*.bats")
+if(R1_BATS AND TARGET r1sim)
+    foreach(file IN LISTS cli_tests)
+        get_filename_component(stem "${file}" NAME_WE)
+        add_test(NAME "cli: ${stem}" COMMAND "${R1_BATS}" --print-output-on-failure "${file}"
+            WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+        set_tests_properties("cli: ${stem}" PROPERTIES LABELS cli TIMEOUT 600
+            ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>;${R1_TEST_ENVIRONMENT}")
+    endforeach()
+elseif(cli_tests)
+    message(STATUS "bats: not found, tests/cli skipped")
+endif()
+
+# Benchmarks are programs, not tests: built with everything else so that they cannot rot.
+find_package(benchmark QUIET)
+file(GLOB bench_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/bench/*.cpp")
+foreach(source IN LISTS bench_sources)
+    get_filename_component(stem "${source}" NAME_WE)
+    add_executable("bench_${stem}" "${source}")
+    target_link_libraries("bench_${stem}" PRIVATE r1_report)
+    if(benchmark_FOUND)
+        target_link_libraries("bench_${stem}" PRIVATE benchmark::benchmark)
+    endif()
+endforeach()

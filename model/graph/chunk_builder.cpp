@@ -1,0 +1,63 @@
+#include "model/graph/chunk_builder.hpp"
+
+#include "model/base/check.hpp"
+
+namespace r1 {
+
+ChunkBuilder::ChunkBuilder(std::string name, int contexts) {
+    chunk_.name = std::move(name);
+    chunk_.contexts = static_cast<std::uint8_t>(contexts);
+}
+
+TensorId ChunkBuilder::tensor(const std::string& name, DType dtype, std::vector<Extent> shape,
+                              TensorRole role) {
+    Tensor definition{name, dtype, role, context_, std::move(shape)};
+    const auto [entry, is_new] =
+        by_name_.try_emplace({context_, name}, TensorId(chunk_.tensors.size()));
+    if (is_new) {
+        chunk_.tensors.push_back(std::move(definition));
+    } else {
+        R1_CHECK(at(entry->second) == definition);
+    }
+    return entry->second;
+}
+
+OpIndex ChunkBuilder::compute(KernelId kernel, std::vector<Extent> dims,
+                              std::vector<TensorId> inputs, std::vector<TensorId> outputs) {
+    ComputeOp body;
+    body.kernel = kernel;
+    body.work.matrix_flops = matrix_flops(kernel, dims);
+    body.dims = std::move(dims);
+    for (const TensorId input : inputs) {
+        body.work.read_bytes += bytes(at(input));
+    }
+    for (const TensorId output : outputs) {
+        body.work.written_bytes += bytes(at(output));
+    }
+    body.work.dtype = inputs.empty() ? DType::bf16 : at(inputs.front()).dtype;
+    Op op;
+    op.body = std::move(body);
+    op.inputs = std::move(inputs);
+    op.outputs = std::move(outputs);
+    return add(std::move(op));
+}
+
+OpIndex ChunkBuilder::communicate(CommOp comm, std::vector<TensorId> inputs,
+                                  std::vector<TensorId> outputs) {
+    Op op;
+    op.body = std::move(comm);
+    op.inputs = std::move(inputs);
+    op.outputs = std::move(outputs);
+    return add(std::move(op));
+}
+
+OpIndex ChunkBuilder::add(Op op) {
+    op.stream = stream_;
+    op.phase = phase_;
+    op.context = context_;
+    op.layer = layer_;
+    chunk_.ops.push_back(std::move(op));
+    return OpIndex(chunk_.ops.size() - 1);
+}
+
+}  // namespace r1

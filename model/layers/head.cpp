@@ -1,0 +1,169 @@
+// The ends of the model: embedding, head and loss, and the MTP module. All in BF16
+// (arXiv 2412.19437, sec. 3.3.1).
+#include "model/layers/layers.hpp"
+
+namespace r1 {
+
+namespace {
+
+TensorId ids(Emitter& e, const char* name) {
+    return e.builder().tensor(name, DType::i32, {e.sizes().tokens()}, TensorRole::input);
+}
+
+TensorId embedding_table(Emitter& e) {
+    return e.builder().tensor("model.embed_tokens.weight", DType::bf16,
+                              {e.config().vocab_size, e.config().hidden_size},
+                              TensorRole::parameter);
+}
+
+TensorId embedding_gradient(Emitter& e) {
+    return e.builder().tensor("model.embed_tokens.weight.grad", DType::f32,
+                              {e.config().vocab_size, e.config().hidden_size},
+                              TensorRole::gradient);
+}
+
+// Head and loss of the trunk or of the MTP module; both share the head's weight.
+struct Head {
+    Emitter& e;
+    const char* norm;    // name of the norm's weight
+    const char* labels;
+    bool feeds_mtp;      // the normed input has a second reader
+
+    std::int64_t tokens = e.sizes().tokens();
+    std::int64_t hidden = e.config().hidden_size;
+    std::int64_t vocab = e.config().vocab_size;
+
+    [[nodiscard]] TensorId normed() const { return e.activation("final_norm", tokens, hidden); }
+    [[nodiscard]] TensorId logits() const {
+        return e.activation("logits", DType::bf16, {tokens, vocab});
+    }
+    [[nodiscard]] TensorId logits_grad() const {
+        return e.activation("logits.grad", DType::bf16, {tokens, vocab});
+    }
+    [[nodiscard]] TensorId weight() const {
+        return e.builder().tensor(e.config().tie_word_embeddings ? "model.embed_tokens.weight"
+                                                                 : "lm_head.weight",
+                                  DType::bf16, {vocab, hidden}, TensorRole::parameter);
+    }
+
+    void forward(TensorId input) const {
+        rms_norm(e, norm, "final_norm", input, hidden);
+        e.compute(KernelId::gemm_bf16, {tokens, vocab, hidden}, {normed(), weight()}, {logits()});
+        e.compute(KernelId::cross_entropy, {tokens, vocab}, {logits(), ids(e, labels)},
+                  {e.activation("nll", DType::f32, {tokens}),
+                   e.activation("log_sum_exp", DType::f32, {tokens})});
+    }
+
+    void backward_input(TensorId input, TensorId input_grad) const {
+        e.compute(KernelId::cross_entropy_backward, {tokens, vocab},
+                  {logits(), e.activation("log_sum_exp", DType::f32, {tokens}), ids(e, labels)},
+                  {logits_grad()});
+        TensorId grad = e.activation("final_norm.grad", tokens, hidden);
+        e.compute(KernelId::gemm_bf16, {tokens, hidden, vocab}, {logits_grad(), weight()}, {grad});
+        if (feeds_mtp) {
+            grad = residual_add(e, "final_norm.grad.sum",
+                                {grad, e.activation("final_norm.grad.mtp", tokens, hidden)},
+                                hidden);
+        }
+        const TensorId scale = e.parameter(std::string(norm) + ".weight", DType::bf16, {hidden});
+        const TensorId scale_grad = e.gradient(std::string(norm) + ".weight", {hidden});
+        e.compute(KernelId::rms_norm_backward, {tokens, hidden}, {input, grad, scale},
+                  {input_grad, scale_grad});
+    }
+
+    void backward_weight() const {
+        const TensorId grad =
+            e.config().tie_word_embeddings
+                ? embedding_gradient(e)
+                : e.builder().tensor("lm_head.weight.grad", DType::f32, {vocab, hidden},
+                                     TensorRole::gradient);
+        e.compute(KernelId::gemm_bf16_wgrad, {vocab, hidden, tokens}, {logits_grad(), normed()},
+                  {grad});
+    }
+};
+
+Head trunk_head(Emitter& e) {
+    return {e, "model.norm", "labels", e.config().num_nextn_predict_layers > 0};
+}
+
+Head mtp_head(Emitter& e) { return {e, "shared_head.norm", "mtp.labels", false}; }
+
+struct MtpEntry {
+    explicit MtpEntry(Emitter& emitter) : e(emitter) {}
+
+    Emitter& e;
+    std::int64_t tokens = e.sizes().tokens();
+    std::int64_t hidden = e.config().hidden_size;
+
+    [[nodiscard]] TensorId act(const char* name) const {
+        return e.activation(name, tokens, hidden);
+    }
+    [[nodiscard]] TensorId trunk() const {
+        return e.builder().tensor("final_norm", DType::bf16, {tokens, hidden});
+    }
+    [[nodiscard]] Operand joined() const {
+        return {e.activation("joined", tokens, 2 * hidden), {}, tokens, 2 * hidden};
+    }
+};
+
+}  // namespace
+
+void embedding_forward(Emitter& e, TensorId output) {
+    e.compute(KernelId::embedding, {e.sizes().tokens(), e.config().hidden_size},
+              {ids(e, "tokens"), embedding_table(e)}, {output});
+}
+
+void embedding_backward(Emitter& e, TensorId output_grad) {
+    e.compute(KernelId::embedding_backward, {e.sizes().tokens(), e.config().hidden_size},
+              {ids(e, "tokens"), output_grad}, {embedding_gradient(e)});
+}
+
+void head_forward(Emitter& e, TensorId input) { trunk_head(e).forward(input); }
+void head_backward_input(Emitter& e, TensorId input, TensorId input_grad) {
+    trunk_head(e).backward_input(input, input_grad);
+}
+void head_backward_weight(Emitter& e) { trunk_head(e).backward_weight(); }
+
+void mtp_entry_forward(Emitter& e, TensorId output) {
+    const MtpEntry mtp(e);
+    const TensorId embedded = mtp.act("embedded");
+    e.compute(KernelId::embedding, {mtp.tokens, mtp.hidden},
+              {ids(e, "mtp.tokens"), embedding_table(e)}, {embedded});
+    const TensorId a = rms_norm(e, "enorm", "embedded.norm", embedded, mtp.hidden);
+    const TensorId b = rms_norm(e, "hnorm", "trunk.norm", mtp.trunk(), mtp.hidden);
+    e.compute(KernelId::concat, {mtp.tokens, 2 * mtp.hidden}, {a, b}, {mtp.joined().data});
+    const TensorId weight =
+        e.parameter("eh_proj.weight", DType::bf16, {mtp.hidden, 2 * mtp.hidden});
+    e.compute(KernelId::gemm_bf16, {mtp.tokens, mtp.hidden, 2 * mtp.hidden},
+              {mtp.joined().data, weight}, {output});
+}
+
+void mtp_entry_backward_input(Emitter& e, TensorId output_grad) {
+    const MtpEntry mtp(e);
+    const TensorId joined_grad = linear_backward_input(
+        e, "eh_proj", "joined.grad", {output_grad, {}, mtp.tokens, mtp.hidden}, 2 * mtp.hidden);
+    const TensorId a = mtp.act("embedded.norm.grad");
+    const TensorId b = mtp.act("trunk.norm.grad");
+    e.compute(KernelId::split, {mtp.tokens, 2 * mtp.hidden}, {joined_grad}, {a, b});
+    rms_norm_backward(e, "enorm", "embedded.grad", mtp.act("embedded"), a, mtp.hidden);
+    const TensorId scale = e.parameter("hnorm.weight", DType::bf16, {mtp.hidden});
+    const TensorId scale_grad = e.gradient("hnorm.weight", {mtp.hidden});
+    e.compute(KernelId::rms_norm_backward, {mtp.tokens, mtp.hidden}, {mtp.trunk(), b, scale},
+              {e.builder().tensor("final_norm.grad.mtp", DType::bf16, {mtp.tokens, mtp.hidden}),
+               scale_grad});
+}
+
+void mtp_entry_backward_weight(Emitter& e, TensorId output_grad) {
+    const MtpEntry mtp(e);
+    linear_backward_weight(e, "eh_proj", {output_grad, {}, mtp.tokens, mtp.hidden}, mtp.joined());
+    e.compute(KernelId::embedding_backward, {mtp.tokens, mtp.hidden},
+              {ids(e, "mtp.tokens"), mtp.act("embedded.grad")}, {embedding_gradient(e)});
+}
+
+void mtp_head_forward(Emitter& e, TensorId input) { mtp_head(e).forward(input); }
+void mtp_head_backward_input(Emitter& e, TensorId input, TensorId input_grad) {
+    mtp_head(e).backward_input(input, input_grad);
+}
+void mtp_head_backward_weight(Emitter& e) { mtp_head(e).backward_weight(); }
+
+}  // namespace r1

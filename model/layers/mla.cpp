@@ -1,0 +1,206 @@
+#include "model/layers/layers.hpp"
+
+namespace r1 {
+
+namespace {
+
+struct Mla {
+    explicit Mla(Emitter& emitter) : e(emitter), c(emitter.config()) {}
+
+    Emitter& e;
+    const ModelConfig& c;
+    std::int64_t tokens = e.sizes().tokens();
+    bool fp8 = e.sizes().fp8();
+    std::int64_t kv_width = c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim);
+    std::int64_t kv_a_width = c.kv_lora_rank + c.qk_rope_head_dim;
+
+    [[nodiscard]] TensorId act(const char* name, std::int64_t width) const {
+        return e.activation(name, tokens, width);
+    }
+    [[nodiscard]] TensorId lse() const {
+        return e.activation("lse", DType::f32, {tokens, c.num_attention_heads});
+    }
+
+    // Up-projections of the latents, and the rotated queries and assembled keys.
+    void up_projections(bool norms) const {
+        if (norms && c.q_lora_rank > 0) {
+            rms_norm(e, "q_a_layernorm", "q_a_norm", act("q_a", c.q_lora_rank), c.q_lora_rank);
+        }
+        if (norms) {
+            rms_norm(e, "kv_a_layernorm", "kv_a_norm", act("kv_a", kv_a_width), c.kv_lora_rank);
+        }
+        if (c.q_lora_rank > 0) {
+            const Operand q_a = quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens,
+                                         c.q_lora_rank, fp8);
+            linear(e, "q_b_proj", "q", q_a, c.query_dim());
+        }
+        const Operand kv_a = quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens,
+                                      c.kv_lora_rank, fp8);
+        const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
+        e.compute(KernelId::rope, {tokens, 2 * c.query_dim()},
+                  {act("q", c.query_dim()), act("kv_a", kv_a_width), kv},
+                  {act("q_rope", c.query_dim()), act("k", c.query_dim())});
+    }
+
+    [[nodiscard]] std::vector<Extent> attention_dims() const {
+        return {e.sizes().sequences, e.sizes().sequence_length, c.num_attention_heads,
+                c.qk_head_dim(), c.v_head_dim};
+    }
+
+    // Attention outputs are stored in 12 bits under FP8 (E5M6, sec. 3.3.3), else in BF16.
+    [[nodiscard]] TensorId stored_output() const {
+        return fp8 ? e.activation("o.stored", DType::e5m6, {tokens, c.value_dim()})
+                   : act("o", c.value_dim());
+    }
+};
+
+}  // namespace
+
+void mla_forward(Emitter& layer, TensorId input) {
+    Emitter e = layer.sub("self_attn.");
+    const Mla mla(e);
+    const ModelConfig& c = mla.c;
+    const TensorId h = rms_norm(layer, "input_layernorm", "self_attn.input", input, c.hidden_size);
+    const Operand x = quantize(e, "input", h, mla.tokens, c.hidden_size, mla.fp8);
+    if (c.q_lora_rank > 0) {
+        linear(e, "q_a_proj", "q_a", x, c.q_lora_rank);
+    } else {
+        linear(e, "q_proj", "q", x, c.query_dim());
+    }
+    linear(e, "kv_a_proj_with_mqa", "kv_a", x, mla.kv_a_width);
+    mla.up_projections(true);
+    const TensorId o = mla.act("o", c.value_dim());
+    e.compute(KernelId::mla_attention, mla.attention_dims(),
+              {mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
+               mla.act("kv", mla.kv_width)},
+              {o, mla.lse()});
+    if (mla.fp8) {
+        e.compute(KernelId::quantize_fp8, {mla.tokens, c.value_dim()}, {o}, {mla.stored_output()});
+    }
+    const Operand o_operand = quantize(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
+    const TensorId out = linear(e, "o_proj", "output", o_operand, c.hidden_size);
+    residual_add(layer, "attn.residual", {input, out}, c.hidden_size);
+}
+
+namespace {
+
+// Down to the gradients of the latents' projections; the operands of the weight gradients.
+void backward_latents(const Mla& mla, TensorId dq, TensorId dkv, TensorId dk_rope) {
+    Emitter& e = mla.e;
+    const ModelConfig& c = mla.c;
+    const Operand dkv_q = quantize(e, "kv.grad", dkv, mla.tokens, mla.kv_width, mla.fp8);
+    const TensorId dkv_norm =
+        linear_backward_input(e, "kv_b_proj", "kv_a_norm.grad", dkv_q, c.kv_lora_rank);
+    transpose(e, "kv.grad", dkv_q);
+    transpose_bf16(e, "kv_a_norm", mla.act("kv_a_norm", c.kv_lora_rank), mla.tokens,
+                   c.kv_lora_rank, mla.fp8);
+    const Operand dq_q = quantize(e, "q.grad", dq, mla.tokens, c.query_dim(), mla.fp8);
+    transpose(e, "q.grad", dq_q);
+    if (c.q_lora_rank > 0) {
+        const TensorId dq_norm =
+            linear_backward_input(e, "q_b_proj", "q_a_norm.grad", dq_q, c.q_lora_rank);
+        transpose_bf16(e, "q_a_norm", mla.act("q_a_norm", c.q_lora_rank), mla.tokens,
+                       c.q_lora_rank, mla.fp8);
+        rms_norm_backward(e, "q_a_layernorm", "q_a.grad", mla.act("q_a", c.q_lora_rank), dq_norm,
+                          c.q_lora_rank);
+    }
+    rms_norm_backward(e, "kv_a_layernorm", "kv_a.grad", mla.act("kv_a", mla.kv_a_width), dkv_norm,
+                      c.kv_lora_rank, dk_rope);
+}
+
+// Gradient of the normed input, through both down-projections.
+TensorId backward_down_projections(const Mla& mla) {
+    Emitter& e = mla.e;
+    const ModelConfig& c = mla.c;
+    const Operand dkv_a = quantize(e, "kv_a.grad", mla.act("kv_a.grad", mla.kv_a_width),
+                                   mla.tokens, mla.kv_a_width, mla.fp8);
+    const TensorId from_kv =
+        linear_backward_input(e, "kv_a_proj_with_mqa", "input.grad.kv", dkv_a, c.hidden_size);
+    transpose(e, "kv_a.grad", dkv_a);
+    TensorId from_q;
+    if (c.q_lora_rank > 0) {
+        const Operand dq_a = quantize(e, "q_a.grad", mla.act("q_a.grad", c.q_lora_rank),
+                                      mla.tokens, c.q_lora_rank, mla.fp8);
+        from_q = linear_backward_input(e, "q_a_proj", "input.grad.q", dq_a, c.hidden_size);
+        transpose(e, "q_a.grad", dq_a);
+    } else {
+        const Operand dq = operand(e, "q.grad", mla.tokens, c.query_dim(), mla.fp8);
+        from_q = linear_backward_input(e, "q_proj", "input.grad.q", dq, c.hidden_size);
+    }
+    return residual_add(e, "input.grad", {from_q, from_kv}, c.hidden_size);
+}
+
+}  // namespace
+
+void mla_backward_input(Emitter& layer, TensorId input, TensorId residual_grad,
+                        TensorId input_grad) {
+    Emitter e = layer.sub("self_attn.");
+    const Mla mla(e);
+    const ModelConfig& c = mla.c;
+    const Operand dout =
+        quantize(e, "output.grad", residual_grad, mla.tokens, c.hidden_size, mla.fp8);
+    TensorId o = mla.stored_output();
+    if (mla.fp8) {
+        const TensorId restored = mla.act("o.restored", c.value_dim());
+        e.compute(KernelId::dequantize_fp8, {mla.tokens, c.value_dim()}, {o}, {restored});
+        o = restored;
+    }
+    const TensorId d_o = linear_backward_input(e, "o_proj", "o.grad", dout, c.value_dim());
+    transpose_bf16(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
+    transpose(e, "output.grad", dout);
+    if (e.sizes().recompute.mla_up_projection) {
+        mla.up_projections(e.sizes().recompute.rms_norm);
+    }
+    const TensorId dq_rope = mla.act("q_rope.grad", c.query_dim());
+    const TensorId dk = mla.act("k.grad", c.query_dim());
+    const TensorId dv = mla.act("v.grad", c.value_dim());
+    e.compute(KernelId::mla_attention_backward, mla.attention_dims(),
+              {d_o, mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
+               mla.act("kv", mla.kv_width), o, mla.lse()},
+              {dq_rope, dk, dv});
+    const TensorId dq = mla.act("q.grad", c.query_dim());
+    const TensorId dkv = mla.act("kv.grad", mla.kv_width);
+    const TensorId dk_rope = mla.act("k_rope.grad", c.qk_rope_head_dim);
+    e.compute(KernelId::rope_backward, {mla.tokens, 2 * c.query_dim()}, {dq_rope, dk, dv},
+              {dq, dkv, dk_rope});
+    backward_latents(mla, dq, dkv, dk_rope);
+    const TensorId dh = backward_down_projections(mla);
+    const TensorId h =
+        e.sizes().recompute.rms_norm
+            ? rms_norm(layer, "input_layernorm", "self_attn.input", input, c.hidden_size)
+            : e.activation("input", mla.tokens, c.hidden_size);
+    transpose_bf16(e, "input", h, mla.tokens, c.hidden_size, mla.fp8);
+    const TensorId weight =
+        layer.parameter("input_layernorm.weight", DType::bf16, {c.hidden_size});
+    const TensorId weight_grad = layer.gradient("input_layernorm.weight", {c.hidden_size});
+    layer.compute(KernelId::rms_norm_backward, {mla.tokens, c.hidden_size},
+                  {input, dh, weight, residual_grad}, {input_grad, weight_grad});
+}
+
+void mla_backward_weight(Emitter& layer) {
+    Emitter e = layer.sub("self_attn.");
+    const Mla mla(e);
+    const ModelConfig& c = mla.c;
+    const TensorId output_grad =
+        layer.activation("attn.residual.grad", mla.tokens, c.hidden_size);
+    const auto wgrad = [&](const char* weight, const char* grad, std::int64_t out,
+                           const char* input, std::int64_t in, TensorId bf16_grad = {}) {
+        linear_backward_weight(e, weight,
+                               transposed_operand(e, grad, mla.tokens, out, mla.fp8, bf16_grad),
+                               transposed_operand(e, input, mla.tokens, in, mla.fp8));
+    };
+    // The order of the published trace.
+    wgrad("o_proj", "output.grad", c.hidden_size, "o", c.value_dim(), output_grad);
+    wgrad("kv_b_proj", "kv.grad", mla.kv_width, "kv_a_norm", c.kv_lora_rank);
+    if (c.q_lora_rank > 0) {
+        wgrad("q_b_proj", "q.grad", c.query_dim(), "q_a_norm", c.q_lora_rank);
+    }
+    wgrad("kv_a_proj_with_mqa", "kv_a.grad", mla.kv_a_width, "input", c.hidden_size);
+    if (c.q_lora_rank > 0) {
+        wgrad("q_a_proj", "q_a.grad", c.q_lora_rank, "input", c.hidden_size);
+    } else {
+        wgrad("q_proj", "q.grad", c.query_dim(), "input", c.hidden_size);
+    }
+}
+
+}  // namespace r1

@@ -1,0 +1,26 @@
+// The graph of one training step, and of forward-only passes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/graph/graph.hpp"
+#include "model/layers/emitter.hpp"
+#include "model/plan/parallel_plan.hpp"
+
+namespace r1 {
+
+struct TrainingSetup {
+    LayerSizes sizes;
+    ParallelPlan plan;                       // data_parallel resolved
+    std::vector<std::int64_t> stage_layers;  // decoder layers by stage
+    int micro_batches = 1;                   // of one pipeline, a step
+};
+
+// Throws GraphError if the emitted graph breaks a rule: a bug, or a plan that was not checked.
+ExecutionGraph build_training_graph(const TrainingSetup& setup);
+
+// Forward passes only: every stage runs its micro-batches in order (prefill).
+ExecutionGraph build_forward_graph(const TrainingSetup& setup);
+
+}  // namespace r1

@@ -1,0 +1,77 @@
+// The narrow interface between the replay and what computes the time: a platform of SMs and network
+// endpoints, activities that use them, and completions in order of simulated time. Whatever the
+// engine, sharing is max-min fair, and equal inputs give equal sequences of completions.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/base/ids.hpp"
+#include "model/base/units.hpp"
+
+namespace r1 {
+
+// SMs of one rank: capacity 1, shared max-min by the activities that use it.
+using ComputeId = Id<struct ComputeIdTag>;
+// One end of a star network: an up link and a down link. A GPU has one for each network it is on.
+using EndpointId = Id<struct EndpointIdTag>;
+
+// What the platform builder fills: ids index the vectors. Names are for messages only.
+struct EngineNetwork {
+    struct Endpoint {
+        std::string name;
+        BytesPerSecond up;
+        BytesPerSecond down;
+    };
+
+    std::vector<std::string> compute;
+    std::vector<Endpoint> endpoints;
+};
+
+// `multiplicity` identical flows of `bytes` each: they weigh that much in the fair share of every
+// link. from == to crosses the endpoint's own up and down link: that is how a symmetric group is
+// folded onto one of its members.
+struct Flow {
+    EndpointId from;
+    EndpointId to;
+    Bytes bytes;
+    int multiplicity = 1;
+    BytesPerSecond rate_max{0};  // cap of each of the identical flows; 0: no cap
+};
+
+// Waits `delay`, then does its compute (if valid) and all its flows at once; complete when all are
+// done. Zero amounts take no time.
+struct Activity {
+    Seconds delay{0};
+    ComputeId compute;
+    Seconds compute_time{0};  // when alone on its compute; k at once take k times as long
+    std::vector<Flow> flows;
+};
+
+// Chosen by the caller, unique among live activities.
+using ActivityId = std::uint64_t;
+
+struct EngineCounts {
+    std::int64_t activities = 0;  // started
+    std::int64_t flows = 0;       // started, counted with multiplicity
+};
+
+class ReplayEngine {
+public:
+    virtual ~ReplayEngine() = default;
+
+    // Before run() or from within on_complete. The activity starts at the current instant, and
+    // never completes inside this call, however little it has to do.
+    virtual void start(ActivityId id, Activity activity) = 0;
+
+    // Returns when nothing is live. What on_complete throws ends the run and is thrown on from
+    // here; the engine is then good for nothing but destruction.
+    virtual void run(const std::function<void(ActivityId, TimePs now)>& on_complete) = 0;
+
+    virtual TimePs now() const = 0;
+    virtual EngineCounts counts() const = 0;
+};
+
+}  // namespace r1
