@@ -55,6 +55,12 @@ private:
     std::vector<Diagnostic> diagnostics_;
 };
 
+// The build or the machine lacks what was asked for; main() exits with 5.
+class FeatureError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 // "file:line:col: /pointer: message", then the source line and a caret where known.
 std::string render(const Diagnostic& diagnostic);
 std::string render(const std::vector<Diagnostic>& diagnostics);

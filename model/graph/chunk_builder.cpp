@@ -22,18 +22,35 @@ TensorId ChunkBuilder::tensor(const std::string& name, DType dtype, std::vector<
     return entry->second;
 }
 
+namespace {
+
+// Bytes of a tensor that a kernel moves: of an embedding table, the rows of the tokens only.
+Extent moved_bytes(KernelId kernel, const std::vector<Extent>& dims, const Tensor& tensor) {
+    const bool embeds = kernel == KernelId::embedding || kernel == KernelId::embedding_backward;
+    if (embeds && (tensor.role == TensorRole::parameter || tensor.role == TensorRole::gradient)) {
+        return dims[0] * (dims[1].constant * bits(tensor.dtype) / 8);
+    }
+    return bytes(tensor);
+}
+
+}  // namespace
+
 OpIndex ChunkBuilder::compute(KernelId kernel, std::vector<Extent> dims,
                               std::vector<TensorId> inputs, std::vector<TensorId> outputs) {
     ComputeOp body;
     body.kernel = kernel;
     body.work.matrix_flops = matrix_flops(kernel, dims);
-    body.dims = std::move(dims);
     for (const TensorId input : inputs) {
-        body.work.read_bytes += bytes(at(input));
+        body.work.read_bytes += moved_bytes(kernel, dims, at(input));
     }
     for (const TensorId output : outputs) {
-        body.work.written_bytes += bytes(at(output));
+        const Extent moved = moved_bytes(kernel, dims, at(output));
+        body.work.written_bytes += moved;
+        if (at(output).role == TensorRole::gradient) {
+            body.work.read_bytes += moved;  // gradients are added to
+        }
     }
+    body.dims = std::move(dims);
     body.work.dtype = inputs.empty() ? DType::bf16 : at(inputs.front()).dtype;
     Op op;
     op.body = std::move(body);

@@ -1,11 +1,12 @@
 #include "model/graph/graph_checks.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
 
-#include <boost/graph/adjacency_list.hpp>
-#include <boost/graph/strong_components.hpp>
 #include <fmt/format.h>
 
 namespace r1 {
@@ -18,16 +19,11 @@ struct Arity {
 
 Arity arity_of(const CommOp& comm) {
     switch (comm.collective) {
-        case Collective::send:
-            return {1, 1, 0, 0};
-        case Collective::recv:
-            return {0, 0, 1, 1};
-        case Collective::dispatch:
-            return {1, 5, 1, 4};
-        case Collective::combine:
-            return {1, 4, 1, 2};
-        default:
-            return {1, 4096, 1, 4096};
+        case Collective::send: return {1, 1, 0, 0};
+        case Collective::recv: return {0, 0, 1, 1};
+        case Collective::dispatch: return {1, 5, 1, 4};
+        case Collective::combine: return {1, 4, 1, 2};
+        default: return {1, 4096, 1, 4096};
     }
 }
 
@@ -75,21 +71,53 @@ bool tensors_exist(const ChunkTemplate& chunk, const Op& op) {
     return true;
 }
 
-using TensorKey = std::tuple<std::int32_t, std::int32_t, std::int32_t, std::string>;
-
-TensorKey key_of(const Item& item, const Tensor& tensor) {
-    const Context& context = item.contexts[tensor.context];
-    return {context.stage, context.direction, context.micro_batch, tensor.name};
+bool is_size(const Extent& extent) {
+    const auto good = [](double value) { return std::isfinite(value) && value >= 0; };
+    return good(extent.constant) &&
+           std::all_of(extent.per_symbol.begin(), extent.per_symbol.end(), good);
 }
 
-std::string describe(const TensorKey& key) {
-    return fmt::format("'{}' of stage {}, direction {}, micro-batch {}", std::get<3>(key),
-                       std::get<0>(key), std::get<1>(key), std::get<2>(key));
+bool are_sizes(const std::vector<Extent>& extents) {
+    return std::all_of(extents.begin(), extents.end(), is_size);
+}
+
+bool has_sizes(const Op& op) {
+    if (const ComputeOp* compute = op.compute()) {
+        const Work& work = compute->work;
+        return are_sizes(compute->dims) &&
+               are_sizes({work.matrix_flops, work.read_bytes, work.written_bytes});
+    }
+    return is_size(op.comm()->payload_bytes) && op.comm()->tokens >= 0;
+}
+
+// Contexts and sizes: what everything that reads a template takes for granted.
+void check_contents(const ChunkTemplate& chunk, Problems& problems) {
+    if (chunk.contexts < 1 || chunk.contexts > std::tuple_size_v<decltype(Item::contexts)>) {
+        problems.push_back(
+            fmt::format("template {}: cannot have {} contexts", chunk.name, chunk.contexts));
+    }
+    for (const Tensor& tensor : chunk.tensors) {
+        const auto symbolic = std::count_if(tensor.shape.begin(), tensor.shape.end(),
+                                            [](const Extent& e) { return !e.is_constant(); });
+        if (tensor.context >= chunk.contexts || symbolic > 1 || !are_sizes(tensor.shape)) {
+            problems.push_back(
+                fmt::format("template {}: tensor '{}' has a context or a shape that "
+                            "cannot be",
+                            chunk.name, tensor.name));
+        }
+    }
+    for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
+        if (!has_sizes(chunk.ops[i])) {
+            problems.push_back(fmt::format("template {}, op {} ({}): has a size that cannot be",
+                                           chunk.name, i, kind_name(chunk.ops[i])));
+        }
+    }
 }
 
 }  // namespace
 
 void check_template(const ChunkTemplate& chunk, Problems& problems) {
+    check_contents(chunk, problems);
     std::vector<bool> produced(chunk.tensors.size());
     for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
         const Op& op = chunk.ops[i];
@@ -107,10 +135,10 @@ void check_template(const ChunkTemplate& chunk, Problems& problems) {
             const Tensor& tensor = chunk.tensors[input.index()];
             if (tensor.role == TensorRole::activation && producer[input.index()].valid() &&
                 !produced[input.index()]) {
-                problems.push_back(fmt::format("template {}, op {} ({}): reads '{}' before op {} "
-                                               "produces it",
-                                               chunk.name, i, kind_name(op), tensor.name,
-                                               producer[input.index()].value));
+                problems.push_back(fmt::format(
+                    "template {}, op {} ({}): reads '{}' before op {} "
+                    "produces it",
+                    chunk.name, i, kind_name(op), tensor.name, producer[input.index()].value));
             }
         }
         for (const TensorId output : op.outputs) {
@@ -124,21 +152,78 @@ void check_template(const ChunkTemplate& chunk, Problems& problems) {
     }
 }
 
+namespace {
+
+// What is wrong with a program's list of stages; adds them to `held`.
+void check_stages(const RankProgram& program, std::size_t p, std::set<std::int32_t>& held,
+                  Problems& problems) {
+    std::int32_t previous = -1;
+    for (const std::int32_t stage : program.stages) {
+        if (stage <= previous) {
+            problems.push_back(
+                fmt::format("program {}: its stages are not ascending, from 0 on", p));
+            return;
+        }
+        previous = stage;
+        held.insert(stage);
+    }
+}
+
+void check_item(const Item& item, const ChunkTemplate& chunk, std::size_t programs,
+                const std::string& where, Problems& problems) {
+    const bool sends = item.kind == ItemKind::send;
+    const bool message = sends || item.kind == ItemKind::recv;
+    if (message) {
+        if (item.peer < 0 || item.peer >= static_cast<std::int64_t>(programs)) {
+            problems.push_back(where + ": its peer does not exist");
+        }
+        const CommOp* comm = chunk.ops.size() == 1 ? chunk.ops.front().comm() : nullptr;
+        if (comm == nullptr || comm->collective != (sends ? Collective::send : Collective::recv)) {
+            problems.push_back(where + ": a message is one send or receive");
+        }
+        return;
+    }
+    const int contexts = item.kind == ItemKind::overlapped ? 2 : 1;
+    if (item.kind != ItemKind::optimizer && chunk.contexts != contexts) {
+        problems.push_back(fmt::format("{}: its kind needs {} contexts, template {} has {}", where,
+                                       contexts, chunk.name, chunk.contexts));
+    }
+    for (const Op& op : chunk.ops) {
+        const CommOp* comm = op.comm();
+        if (comm != nullptr &&
+            (comm->group == GroupKind::pipeline || comm->collective == Collective::send ||
+             comm->collective == Collective::recv)) {
+            problems.push_back(where + ": a message must be an item of its own");
+        }
+    }
+}
+
+void check_instances(const Instances& instances, std::size_t programs, Problems& problems) {
+    if (instances.pipeline_parallel < 1 || instances.data_parallel < 1 ||
+        instances.expert_parallel < 1 || instances.data_parallel % instances.expert_parallel != 0) {
+        problems.push_back(
+            fmt::format("expert-parallel groups of {} do not divide {} data-parallel"
+                        " ranks",
+                        instances.expert_parallel, instances.data_parallel));
+    } else if (instances.data_parallel >
+               std::numeric_limits<std::int32_t>::max() / instances.pipeline_parallel) {
+        problems.push_back("more ranks than can be numbered");
+    }
+    if (static_cast<std::int64_t>(programs) != instances.pipeline_parallel) {
+        problems.push_back(fmt::format("{} rank programs for {} pipeline ranks", programs,
+                                       instances.pipeline_parallel));
+    }
+}
+
+}  // namespace
+
 void check_structure(const std::vector<ChunkTemplate>& templates,
                      const std::vector<RankProgram>& programs, const Instances& instances,
                      Problems& problems) {
-    if (instances.pipeline_parallel < 1 || instances.data_parallel < 1 ||
-        instances.expert_parallel < 1 ||
-        instances.data_parallel % instances.expert_parallel != 0) {
-        problems.push_back(fmt::format("expert-parallel groups of {} do not divide {} data-parallel"
-                                       " ranks",
-                                       instances.expert_parallel, instances.data_parallel));
-    }
-    if (static_cast<int>(programs.size()) != instances.pipeline_parallel) {
-        problems.push_back(fmt::format("{} rank programs for {} pipeline ranks", programs.size(),
-                                       instances.pipeline_parallel));
-    }
+    check_instances(instances, programs.size(), problems);
+    std::set<std::int32_t> held;
     for (std::size_t p = 0; p < programs.size(); ++p) {
+        check_stages(programs[p], p, held, problems);
         const std::set<std::int32_t> stages(programs[p].stages.begin(), programs[p].stages.end());
         for (std::size_t i = 0; i < programs[p].items.size(); ++i) {
             const Item& item = programs[p].items[i];
@@ -147,64 +232,17 @@ void check_structure(const std::vector<ChunkTemplate>& templates,
                 problems.push_back(where + ": names a template that does not exist");
                 continue;
             }
-            for (int c = 0; c < templates[item.chunk.index()].contexts; ++c) {
-                if (stages.count(item.contexts[static_cast<std::size_t>(c)].stage) == 0) {
+            const ChunkTemplate& chunk = templates[item.chunk.index()];
+            for (std::size_t c = 0; c < std::min<std::size_t>(chunk.contexts, 2); ++c) {
+                if (stages.count(item.contexts[c].stage) == 0) {
                     problems.push_back(where + ": works for a stage that its rank does not hold");
                 }
             }
-            const bool message = item.kind == ItemKind::send || item.kind == ItemKind::recv;
-            if (message && (item.peer < 0 || item.peer >= static_cast<int>(programs.size()))) {
-                problems.push_back(where + ": its peer does not exist");
-            }
-            const ChunkTemplate& chunk = templates[item.chunk.index()];
-            if (message && (chunk.ops.size() != 1 || chunk.ops.front().comm() == nullptr)) {
-                problems.push_back(where + ": a message is one communication op");
-            }
+            check_item(item, chunk, programs.size(), where, problems);
         }
     }
-}
-
-void check_tensor_flow(const std::vector<ChunkTemplate>& templates,
-                       const std::vector<RankProgram>& programs, Problems& problems) {
-    std::vector<std::vector<TensorId>> externals;
-    for (const ChunkTemplate& chunk : templates) {
-        externals.push_back(external_activations(chunk));
-    }
-    for (std::size_t p = 0; p < programs.size(); ++p) {
-        std::set<TensorKey> available;
-        std::set<std::pair<std::int32_t, std::string>> accumulated;
-        for (std::size_t i = 0; i < programs[p].items.size(); ++i) {
-            const Item& item = programs[p].items[i];
-            const ChunkTemplate& chunk = templates[item.chunk.index()];
-            const auto complain = [&](const std::string& what) {
-                problems.push_back(fmt::format("program {}, item {} ({} {}): {}", p, i,
-                                               name(item.kind), chunk.name, what));
-            };
-            for (const TensorId id : externals[item.chunk.index()]) {
-                const TensorKey key = key_of(item, chunk.tensors[id.index()]);
-                if (available.count(key) == 0) {
-                    complain("nothing produces " + describe(key));
-                }
-            }
-            for (const Op& op : chunk.ops) {
-                for (const TensorId id : op.inputs) {
-                    const Tensor& tensor = chunk.tensors[id.index()];
-                    const std::int32_t stage = item.contexts[tensor.context].stage;
-                    if (op.phase == Phase::optimizer && tensor.role == TensorRole::gradient &&
-                        accumulated.count({stage, tensor.name}) == 0) {
-                        complain("nothing accumulates gradient '" + tensor.name + "'");
-                    }
-                }
-                for (const TensorId id : op.outputs) {
-                    const Tensor& tensor = chunk.tensors[id.index()];
-                    if (tensor.role == TensorRole::activation) {
-                        available.insert(key_of(item, tensor));
-                    } else if (tensor.role == TensorRole::gradient) {
-                        accumulated.insert({item.contexts[tensor.context].stage, tensor.name});
-                    }
-                }
-            }
-        }
+    if (!held.empty() && *held.rbegin() != static_cast<std::int64_t>(held.size()) - 1) {
+        problems.push_back("a stage before the last one has no holder");
     }
 }
 
@@ -248,18 +286,31 @@ void check_messages(const std::vector<ChunkTemplate>& templates,
         }
     }
     for (const auto& [key, ends] : messages) {
-        const std::string what =
-            fmt::format("message of stage {}, micro-batch {} (direction {}, {}) from program {} "
-                        "to {}",
-                        key.stage, key.micro_batch, key.direction,
-                        key.forward ? "forward" : "backward", key.source, key.destination);
+        const std::string what = fmt::format(
+            "message of stage {}, micro-batch {} (direction {}, {}) from program {} "
+            "to {}",
+            key.stage, key.micro_batch, key.direction, key.forward ? "forward" : "backward",
+            key.source, key.destination);
         if (ends.sends != 1 || ends.recvs != 1) {
-            problems.push_back(fmt::format("{}: {} sends and {} receives", what, ends.sends,
-                                           ends.recvs));
+            problems.push_back(
+                fmt::format("{}: {} sends and {} receives", what, ends.sends, ends.recvs));
         } else if (!(ends.sent == ends.received)) {
             problems.push_back(what + ": the two ends differ in size");
         }
     }
+}
+
+bool joins_programs(const Op& op) {
+    const CommOp* comm = op.comm();
+    return comm != nullptr && comm->group != GroupKind::pipeline &&
+           comm->group != GroupKind::expert_parallel;  // all of one program
+}
+
+std::pair<GroupKind, std::int32_t> collective_group(const Item& item, const Op& op) {
+    const GroupKind group = op.comm()->group;
+    const bool staged =
+        group == GroupKind::data_parallel || group == GroupKind::expert_data_parallel;
+    return {group, staged ? item.contexts[op.context].stage : -1};
 }
 
 void check_collectives(const std::vector<ChunkTemplate>& templates,
@@ -267,102 +318,39 @@ void check_collectives(const std::vector<ChunkTemplate>& templates,
     // What each program does in each (group, stage); groups of no stage count as -1.
     using Step = std::tuple<Collective, double>;
     std::map<std::pair<GroupKind, std::int32_t>, std::map<std::int32_t, std::vector<Step>>> groups;
+    std::int32_t last_stage = 0;
+    for (const RankProgram& program : programs) {
+        for (const std::int32_t stage : program.stages) {
+            last_stage = std::max(last_stage, stage);
+        }
+    }
     for (std::size_t p = 0; p < programs.size(); ++p) {
         const auto program = static_cast<std::int32_t>(p);
         for (const std::int32_t stage : programs[p].stages) {
             groups[{GroupKind::data_parallel, stage}][program];
             groups[{GroupKind::expert_data_parallel, stage}][program];
+            if (stage == 0 || stage == last_stage) {
+                groups[{GroupKind::embedding, -1}][program];
+            }
         }
         groups[{GroupKind::world, -1}][program];
         for (const Item& item : programs[p].items) {
             for (const Op& op : templates[item.chunk.index()].ops) {
-                const CommOp* comm = op.comm();
-                if (comm == nullptr || comm->group == GroupKind::pipeline ||
-                    comm->group == GroupKind::expert_parallel) {
-                    continue;
+                if (joins_programs(op)) {
+                    groups[collective_group(item, op)][program].emplace_back(
+                        op.comm()->collective, op.comm()->payload_bytes.constant);
                 }
-                const bool staged = comm->group == GroupKind::data_parallel ||
-                                    comm->group == GroupKind::expert_data_parallel;
-                const std::int32_t stage = staged ? item.contexts[op.context].stage : -1;
-                groups[{comm->group, stage}][program].emplace_back(comm->collective,
-                                                                   comm->payload_bytes.constant);
             }
         }
     }
     for (const auto& [group, members] : groups) {
         for (const auto& [program, steps] : members) {
             if (steps != members.begin()->second) {
-                problems.push_back(fmt::format("group {} of stage {}: programs {} and {} do not "
-                                               "take part in the same collectives",
-                                               name(group.first), group.second,
-                                               members.begin()->first, program));
+                problems.push_back(
+                    fmt::format("group {} of stage {}: programs {} and {} do not "
+                                "take part in the same collectives",
+                                name(group.first), group.second, members.begin()->first, program));
             }
-        }
-    }
-}
-
-void check_order(const std::vector<ChunkTemplate>& templates,
-                 const std::vector<RankProgram>& programs, Problems& problems) {
-    // Vertices are items. Chunks wait for the chunk before and for the messages that they read;
-    // sends for their chunk; receives for their send.
-    boost::adjacency_list<boost::vecS, boost::vecS, boost::directedS> order;
-    std::map<MessageKey, std::size_t> sends;
-    std::map<MessageKey, std::size_t> recvs;
-    std::vector<std::pair<std::size_t, std::size_t>> origin;
-    for (std::size_t p = 0; p < programs.size(); ++p) {
-        std::map<TensorKey, std::size_t> producer;
-        std::size_t last_chunk = static_cast<std::size_t>(-1);
-        for (std::size_t i = 0; i < programs[p].items.size(); ++i) {
-            const Item& item = programs[p].items[i];
-            const ChunkTemplate& chunk = templates[item.chunk.index()];
-            const std::size_t vertex = boost::add_vertex(order);
-            origin.emplace_back(p, i);
-            for (const TensorId id : external_activations(chunk)) {
-                const auto found = producer.find(key_of(item, chunk.tensors[id.index()]));
-                if (found != producer.end()) {
-                    boost::add_edge(found->second, vertex, order);
-                }
-            }
-            for (const Op& op : chunk.ops) {
-                for (const TensorId id : op.outputs) {
-                    producer[key_of(item, chunk.tensors[id.index()])] = vertex;
-                }
-            }
-            if (item.kind == ItemKind::send || item.kind == ItemKind::recv) {
-                auto& ends = item.kind == ItemKind::send ? sends : recvs;
-                ends[message_key(item, chunk, static_cast<std::int32_t>(p))] = vertex;
-            } else {
-                if (last_chunk != static_cast<std::size_t>(-1)) {
-                    boost::add_edge(last_chunk, vertex, order);
-                }
-                last_chunk = vertex;
-            }
-        }
-    }
-    for (const auto& [key, send] : sends) {
-        const auto recv = recvs.find(key);
-        if (recv != recvs.end()) {
-            boost::add_edge(send, recv->second, order);
-        }
-    }
-    std::vector<std::size_t> component(boost::num_vertices(order));
-    const std::size_t components = boost::strong_components(
-        order, boost::make_iterator_property_map(component.begin(),
-                                                 boost::get(boost::vertex_index, order)));
-    if (components == component.size()) {
-        return;
-    }
-    std::vector<int> size(components);
-    for (const std::size_t c : component) {
-        ++size[c];
-    }
-    for (std::size_t v = 0; v < component.size(); ++v) {
-        if (size[component[v]] > 1) {
-            const auto [p, i] = origin[v];
-            problems.push_back(fmt::format("program {}, item {} waits for itself, through {} items "
-                                           "of other programs",
-                                           p, i, size[component[v]] - 1));
-            return;
         }
     }
 }

@@ -42,7 +42,7 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::rope_backward, "rope_backward", C::memory, rows, 3, 3, 3, 3},
         {K::mla_attention, "mla_attention", C::attention, attention, 3, 3, 2, 2},
         {K::mla_attention_backward, "mla_attention_backward", C::attention, attention, 6, 6, 3, 3},
-        {K::router_topk, "router_topk", C::memory, rows, 2, 2, 2, 2},
+        {K::router_topk, "router_topk", C::memory, rows, 1, 2, 2, 2},
         {K::router_topk_backward, "router_topk_backward", C::memory, rows, 4, 4, 1, 1},
         {K::permute, "permute", C::memory, rows, 2, 3, 1, 5},
         {K::unpermute, "unpermute", C::memory, rows, 2, 2, 1, 1},

@@ -21,14 +21,15 @@ struct Mla {
         return e.activation("lse", DType::f32, {tokens, c.num_attention_heads});
     }
 
-    // Up-projections of the latents, and the rotated queries and assembled keys.
-    void up_projections(bool norms) const {
-        if (norms && c.q_lora_rank > 0) {
+    void latent_norms() const {
+        if (c.q_lora_rank > 0) {
             rms_norm(e, "q_a_layernorm", "q_a_norm", act("q_a", c.q_lora_rank), c.q_lora_rank);
         }
-        if (norms) {
-            rms_norm(e, "kv_a_layernorm", "kv_a_norm", act("kv_a", kv_a_width), c.kv_lora_rank);
-        }
+        rms_norm(e, "kv_a_layernorm", "kv_a_norm", act("kv_a", kv_a_width), c.kv_lora_rank);
+    }
+
+    // Up-projections of the latents, and the rotated queries and assembled keys.
+    void up_projections() const {
         if (c.q_lora_rank > 0) {
             const Operand q_a = quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens,
                                          c.q_lora_rank, fp8);
@@ -68,7 +69,8 @@ void mla_forward(Emitter& layer, TensorId input) {
         linear(e, "q_proj", "q", x, c.query_dim());
     }
     linear(e, "kv_a_proj_with_mqa", "kv_a", x, mla.kv_a_width);
-    mla.up_projections(true);
+    mla.latent_norms();
+    mla.up_projections();
     const TensorId o = mla.act("o", c.value_dim());
     e.compute(KernelId::mla_attention, mla.attention_dims(),
               {mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
@@ -148,8 +150,11 @@ void mla_backward_input(Emitter& layer, TensorId input, TensorId residual_grad,
     const TensorId d_o = linear_backward_input(e, "o_proj", "o.grad", dout, c.value_dim());
     transpose_bf16(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
     transpose(e, "output.grad", dout);
+    if (e.sizes().recompute.rms_norm) {
+        mla.latent_norms();
+    }
     if (e.sizes().recompute.mla_up_projection) {
-        mla.up_projections(e.sizes().recompute.rms_norm);
+        mla.up_projections();
     }
     const TensorId dq_rope = mla.act("q_rope.grad", c.query_dim());
     const TensorId dk = mla.act("k.grad", c.query_dim());

@@ -127,9 +127,11 @@ void Moe::route(Emitter& layer) {
         x.e.parameter("gate.weight", DType::bf16, {experts, x.c.hidden_size});
     x.e.compute(KernelId::gemm_bf16, {x.tokens, experts, x.c.hidden_size}, {h, gate},
                 {x.logits()});
-    const TensorId bias = x.e.parameter("gate.e_score_correction_bias", DType::f32, {experts});
-    x.e.compute(KernelId::router_topk, {x.tokens, experts}, {x.logits(), bias},
-                {x.indices(), x.weights()});
+    std::vector<TensorId> scores = {x.logits()};
+    if (x.c.topk_method == TopkMethod::noaux_tc) {
+        scores.push_back(x.e.parameter("gate.e_score_correction_bias", DType::f32, {experts}));
+    }
+    x.e.compute(KernelId::router_topk, {x.tokens, experts}, scores, {x.indices(), x.weights()});
     quantize(x.e, "input", h, x.tokens, x.c.hidden_size, x.fp8 || x.fp8_dispatch);
 }
 

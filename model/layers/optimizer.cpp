@@ -87,8 +87,10 @@ StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uin
     std::map<std::string, Tensor> found;  // ordered: the same state from any list of chunks
     for (const ChunkTemplate* chunk : chunks) {
         for (Tensor tensor : chunk->tensors) {
+            // The routers' bias follows the experts' load, not a gradient.
             const bool owned =
-                std::find(shared.begin(), shared.end(), tensor.name) == shared.end();
+                std::find(shared.begin(), shared.end(), tensor.name) == shared.end() &&
+                tensor.name.find("e_score_correction_bias") == std::string::npos;
             if (tensor.context == context && owned &&
                 (tensor.role == TensorRole::parameter || tensor.role == TensorRole::gradient)) {
                 tensor.context = 0;

@@ -113,11 +113,15 @@ private:
 
     void add_embedding() {
         Block block;
-        block[Piece::attention_forward] = piece("", -1, [](Emitter& e) {
-            embedding_forward(e, stream(e, kHiddenIn));
+        // Without layers, the embedding is at both ends of the stage.
+        const bool alone = stage_.layers == 0 && !stage_.last;
+        const char* output = alone ? kHiddenOut : kHiddenIn;
+        const char* output_grad = alone ? kGradIn : kGradOut;
+        block[Piece::attention_forward] = piece("", -1, [output](Emitter& e) {
+            embedding_forward(e, stream(e, output));
         });
-        block[Piece::attention_backward_weight] = piece("", -1, [](Emitter& e) {
-            embedding_backward(e, stream(e, kGradOut));
+        block[Piece::attention_backward_weight] = piece("", -1, [output_grad](Emitter& e) {
+            embedding_backward(e, stream(e, output_grad));
         });
         blocks_.insert(blocks_.begin(), std::move(block));
     }

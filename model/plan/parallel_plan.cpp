@@ -105,7 +105,10 @@ StageWeights stage_weights(const ModelConfig& config, std::int64_t sequence_leng
     weights.last_extra = head;
     if (config.num_nextn_predict_layers > 0) {
         const double hidden = static_cast<double>(config.hidden_size);
-        const double mtp_layer = weights.prefix.back() - *(weights.prefix.end() - 2);
+        ModelConfig moe = config;  // an MTP layer is MoE where there are experts at all
+        moe.first_k_dense_replace = 0;
+        moe.num_hidden_layers = 1;
+        const double mtp_layer = forward_flops_per_token(moe, sequence_length, true).value() - head;
         const double eh_proj = 2 * 2 * hidden * hidden;
         weights.last_extra += static_cast<double>(config.num_nextn_predict_layers) *
                               (mtp_layer + eh_proj + head);

@@ -411,6 +411,27 @@ def expert_kernels(points, layer):
                    "(routed rows read + received tokens written) x 7168 x 2, BF16")
 
 
+def assembled_heads(points, layer):
+    """The graph's op "rope": rotation, and all copies that lay out queries and keys by head."""
+    trace = points.trace
+    q, kv_a, kv, v = HEADS * QK, KV_RANK + ROPE, HEADS * (QK - ROPE + V), HEADS * V
+    size = TOKENS * (q + kv_a + kv + 2 * q) * BF16
+    why = "tokens x (24576 + 576 + 32768 read, 2 x 24576 written) x 2, BF16: queries, latent, "\
+          "keys and values in; queries and keys by head out"
+    shape = f"[{TOKENS}, {HEADS}, {QK}], queries and keys"
+    for phase in ("attn(F)", "attn(B)"):
+        events = (trace.select(layer, phase, "rope")[:2] + trace.select(layer, phase, "copy")[:1]
+                  + trace.select(layer, phase, name="elementwise_kernel", grid=65536)[:1])
+        assert len(events) == 4
+        points.add("rope", sorted(events, key=lambda e: e["ts_us"]), size, shape, why)
+    events = (trace.select(layer, "attn(B)", "rope")[2:] + trace.select(layer, "attn(B)", "copy")[1:]
+              + trace.select(layer, "attn(B)", name="reduce_kernel", grid=2048))
+    assert len(events) == 5
+    size = TOKENS * (2 * q + v + q + kv + ROPE) * BF16
+    points.add("rope_backward", sorted(events, key=lambda e: e["ts_us"]), size, shape,
+               "tokens x (2 x 24576 + 16384 read, 24576 + 32768 + 64 written) x 2, BF16")
+
+
 def attention_side(points, layer):
     trace = points.trace
     query = TOKENS * HEADS * ROPE
@@ -420,7 +441,7 @@ def attention_side(points, layer):
             wide = event["grid_blocks"] == 131072
             size = (query if wide else TOKENS * ROPE) * 2 * BF16
             shape = f"[{TOKENS}, {HEADS if wide else 1}, {ROPE}]"
-            points.add("rope", [event], size, shape, "tokens x heads x 64 x (2 + 2), BF16")
+            points.add("rotary", [event], size, shape, "tokens x heads x 64 x (2 + 2), BF16")
     plane = TOKENS * HEADS * 128
     for phase in ("attn(F)", "attn(B)"):
         for event in trace.select(layer, phase, "copy"):
@@ -436,6 +457,7 @@ def attention_side(points, layer):
                f"[{TOKENS}, {HEADS}, {ROPE}]",
                "tokens x heads x 64 x 2 read + tokens x 64 x 2 written: gradient of the shared key "
                "summed over the heads")
+    assembled_heads(points, layer)
     norm = trace.select(layer, "attn(F)", "norm_fwd")
     between = [e for e in trace.select(layer, "attn(F)", name="elementwise_kernel", stream=7)
                if norm[1]["ts_us"] < e["ts_us"] < norm[3]["ts_us"]
@@ -588,6 +610,10 @@ def network_constants(device):
         line = specs["h100.peaks"]["nvlink_oneway_GBps"]
         add("nvlink_achievable_fraction", achieved / line, "nccl.rules",
             f"nccl.h100.nvlink_effective {achieved} over h100.peaks nvlink_oneway_GBps {line}")
+    # Rates of dispatch and combine scale with the links that they were measured on: H800 nodes.
+    add("reference_nic_gb_per_s", nominal, "isca.network", "isca.ib.nominal: NICs of the H800 nodes")
+    add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_oneway"], "isca.network",
+        "isca.h800.nvlink_oneway: NVLink of the H800 nodes")
     for name, key in (("nvlink_latency_us", "isca.t5.nvlink"),
                       ("same_leaf_latency_us", "isca.t5.ib.same_leaf"),
                       ("cross_leaf_latency_us", "isca.t5.ib.cross_leaf")):
@@ -642,7 +668,7 @@ def sources(device):
     out["isca.network"] = entry("isca25_insights.json", "link rates and latencies",
                                 isca_source + ", sec 4.3 and Table 5", "measured", "h800")
     out["nccl.rules"] = entry("nccl_busbw.json", "rates that NCCL's maintainers expect",
-                              "NVIDIA/nccl-tests issues 212 and 290", "derived", "h100")
+                              "NVIDIA/nccl-tests issues 212 and 290", "datasheet", "h100")
     return out
 
 
@@ -696,13 +722,14 @@ def build_assumed_cpu(like):
         quantity, columns = curve["quantity"], curve["columns"]
         curves.add(curve["kernel"], quantity, columns, [shape[c] for c in columns],
                    rates[quantity], "assumed", "no measurement: half of the device's peak"
-                   if quantity != "logical_gb_per_s" else "no measurement: a quarter of the link")
+                   if quantity != "logical_gb_per_s" else "no measurement: a fifth of the link")
     zero = ("ep_notify_us", "ep_cached_notify_us", "ep_notify_dispatch_us", "ep_layout_us",
             "moe_mapping_us", "swiglu_weight_backward_us", "same_leaf_latency_us",
             "cross_leaf_latency_us")
     values = dict.fromkeys(zero, 0.0)
     values.update(launch_gap_us=1.0, nic_achievable_fraction=1.0, nvlink_achievable_fraction=0.8,
-                  nvlink_latency_us=1.0)
+                  nvlink_latency_us=1.0, reference_nic_gb_per_s=5.0,
+                  reference_nvlink_gb_per_s=5.0)
     return {"schema": "r1sim.calibration/1", "name": "assumed_cpu",
             "comment": "One assumed point a kernel, for tiny scenarios on the cpu device. No "
                        "number here was measured; tools/dev/make_calibration.py wrote this file.",

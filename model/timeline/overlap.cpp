@@ -1,0 +1,119 @@
+#include "model/timeline/overlap.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "model/timeline/timeline_index.hpp"
+
+namespace r1 {
+
+namespace {
+
+using Span = std::pair<TimePs, TimePs>;  // start, end
+
+constexpr std::size_t kCollectives = static_cast<std::size_t>(Collective::all_reduce) + 1;
+
+// Sorted and disjoint.
+void unite(std::vector<Span>& spans) {
+    if (!std::is_sorted(spans.begin(), spans.end())) {
+        std::sort(spans.begin(), spans.end());
+    }
+    std::size_t kept = 0;
+    for (const Span& span : spans) {
+        if (kept > 0 && span.first <= spans[kept - 1].second) {
+            spans[kept - 1].second = std::max(spans[kept - 1].second, span.second);
+        } else {
+            spans[kept++] = span;
+        }
+    }
+    spans.resize(kept);
+}
+
+TimePs length(const std::vector<Span>& united) {
+    TimePs sum = 0;
+    for (const Span& span : united) {
+        sum += span.second - span.first;
+    }
+    return sum;
+}
+
+// Of the intersection of two united lists.
+TimePs common_length(const std::vector<Span>& a, const std::vector<Span>& b) {
+    TimePs sum = 0;
+    std::size_t i = 0;
+    std::size_t j = 0;
+    while (i < a.size() && j < b.size()) {
+        const TimePs start = std::max(a[i].first, b[j].first);
+        const TimePs end = std::min(a[i].second, b[j].second);
+        sum += std::max<TimePs>(0, end - start);
+        if (a[i].second < b[j].second) {
+            ++i;
+        } else {
+            ++j;
+        }
+    }
+    return sum;
+}
+
+struct LaneSpans {
+    std::vector<Span> compute;
+    std::vector<Span> comm;
+    std::array<std::vector<Span>, kCollectives> by_kind;
+};
+
+LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
+    LaneSpans spans;
+    const auto items = static_cast<std::uint32_t>(index.items(lane).size());
+    for (std::uint32_t item = 0; item < items; ++item) {
+        const std::vector<Op>& ops = index.chunk(lane, item).ops;
+        for (std::uint32_t i = 0; i < ops.size(); ++i) {
+            const Interval* interval = index.find({lane, item, i});
+            if (interval == nullptr) {
+                continue;
+            }
+            const Span span{interval->start, interval->end};
+            if (const CommOp* comm = ops[i].comm()) {
+                spans.comm.push_back(span);
+                spans.by_kind[static_cast<std::size_t>(comm->collective)].push_back(span);
+            } else if (ops[i].stream == Stream::compute) {
+                spans.compute.push_back(span);
+            }
+        }
+    }
+    unite(spans.compute);
+    unite(spans.comm);
+    for (std::vector<Span>& kind : spans.by_kind) {
+        unite(kind);
+    }
+    return spans;
+}
+
+}  // namespace
+
+Overlap comm_overlap(const ExecutionGraph& graph, const Timeline& timeline) {
+    const TimelineIndex index(graph, timeline);
+    Overlap result;
+    const double ranks = index.ranks();
+    for (std::uint32_t lane = 0; lane < index.lane_count(); ++lane) {
+        const LaneSpans spans = united_spans(index, lane);
+        const double weight = static_cast<double>(index.lanes()[lane].multiplicity) / ranks;
+        const auto add = [&](const std::vector<Span>& comm, double& total_s, double& exposed_s) {
+            const TimePs total = length(comm);
+            const TimePs exposed = total - common_length(comm, spans.compute);
+            total_s += weight * from_ps(total).value();
+            exposed_s += weight * from_ps(exposed).value();
+        };
+        add(spans.comm, result.comm_total_s, result.comm_exposed_s);
+        for (std::size_t kind = 0; kind < kCollectives; ++kind) {
+            if (!spans.by_kind[kind].empty()) {
+                CommTime& time = result.by_kind[std::string(name(static_cast<Collective>(kind)))];
+                add(spans.by_kind[kind], time.total_s, time.exposed_s);
+            }
+        }
+    }
+    return result;
+}
+
+}  // namespace r1

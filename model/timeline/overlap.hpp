@@ -1,0 +1,28 @@
+// How much communication there is, and how much of it no computation hides.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "model/timeline/timeline.hpp"
+
+namespace r1 {
+
+// total: when at least one such communication op runs. exposed: the part of it during which no
+// compute op runs on the rank's compute stream. Mean over ranks.
+struct CommTime {
+    double total_s = 0;
+    double exposed_s = 0;
+};
+
+struct Overlap {
+    double comm_total_s = 0;
+    double comm_exposed_s = 0;
+    // By collective ("dispatch", "combine", "send", "recv", …). Kinds that run at the same time
+    // each count their own time, so the sum can be more than comm_total_s.
+    std::map<std::string, CommTime> by_kind;
+};
+
+Overlap comm_overlap(const ExecutionGraph& graph, const Timeline& timeline);
+
+}  // namespace r1

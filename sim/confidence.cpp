@@ -1,0 +1,105 @@
+#include "sim/confidence.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "sim/cost/cost_model.hpp"
+
+namespace r1 {
+
+namespace {
+
+std::string sources_of(const Calibration& calibration, const CalibrationCurve& curve) {
+    std::set<std::string> texts;
+    for (const CalibrationPoint& point : curve.points) {
+        texts.insert(calibration.sources.at(point.source).text);
+    }
+    std::string joined = "calibration " + calibration.name + ", curve " + curve.kernel + ": ";
+    bool first = true;
+    for (const std::string& text : texts) {
+        joined += (first ? "" : "; ") + text;
+        first = false;
+    }
+    return joined;
+}
+
+// "measured" only if every point is.
+std::string level_of(const Calibration& calibration, const CalibrationCurve& curve) {
+    for (const CalibrationPoint& point : curve.points) {
+        const std::string& level = calibration.sources.at(point.source).level;
+        if (level != "measured") {
+            return level;
+        }
+    }
+    return "measured";
+}
+
+void add_kernels(const Setting& setting, const Simulation& simulation,
+                 std::vector<Confidence>& entries) {
+    const RooflineCostModel cost(setting.calibration, setting.topology);
+    std::map<std::string, std::pair<const CalibrationCurve*, bool>> kinds;
+    for (const ChunkTemplate& chunk : simulation.graph.templates()) {
+        for (const Op& op : chunk.ops) {
+            const CurveUse use = cost.curve_of(chunk, op);
+            if (use.curve != nullptr) {
+                kinds.try_emplace(std::string(kind_name(op)), use.curve, use.borrowed);
+            }
+        }
+    }
+    for (const auto& [kind, use] : kinds) {
+        const auto& [curve, borrowed] = use;
+        Confidence entry;
+        entry.component = "kernel." + kind;
+        entry.level = borrowed ? "assumed" : level_of(setting.calibration, *curve);
+        if (!borrowed) {
+            entry.error_percent = leave_one_out_error_percent(*curve);
+        }
+        entry.source = (borrowed ? "stands for it: " : "") + sources_of(setting.calibration, *curve);
+        entries.push_back(std::move(entry));
+    }
+}
+
+std::string source_or(const Sources& sources, const std::string& key) {
+    const auto found = sources.find(key);
+    return found == sources.end() ? "topology file, no source given" : found->second;
+}
+
+}  // namespace
+
+std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& simulation) {
+    std::vector<Confidence> entries;
+    add_kernels(setting, simulation, entries);
+    const Topology& topology = setting.topology;
+    const bool assumed_cluster = setting.calibration.device == "cpu";
+    const auto add = [&](const char* component, const std::string& level,
+                         const std::string& source) {
+        entries.push_back({component, level, std::nullopt, source});
+    };
+    const std::string published = assumed_cluster ? "assumed" : "measured";
+    add("device.peaks", assumed_cluster ? "assumed" : "datasheet",
+        source_or(topology.device.sources, "peaks_tflops.bf16"));
+    add("network.nvlink", published, source_or(topology.sources, "nvlink.achievable_fraction"));
+    if (topology.fabric.kind != FabricKind::none) {
+        add("network.nic", published, source_or(topology.sources, "nic.achievable_fraction"));
+        add("network.latency", published,
+            source_or(topology.sources, "fabric.cross_leaf_latency_us"));
+        add("network.spine", "assumed",
+            "never limits, but for a share of an oversubscribed leaf's uplinks");
+    }
+    add("routing", "assumed", "balanced: every expert and rank gets the same number of rows");
+    add("plan.stage_layers", setting.scenario.plan.stage_layers.empty() ? "assumed" : "datasheet",
+        setting.scenario.plan.stage_layers.empty()
+            ? "contiguous partition with the smallest largest stage; not published"
+            : "scenario");
+    add("optimizer.gradient_reduction", "assumed", "FP32 ring reduce-scatter, BF16 all-gather");
+    add("comm_sms", "assumed",
+        "20 SMs saturate the links (arXiv 2412.19437, sec. 3.2.2); fewer in proportion");
+    add("left_out", "assumed",
+        "waiting for other ranks at dispatch and combine, stragglers, host stalls, checkpoints, "
+        "data loading");
+    return entries;
+}
+
+}  // namespace r1

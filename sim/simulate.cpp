@@ -1,0 +1,139 @@
+#include "sim/simulate.hpp"
+
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "sim/hardware/presets.hpp"
+#include "sim/lowering.hpp"
+#ifdef R1_HAVE_SIMGRID
+#include "sim/simgrid_engine.hpp"
+#endif
+
+namespace r1 {
+
+namespace {
+
+class Stopwatch {
+public:
+    [[nodiscard]] double seconds() const {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    }
+
+private:
+    std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+void check_against_hardware(const Document& document, const Scenario& scenario,
+                            const Topology& topology, Diagnostics& diagnostics) {
+    const bool spans_nodes = scenario.ranks() > topology.gpus_per_node;
+    if (spans_nodes && topology.fabric.kind == FabricKind::none) {
+        diagnostics.error(document.diagnostic(
+            "/cluster/fabric", fmt::format("{} ranks need a network between nodes of {} GPUs",
+                                           scenario.ranks(), topology.gpus_per_node)));
+    }
+    if (scenario.plan.comm_sms >= topology.device.sms && topology.device.sms > 1) {
+        diagnostics.error(document.diagnostic(
+            "/plan/comm_sms",
+            fmt::format("leaves no SM for computation: the device has {}", topology.device.sms)));
+    }
+}
+
+// What folding and this version's network model leave out of the given topology.
+std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fabric) {
+    std::vector<std::string> warnings;
+    for (const LinkOverride& override : topology.overrides) {
+        bool spine = false;
+        for (const Link& link : fabric.links) {
+            spine = spine || (link.name == override.link && link.kind == LinkKind::leaf_spine);
+        }
+        warnings.push_back(
+            spine ? fmt::format("link {} is not part of the folded replay: its override changes "
+                                "nothing",
+                                override.link)
+                  : fmt::format("link {} differs: folding 'stage' gives its whole stage the "
+                                "slowest link",
+                                override.link));
+    }
+    return warnings;
+}
+
+}  // namespace
+
+Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides) {
+    ScenarioLoaders loaders;
+    loaders.cluster = load_topology;
+    loaders.calibration = load_calibration;
+    loaders.inline_cluster = graft_device;
+    return load_scenario_document(file, overrides, loaders);
+}
+
+Setting read_setting(const Document& document, std::vector<std::string>& notes) {
+    Diagnostics diagnostics;
+    Setting setting;
+    setting.scenario = read_scenario(document, diagnostics);
+    if (document.find("/cluster") != nullptr) {
+        setting.topology = read_topology(document, "/cluster", diagnostics);
+    }
+    if (document.find("/calibration") != nullptr) {
+        setting.calibration = read_calibration(document, "/calibration", diagnostics);
+    }
+    if (diagnostics.ok()) {
+        check_against_hardware(document, setting.scenario, setting.topology, diagnostics);
+    }
+    diagnostics.throw_if_errors();
+    notes = diagnostics.notes();
+    if (setting.scenario.replay.fold != Folding::stage) {
+        throw FeatureError("folding '" + std::string(name(setting.scenario.replay.fold)) +
+                           "' is not implemented in this version (stage is)");
+    }
+    setting.fabric = generate_fabric(setting.topology);
+    setting.warnings = warnings_of(setting.topology, setting.fabric);
+    return setting;
+}
+
+Simulation prepare(const Setting& setting) {
+    const Scenario& scenario = setting.scenario;
+    Simulation simulation;
+    const Stopwatch watch;
+    simulation.graph = build_graph(scenario);
+    simulation.wall.graph_build_s = watch.seconds();
+    simulation.traffic = balanced_traffic(
+        scenario.model, expert_group_shape(simulation.graph, setting.topology),
+        scenario.routing.node_limit, scenario.seed);
+    simulation.symbols = balanced_binding(
+        scenario.model, simulation.traffic,
+        scenario.workload.micro_batch_sequences * scenario.workload.sequence_length);
+    simulation.memory = plan_memory(simulation.graph, simulation.symbols);
+    return simulation;
+}
+
+void replay(const Setting& setting, Simulation& simulation) {
+    const Stopwatch lowering;
+    const RooflineCostModel cost(setting.calibration, setting.topology);
+    simulation.dag = lower({simulation.graph, setting.topology, setting.fabric, cost,
+                            simulation.symbols, simulation.traffic,
+                            setting.scenario.plan.comm_sms});
+    simulation.wall.lower_s = lowering.seconds();
+    const Stopwatch replaying;
+    const std::unique_ptr<ReplayEngine> engine =
+        make_engine(setting.scenario.replay.engine, simulation.dag.network);
+    simulation.timeline = replay(simulation.dag, *engine);
+    simulation.counts = engine->counts();
+    simulation.wall.replay_s = replaying.seconds();
+}
+
+std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network) {
+    if (engine != Engine::simgrid) {
+        throw FeatureError("engine '" + std::string(name(engine)) +
+                           "' is not implemented in this version (simgrid is)");
+    }
+#ifdef R1_HAVE_SIMGRID
+    return make_simgrid_engine(network);
+#else
+    static_cast<void>(network);
+    throw FeatureError("this build has no SimGrid: engine 'simgrid' is missing");
+#endif
+}
+
+}  // namespace r1

@@ -1,0 +1,58 @@
+// One scenario, simulated: graph, memory, replay, and everything a report needs of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/memory/memory_plan.hpp"
+#include "model/routing/traffic.hpp"
+#include "model/scenario/scenario.hpp"
+#include "model/timeline/timeline.hpp"
+#include "sim/cost/calibration.hpp"
+#include "sim/hardware/fabric.hpp"
+#include "sim/replay_dag.hpp"
+
+namespace r1 {
+
+// Loads a scenario with the presets and files of clusters and calibrations.
+Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides);
+
+// A scenario with its cluster and calibration, all checked.
+struct Setting {
+    Scenario scenario;
+    Topology topology;
+    Fabric fabric;
+    Calibration calibration;
+    std::vector<std::string> warnings;
+};
+// Throws InputError with every problem; FeatureError for what this version or build lacks. Notes
+// (ignored keys of foreign files) go to `notes`.
+Setting read_setting(const Document& document, std::vector<std::string>& notes);
+
+struct WallClock {
+    double graph_build_s = 0;
+    double lower_s = 0;
+    double replay_s = 0;
+};
+
+struct Simulation {
+    ExecutionGraph graph;
+    ExpertTraffic traffic;
+    SymbolValues symbols{};
+    MemoryPlan memory;
+    ReplayDag dag;
+    Timeline timeline;
+    EngineCounts counts;
+    WallClock wall;
+};
+
+// The graph and what follows from it without replay; `dag` and `timeline` stay empty.
+Simulation prepare(const Setting& setting);
+// Replays what prepare() made.
+void replay(const Setting& setting, Simulation& simulation);
+
+// The replay engine that the scenario asks for. Throws FeatureError if this build lacks it.
+std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network);
+
+}  // namespace r1
