@@ -126,7 +126,7 @@ TEST_CASE("config: FLOPs per token follow from the weights", "[model][config]") 
 TEST_CASE("config: released configs of the same architecture are read", "[model][config]") {
     const fs::path folder = test::data_dir() / "formats" / "huggingface";
     if (!fs::exists(folder)) {
-        WARN("skipped: no " << folder);
+        WARN("r1 test skipped: no " << folder);
         return;
     }
     for (const std::string name : {"deepseek-v3", "deepseek-r1", "deepseek-v3.1-nvfp4"}) {
@@ -178,7 +178,7 @@ TEST_CASE("config: the inventory is that of the golden checkpoints", "[model][co
         ++seen;
     }
     if (seen == 0) {
-        WARN("skipped: no checkpoints in " << test::golden_dir());
+        WARN("r1 test skipped: no checkpoints in " << test::golden_dir());
     }
 }
 

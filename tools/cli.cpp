@@ -1,0 +1,250 @@
+#include "tools/cli.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include <r1_version.hpp>
+
+#include "model/graph/graph_builder.hpp"
+
+namespace r1 {
+
+const std::vector<Command>& commands() {
+    static const std::vector<Command> table = {simulate_command(), model_command(),
+                                               schedule_command(), topology_command(),
+                                               schema_command(),   doctor_command()};
+    return table;
+}
+
+void write_stdout(const std::string& text) {
+    std::cout << text << std::flush;
+    if (!std::cout) {
+        throw InputError("stdout", "cannot be written");
+    }
+}
+
+namespace {
+
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+
+po::options_description shared_options() {
+    po::options_description options("Options of every command");
+    options.add_options()                                                              //
+        ("json", po::bool_switch(), "print the answer as one JSON document")           //
+        ("output,o", po::value<std::string>()->value_name("FILE"), "write the JSON to FILE")  //
+        ("set",
+         po::value<std::vector<std::string>>()->composing()->value_name("/POINTER=VALUE"),
+         "override a field of the input file (plan.expert_parallel=64 works too); may be repeated")  //
+        ("seed", po::value<std::int64_t>()->value_name("N"), "seed of everything random")  //
+        ("jobs", po::value<int>()->value_name("N"), "processes or threads to use")         //
+        ("verbose", po::bool_switch(), "say more on stderr")                               //
+        ("quiet", po::bool_switch(), "no warnings, no progress")                           //
+        ("color", po::value<std::string>()->default_value("auto")->value_name("auto|always|never"),
+         "colours in tables")                 //
+        ("help", po::bool_switch(), "this text");
+    return options;
+}
+
+po::options_description all_options(const Command& command) {
+    po::options_description own("Options");
+    command.add_options(own);
+    po::options_description all;
+    if (!own.options().empty()) {
+        all.add(own);
+    }
+    all.add(shared_options());
+    return all;
+}
+
+std::string exit_codes() {
+    return "Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid input, 4 infeasible, 5 feature or\n"
+           "device missing, 6 threshold exceeded, 130 interrupted.\n";
+}
+
+std::string usage_line(const Command& command) {
+    return fmt::format("usage: r1sim {}{}{} [options]", command.name,
+                       command.arguments.empty() ? "" : " ", command.arguments);
+}
+
+std::string help(const Command& command) {
+    std::ostringstream text;
+    text << command.summary << "\n\n" << usage_line(command) << "\n\nExamples:\n";
+    for (const std::string& example : command.examples) {
+        text << "  r1sim " << example << "\n";
+    }
+    text << all_options(command) << "\n" << exit_codes();
+    return text.str();
+}
+
+std::string help() {
+    std::string text =
+        "r1sim holds an executable DeepSeek-R1 and a model of the clusters it runs on.\n\n"
+        "usage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says more)\n\nCommands:\n";
+    for (const Command& command : commands()) {
+        text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+    }
+    text +=
+        "\nExamples:\n"
+        "  r1sim simulate scenarios/train_v3_2048_h800.json\n"
+        "  r1sim schedule dualpipe --ranks 8 --micro-batches 20\n"
+        "  r1sim model deepseek-r1 --json\n\n";
+    return text + exit_codes();
+}
+
+const Command& find_command(const std::string& name) {
+    std::vector<std::string> names;
+    for (const Command& command : commands()) {
+        if (command.name == name) {
+            return command;
+        }
+        names.push_back(command.name);
+    }
+    throw UsageError("there is no command '" + name + "'" + did_you_mean(name, names) +
+                     "; 'r1sim --help' lists them");
+}
+
+Invocation parse(const Command& command, const std::vector<std::string>& arguments) {
+    const po::options_description options = all_options(command);
+    po::positional_options_description positional;
+    if (!command.positional.empty()) {
+        positional.add(command.positional.c_str(), command.positional_count);
+    }
+    namespace style = po::command_line_style;
+    const int strict = static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
+    po::variables_map values;
+    try {
+        po::store(po::command_line_parser(arguments)
+                      .options(options)
+                      .positional(positional)
+                      .style(strict)
+                      .run(),
+                  values);
+        po::notify(values);
+    } catch (const po::unknown_option& error) {
+        std::vector<std::string> names;
+        for (const auto& option : options.options()) {
+            names.push_back("--" + option->long_name());
+        }
+        throw UsageError(fmt::format("unknown option {}{}", error.get_option_name(),
+                                     did_you_mean(error.get_option_name(), names)));
+    } catch (const po::too_many_positional_options_error&) {
+        throw UsageError("too many arguments");
+    } catch (const po::error& error) {
+        throw UsageError(error.what());
+    }
+    return Invocation(std::move(values));
+}
+
+void require_positional(const Command& command, const Invocation& invocation) {
+    if (!command.positional.empty() && !invocation.has(command.positional) &&
+        command.arguments.front() != '[') {
+        throw UsageError("missing " + command.arguments);
+    }
+    const std::string color = invocation.text("color");
+    if (color != "auto" && color != "always" && color != "never") {
+        throw UsageError("--color takes auto, always or never, not '" + color + "'");
+    }
+}
+
+int dispatch(const std::vector<std::string>& arguments) {
+    const std::string& first = arguments.front();
+    if (first == "--help" || first == "help") {
+        write_stdout(help());
+        return kOk;
+    }
+    if (first == "--version") {
+        write_stdout(fmt::format("r1sim {}\n", R1_VERSION));
+        return kOk;
+    }
+    const Command& command = find_command(first);
+    try {
+        const Invocation invocation =
+            parse(command, {arguments.begin() + 1, arguments.end()});
+        if (invocation.flag("help")) {
+            write_stdout(help(command));
+            return kOk;
+        }
+        require_positional(command, invocation);
+        return command.run(invocation);
+    } catch (const UsageError& error) {
+        throw UsageError(fmt::format("{}\n{}", error.what(), usage_line(command)));
+    }
+}
+
+int fail(int code, const std::string& message) {
+    std::cerr << message << (message.empty() || message.back() == '\n' ? "" : "\n");
+    return code;
+}
+
+}  // namespace
+
+std::vector<Override> Invocation::overrides() const {
+    std::vector<Override> result;
+    if (has("set")) {
+        for (const std::string& text : get<std::vector<std::string>>("set")) {
+            result.push_back(parse_override(text));
+        }
+    }
+    return result;
+}
+
+bool Invocation::color() const {
+    const std::string when = text("color");
+    return when == "always" ||
+           (when == "auto" && isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
+}
+
+void Invocation::answer(const Json& json, const std::string& table) const {
+    if (has("output")) {
+        write_file_atomically(text("output"), json.dump(2) + "\n");
+    }
+    write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+}
+
+void Invocation::warn(const std::string& message) const {
+    if (!flag("quiet")) {
+        std::cerr << "warning: " << message << "\n";
+    }
+}
+
+void Invocation::detail(const std::string& message) const {
+    if (flag("verbose")) {
+        std::cerr << message << "\n";
+    }
+}
+
+void Invocation::progress(const std::string& message) const {
+    if (!flag("quiet") && stderr_is_terminal()) {
+        std::cerr << "\r\033[K" << message << std::flush;
+    }
+}
+
+int run_command_line(int argc, const char* const* argv) {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments.empty()) {
+        return fail(kUsage, help());
+    }
+    try {
+        return dispatch(arguments);
+    } catch (const UsageError& error) {
+        return fail(kUsage, std::string("r1sim: ") + error.what());
+    } catch (const InputError& error) {
+        return fail(kInvalidInput, render(error.diagnostics()));
+    } catch (const GraphError& error) {
+        return fail(kInternalError, std::string("r1sim: ") + error.what());
+    } catch (const FeatureError& error) {
+        return fail(kFeatureMissing, std::string("r1sim: ") + error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(kInvalidInput, "r1sim: the input needs more memory than this machine has");
+    } catch (const std::exception& error) {
+        return fail(kInternalError, std::string("r1sim: internal error: ") + error.what());
+    }
+}
+
+}  // namespace r1

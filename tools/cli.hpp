@@ -1,0 +1,87 @@
+// The command line: a table of commands, options that all of them share, and exit codes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <boost/program_options.hpp>
+
+#include "model/base/json.hpp"
+
+namespace r1 {
+
+namespace po = boost::program_options;
+
+enum ExitCode {
+    kOk = 0,
+    kInternalError = 1,
+    kUsage = 2,
+    kInvalidInput = 3,
+    kInfeasible = 4,
+    kFeatureMissing = 5,
+    kThresholdExceeded = 6,
+    kInterrupted = 130,
+};
+
+// Wrong flags or arguments; main() prints the message and the command's usage line and exits 2.
+class UsageError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+// What a command gets: its own options, and the shared ones.
+class Invocation {
+public:
+    explicit Invocation(po::variables_map values) : values_(std::move(values)) {}
+
+    [[nodiscard]] bool has(const std::string& option) const { return values_.count(option) > 0; }
+    template <class T>
+    [[nodiscard]] T get(const std::string& option) const {
+        return values_[option].as<T>();
+    }
+    [[nodiscard]] std::string text(const std::string& option) const {
+        return has(option) ? get<std::string>(option) : std::string();
+    }
+    [[nodiscard]] bool flag(const std::string& option) const { return get<bool>(option); }
+    [[nodiscard]] std::vector<Override> overrides() const;
+    [[nodiscard]] bool color() const;
+
+    // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.
+    void answer(const Json& json, const std::string& table) const;
+    // To stderr: unless --quiet, only with --verbose, or only on a terminal and erased by the next.
+    void warn(const std::string& message) const;
+    void detail(const std::string& message) const;
+    void progress(const std::string& message) const;
+
+private:
+    po::variables_map values_;
+};
+
+struct Command {
+    std::string name;
+    std::string summary;    // one sentence
+    std::string arguments;  // of the usage line: "SCENARIO"
+    std::string positional; // option that takes them; empty: none
+    int positional_count = 1;
+    std::vector<std::string> examples;  // without "r1sim "
+    std::function<void(po::options_description&)> add_options;
+    std::function<int(const Invocation&)> run;
+};
+
+// In tools/commands/, one file each.
+Command model_command();
+Command schedule_command();
+Command simulate_command();
+Command topology_command();
+Command schema_command();
+Command doctor_command();
+const std::vector<Command>& commands();
+
+// Parses, runs, and turns every exception into a message and an exit code.
+int run_command_line(int argc, const char* const* argv);
+
+// printf-free writing to stdout; throws InputError if stdout is closed or full.
+void write_stdout(const std::string& text);
+
+}  // namespace r1

@@ -1,0 +1,52 @@
+#include "sim/hardware/presets.hpp"
+#include "tools/cli.hpp"
+
+namespace r1 {
+
+namespace {
+
+// Published schemas lie beside the data that they describe.
+struct PublishedSchema {
+    const char* kind;
+    const char* file;
+};
+constexpr PublishedSchema kSchemas[] = {
+    {"calibration", "topologies/calibration/calibration.schema.json"},
+    {"device", "topologies/devices/device.schema.json"},
+    {"report", "scenarios/report.schema.json"},
+    {"scenario", "scenarios/scenario.schema.json"},
+    {"topology", "topologies/topology.schema.json"}};
+
+int run(const Invocation& invocation) {
+    const std::string kind = invocation.text("kind");
+    std::vector<std::string> kinds;
+    for (const PublishedSchema& schema : kSchemas) {
+        if (kind == schema.kind) {
+            const Document document = Document::from_file(data_root() / schema.file);
+            invocation.answer(document.root(), document.root().dump(2) + "\n");
+            return kOk;
+        }
+        kinds.emplace_back(schema.kind);
+    }
+    throw UsageError("there is no schema '" + kind + "'" + did_you_mean(kind, kinds));
+}
+
+}  // namespace
+
+Command schema_command() {
+    Command command;
+    command.name = "schema";
+    command.summary = "Prints the JSON Schema of a kind of file.";
+    command.arguments = "KIND";
+    command.positional = "kind";
+    command.examples = {"schema scenario", "schema topology -o topology.schema.json",
+                        "schema report --json"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
+                              "calibration, device, report, scenario or topology");
+    };
+    command.run = run;
+    return command;
+}
+
+}  // namespace r1

@@ -1,0 +1,113 @@
+#include <sys/resource.h>
+
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include <r1_version.hpp>
+
+#include "model/graph/graph_json.hpp"
+#include "sim/simulate.hpp"
+#include "tools/cli.hpp"
+#include "tools/report/report.hpp"
+#include "tools/report/trace.hpp"
+
+namespace r1 {
+
+namespace {
+
+std::int64_t peak_memory_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+// --seed and --engine are short for --set.
+std::vector<Override> all_overrides(const Invocation& invocation) {
+    std::vector<Override> overrides = invocation.overrides();
+    if (invocation.has("engine")) {
+        overrides.push_back({"/replay/engine", Json(invocation.text("engine")), "--engine"});
+    }
+    if (invocation.has("seed")) {
+        overrides.push_back({"/seed", Json(invocation.get<std::int64_t>("seed")), "--seed"});
+    }
+    return overrides;
+}
+
+void write_trace_file(const Invocation& invocation, const Simulation& simulation) {
+    std::ostringstream text;
+    write_trace(text, simulation.graph, simulation.timeline,
+                invocation.text("trace-detail") == "ops" ? TraceDetail::ops
+                                                         : TraceDetail::segments);
+    write_file_atomically(invocation.text("trace"), text.str());
+}
+
+int run(const Invocation& invocation) {
+    if (invocation.has("html")) {
+        throw FeatureError("simulate --html is not implemented in this version");
+    }
+    const std::string detail = invocation.text("trace-detail");
+    if (detail != "segments" && detail != "ops") {
+        throw UsageError("--trace-detail takes segments or ops, not '" + detail + "'");
+    }
+    std::vector<std::string> notes;
+    const Setting setting =
+        read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
+    for (const std::string& note : notes) {
+        invocation.detail(note);
+    }
+    for (const std::string& warning : setting.warnings) {
+        invocation.warn(warning);
+    }
+    invocation.progress("building the execution graph …");
+    Simulation simulation = prepare(setting);
+    if (!invocation.flag("dry-run")) {
+        invocation.progress(fmt::format("replaying {} ops …", simulation.graph.ops()));
+        replay(setting, simulation);
+    } else if (invocation.has("trace")) {
+        throw UsageError("--trace needs a replay, --dry-run makes none");
+    }
+    invocation.progress("");
+    if (invocation.has("graph")) {
+        write_graph(invocation.text("graph"), simulation.graph);
+    }
+    if (invocation.has("trace")) {
+        write_trace_file(invocation, simulation);
+    }
+    const Json report = make_report(setting, simulation, R1_VERSION, peak_memory_bytes());
+    invocation.answer(report, report_table(report, invocation.color()));
+    return kOk;
+}
+
+}  // namespace
+
+Command simulate_command() {
+    Command command;
+    command.name = "simulate";
+    command.summary = "Builds the execution graph of a scenario and replays it on its cluster.";
+    command.arguments = "SCENARIO";
+    command.positional = "scenario";
+    command.examples = {
+        "simulate scenarios/train_v3_2048_h800.json",
+        "simulate scenarios/train_v3_2048_h800.json --json -o report.json --trace trace.json",
+        "simulate scenarios/train_v3_2048_h800.json --set cluster.nvlink.bandwidth_gb_per_s=450"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()  //
+            ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //
+            ("engine", po::value<std::string>()->value_name("simgrid|fluid|both"),
+             "replay engine; the scenario says if not given")  //
+            ("trace", po::value<std::string>()->value_name("FILE"),
+             "write a Chrome trace; Perfetto opens it")  //
+            ("trace-detail",
+             po::value<std::string>()->default_value("segments")->value_name("segments|ops"),
+             "what the trace shows")  //
+            ("graph", po::value<std::string>()->value_name("FILE"),
+             "write the execution graph (compressed if FILE ends in .zst)")  //
+            ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
+            ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
+    };
+    command.run = run;
+    return command;
+}
+
+}  // namespace r1

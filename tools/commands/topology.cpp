@@ -1,0 +1,56 @@
+#include "sim/hardware/fabric.hpp"
+#include "sim/hardware/topology.hpp"
+#include "tools/cli.hpp"
+#include "tools/report/topology_table.hpp"
+
+namespace r1 {
+
+namespace {
+
+int run(const Invocation& invocation) {
+    for (const char* later : {"import", "discover", "diff", "svg"}) {
+        if (invocation.has(later)) {
+            throw FeatureError(std::string("topology --") + later +
+                               " is not implemented in this version");
+        }
+    }
+    if (!invocation.has("file")) {
+        throw UsageError("missing FILE");
+    }
+    Document document = load_topology(invocation.text("file"));
+    for (const Override& override : invocation.overrides()) {
+        if (!document.set(override.pointer, override.value, {"--set", 0, 0})) {
+            throw InputError("--set " + override.text, "there is no such field to override");
+        }
+    }
+    Diagnostics diagnostics;
+    const Topology topology = read_topology(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    const Fabric fabric = generate_fabric(topology);
+    invocation.answer(topology_json(topology, fabric), topology_text(topology, fabric));
+    return kOk;
+}
+
+}  // namespace
+
+Command topology_command() {
+    Command command;
+    command.name = "topology";
+    command.summary = "Checks, counts and draws a cluster.";
+    command.arguments = "FILE";
+    command.positional = "file";
+    command.examples = {"topology h800_256x8_mpft", "topology my_cluster.json --json",
+                        "topology h100_256x8_mrft --set fabric.oversubscription=2"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()  //
+            ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //
+            ("import", po::value<std::string>(), "not in this version")   //
+            ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
+            ("diff", po::value<std::string>(), "not in this version")     //
+            ("svg", po::value<std::string>(), "not in this version");
+    };
+    command.run = run;
+    return command;
+}
+
+}  // namespace r1

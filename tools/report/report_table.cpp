@@ -1,0 +1,200 @@
+// The terminal view of a report (declared in report.hpp).
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "tools/report/report.hpp"
+
+namespace r1 {
+
+namespace {
+
+class Table {
+public:
+    explicit Table(bool color) : color_(color) {}
+
+    void heading(const std::string& text) {
+        text_ += color_ ? fmt::format("\n\033[1m{}\033[0m\n", text) : fmt::format("\n{}\n", text);
+    }
+    void row(const std::string& label, const std::string& value, const std::string& remark = {}) {
+        text_ += fmt::format("  {:<28}{:>16}{}{}\n", label, value, remark.empty() ? "" : "  ",
+                             remark);
+    }
+    void line(const std::string& text) { text_ += text + "\n"; }
+    [[nodiscard]] std::string take() && { return std::move(text_); }
+
+private:
+    bool color_;
+    std::string text_;
+};
+
+double number(const Json& json, const char* key) { return json.at(key).get<double>(); }
+
+std::string share(double part, double whole) {
+    return fmt::format("{:5.1f} %", whole > 0 ? part / whole * 100 : 0.0);
+}
+
+// Six significant digits, grouped with thin units where that helps a reader.
+std::string figure(double value) {
+    const double size = std::abs(value);
+    if (size >= 1e9) {
+        return fmt::format("{:.4g}e9", value / 1e9);
+    }
+    return size >= 1000 ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
+}
+
+void add_step(Table& table, const Json& report) {
+    const Json& step = report.at("step");
+    table.heading("Step");
+    table.row("time", fmt::format("{:.3f} s", number(step, "time_s")));
+    table.row("tokens a second", figure(number(step, "tokens_per_s")));
+    table.row("tokens a day", figure(number(step, "tokens_per_day")));
+    const auto both = [&](const char* key, double scale, const char* unit) {
+        const Json& value = step.at(key);
+        return fmt::format("{:.2f} {}", number(value, "causal") * scale, unit);
+    };
+    table.row("MFU, causal", both("mfu", 100, "%"),
+              fmt::format("{:.2f} % non-causal", number(step.at("mfu"), "non_causal") * 100));
+    table.row("TFLOPS a GPU, causal", both("tflops_per_gpu", 1, ""),
+              fmt::format("{:.2f} non-causal", number(step.at("tflops_per_gpu"), "non_causal")));
+}
+
+void add_breakdown(Table& table, const Json& report) {
+    const double step = number(report.at("step"), "time_s");
+    const Json& mean = report.at("pipeline").at("breakdown_s");
+    table.heading("Pipeline (mean over ranks)");
+    const std::pair<const char*, const char*> rows[] = {
+        {"forward", "forward"},
+        {"backward_input", "backward, input"},
+        {"backward_weight", "backward, weight"},
+        {"one_f_one_b", "overlapped F&B"},
+        {"bubble", "bubble"},
+        {"optimizer", "optimizer"}};
+    for (const auto& [key, label] : rows) {
+        table.row(label, fmt::format("{:.3f} s", number(mean, key)),
+                  share(number(mean, key), step));
+    }
+    const Json& overlap = report.at("overlap");
+    table.row("communication", fmt::format("{:.3f} s", number(overlap, "comm_total_s")),
+              fmt::format("{:.3f} s exposed", number(overlap, "comm_exposed_s")));
+    std::string resources;
+    for (const auto& [resource, seconds] : report.at("critical_path").at("by_resource").items()) {
+        if (seconds.get<double>() > 0.0005) {
+            resources += fmt::format("{}{} {:.3f} s", resources.empty() ? "" : ", ", resource,
+                                     seconds.get<double>());
+        }
+    }
+    table.line("  critical path               " + resources);
+}
+
+void add_memory(Table& table, const Json& report) {
+    const Json& memory = report.at("memory");
+    const Json* fullest = nullptr;
+    for (const Json& rank : memory.at("per_rank")) {
+        if (fullest == nullptr || number(rank, "total") > number(*fullest, "total")) {
+            fullest = &rank;
+        }
+    }
+    table.heading("Memory (fullest pipeline rank)");
+    if (fullest == nullptr) {
+        return;
+    }
+    for (const char* key : {"weights", "gradients", "optimizer", "activations_peak"}) {
+        table.row(key, fmt::format("{:.2f} GB", number(*fullest, key) / 1e9));
+    }
+    table.row("total", fmt::format("{:.2f} GB", number(*fullest, "total") / 1e9),
+              fmt::format("rank {}, of {:.2f} GB: {}", fullest->at("rank").get<std::int64_t>(),
+                          number(memory, "capacity") / 1e9,
+                          memory.at("fits").get<bool>() ? "fits" : "DOES NOT FIT"));
+}
+
+void add_network(Table& table, const Json& report) {
+    table.heading("Network and routing");
+    const Json& routing = report.at("routing");
+    if (number(routing, "nodes_per_token_mean") > 0) {
+        table.row("nodes a token",
+                  fmt::format("{:.2f}", number(routing, "nodes_per_token_mean")),
+                  fmt::format("at most {}", routing.at("nodes_per_token_max").get<std::int64_t>()));
+        table.row("InfiniBand a token, layer",
+                  fmt::format("{:.1f} KB", number(routing, "ib_bytes_per_token") / 1e3),
+                  fmt::format("{:.1f} KB over NVLink",
+                              number(routing, "nvlink_bytes_per_token") / 1e3));
+    }
+    if (!report.contains("network")) {
+        return;
+    }
+    const Json& network = report.at("network");
+    for (const Json& link : network.at("links")) {
+        if (link.at("id") == network.at("hottest")) {
+            table.row("hottest link", link.at("id").get<std::string>(),
+                      fmt::format("{:.1f} % busy, peak {:.1f} %",
+                                  number(link, "mean_utilisation") * 100,
+                                  number(link, "peak_utilisation") * 100));
+        }
+    }
+}
+
+void add_published(Table& table, const Json& report) {
+    const Json& published = report.at("published");
+    if (published.empty() || !report.contains("step")) {
+        return;
+    }
+    table.heading("Published measurements");
+    table.line(fmt::format("  {:<28}{:>16}{:>16}{:>10}", "metric", "simulated", "published",
+                           "error"));
+    // The step time last: it is what readers look for.
+    for (const bool step_time : {false, true}) {
+        for (const Json& item : published) {
+            if ((item.at("metric") == "step.time_s") != step_time ||
+                !item.at("simulated").is_number()) {
+                continue;
+            }
+            table.line(fmt::format("  {:<28}{:>16}{:>16}{:>+9.1f}%",
+                                   item.at("metric").get<std::string>(),
+                                   figure(number(item, "simulated")),
+                                   figure(number(item, "published")),
+                                   item.at("error_percent").is_number()
+                                       ? number(item, "error_percent")
+                                       : 0.0));
+        }
+    }
+}
+
+}  // namespace
+
+std::string report_table(const Json& report, bool color) {
+    Table table(color);
+    const Json& scenario = report.at("scenario");
+    const Json& info = report.at("run_info");
+    table.line(fmt::format("{}", scenario.at("name").get<std::string>()));
+    table.line(fmt::format("  graph {}, {} ops ({} stored), {} edges",
+                           report.at("graph").at("hash").get<std::string>(),
+                           report.at("graph").at("ops").get<std::int64_t>(),
+                           report.at("graph").at("ops_stored").get<std::int64_t>(),
+                           report.at("graph").at("edges").get<std::int64_t>()));
+    table.line(fmt::format("  {} in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
+                           info.at("measured").get<bool>() ? "measured" : "simulated",
+                           number(info, "graph_build_s") + number(info, "lower_s") +
+                               number(info, "replay_s"),
+                           info.at("engine").get<std::string>(),
+                           info.at("fold").get<std::string>(),
+                           info.at("activities").get<std::int64_t>(),
+                           info.at("flows").get<std::int64_t>()));
+    if (report.contains("step")) {
+        add_step(table, report);
+        add_breakdown(table, report);
+    }
+    add_memory(table, report);
+    add_network(table, report);
+    if (report.contains("cost")) {
+        const Json& cost = report.at("cost");
+        table.heading("Cost of the step");
+        table.row("GPU-hours", figure(number(cost, "gpu_hours")),
+                  fmt::format("{} USD, {} kWh", figure(number(cost, "usd")),
+                              figure(number(cost, "energy_kwh"))));
+    }
+    add_published(table, report);
+    return std::move(table).take();
+}
+
+}  // namespace r1
