@@ -67,8 +67,9 @@ std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline
         usage.capacity = capacity;
         usage.mean_utilisation = link.bytes / (capacity.value() * seconds);
         const double bin_bytes = capacity.value() * seconds / static_cast<double>(kBins);
+        // Ops that share a link do not really send evenly: their sum may pass the capacity.
         usage.peak_utilisation =
-            *std::max_element(link.bins.begin(), link.bins.end()) / bin_bytes;
+            std::min(1.0, *std::max_element(link.bins.begin(), link.bins.end()) / bin_bytes);
         result.push_back(std::move(usage));
     };
     for (std::size_t e = 0; e < endpoints; ++e) {

@@ -18,7 +18,7 @@ struct LinkUsage {
     double peak_utilisation = 0;  // of the busiest thousandth of the makespan
 };
 
-// An op's bytes count as spread evenly over its interval.
+// An op's bytes count as spread evenly over its interval; the peak is at most 1.
 std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline);
 
 }  // namespace r1

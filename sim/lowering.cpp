@@ -42,8 +42,13 @@ private:
     using NodeIndex = std::uint32_t;
     static constexpr NodeIndex kNone = static_cast<NodeIndex>(-1);
 
-    // (stage, direction, micro-batch, tensor name) in one word.
-    static std::uint64_t key(const Context& context, std::uint32_t name) {
+    // (stage, direction, micro-batch, tensor name) in one word. A gradient is the stage's: all
+    // micro-batches add to it, and whatever the optimizer reads waits for the last of them.
+    static std::uint64_t key(const Tensor& tensor, Context context, std::uint32_t name) {
+        if (tensor.role == TensorRole::gradient) {
+            constexpr std::int32_t kOfStage = 3;  // no direction
+            context = {context.stage, kOfStage, -1};
+        }
         return (static_cast<std::uint64_t>(context.stage) << 52) |
                (static_cast<std::uint64_t>(context.direction) << 50) |
                (static_cast<std::uint64_t>(context.micro_batch + 1) << 24) | name;
@@ -107,7 +112,11 @@ private:
         }
     }
 
-    // Activations from earlier items, then those that this item produces.
+    static bool flows_on(const Tensor& tensor) {
+        return tensor.role == TensorRole::activation || tensor.role == TensorRole::gradient;
+    }
+
+    // Activations and gradients from earlier items, then those that this item produces.
     void connect_tensors(const Item& item, const ChunkTemplate& chunk,
                          const LoweredTemplate& lowered_template,
                          const std::vector<NodeIndex>& nodes) {
@@ -117,12 +126,19 @@ private:
             const NodeIndex node = nodes[lowered_template.segment_of[i]];
             for (const TensorId id : chunk.ops[i].inputs) {
                 const Tensor& tensor = chunk.tensors[id.index()];
-                if (tensor.role != TensorRole::activation || made[id.index()].valid()) {
+                const bool gradient = tensor.role == TensorRole::gradient;
+                const OpIndex local = made[id.index()];
+                // An all-reduce in place reads a gradient before it produces it.
+                if (!flows_on(tensor) || (local.valid() && (!gradient || local.index() < i))) {
                     continue;
                 }
                 const auto found =
-                    producer_.find(key(item.contexts[tensor.context], names[id.index()]));
-                R1_CHECK(found != producer_.end());  // freeze() made sure
+                    producer_.find(key(tensor, item.contexts[tensor.context], names[id.index()]));
+                if (found == producer_.end()) {
+                    // freeze() made sure of activations; a gradient starts as zero.
+                    R1_CHECK(gradient);
+                    continue;
+                }
                 if (found->second.stream != chunk.ops[i].stream) {
                     connect(found->second.node, node);
                 }
@@ -131,8 +147,8 @@ private:
         for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
             for (const TensorId id : chunk.ops[i].outputs) {
                 const Tensor& tensor = chunk.tensors[id.index()];
-                if (tensor.role == TensorRole::activation) {
-                    producer_[key(item.contexts[tensor.context], names[id.index()])] = {
+                if (flows_on(tensor)) {
+                    producer_[key(tensor, item.contexts[tensor.context], names[id.index()])] = {
                         nodes[lowered_template.segment_of[i]], chunk.ops[i].stream};
                 }
             }

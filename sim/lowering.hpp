@@ -29,6 +29,7 @@ public:
     explicit LaneNetwork(const LoweringInput& input);
 
     [[nodiscard]] const EngineNetwork& endpoints() const { return network_; }
+    // Throws InputError if the cluster has no such link for the program's ranks.
     [[nodiscard]] EndpointId nic(std::int32_t program) const;
     [[nodiscard]] EndpointId nvlink(std::int32_t program) const;
 
@@ -44,8 +45,12 @@ public:
     [[nodiscard]] Path path(RankId from, RankId to) const;
 
 private:
+    EndpointId add(const std::string& name, BytesPerSecond bandwidth);
+
     const LoweringInput& input_;
     EngineNetwork network_;
+    std::vector<EndpointId> nics_;  // by program; invalid: none
+    std::vector<EndpointId> nvlinks_;
 };
 
 // Flows of one expert all-to-all, and of one rank's part in a collective over `members`.

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/diagnostics.hpp"
 #include "sim/lowering.hpp"
 
 namespace r1 {
@@ -52,17 +53,37 @@ LaneNetwork::LaneNetwork(const LoweringInput& input) : input_(input) {
             nvlink = std::min(nvlink, nvlink_share(input.fabric, rank));
         }
         network_.compute.push_back(fmt::format("stage{}.sm", program));
-        network_.endpoints.push_back({fmt::format("stage{}.nic", program), nic, nic});
-        network_.endpoints.push_back({fmt::format("stage{}.nvlink", program), nvlink, nvlink});
+        nics_.push_back(add(fmt::format("stage{}.nic", program), nic));
+        nvlinks_.push_back(add(fmt::format("stage{}.nvlink", program), nvlink));
     }
 }
 
-EndpointId LaneNetwork::nic(std::int32_t program) const {
-    return EndpointId(static_cast<std::size_t>(2 * program));
+EndpointId LaneNetwork::add(const std::string& name, BytesPerSecond bandwidth) {
+    if (!(bandwidth.value() > 0)) {
+        return {};
+    }
+    network_.endpoints.push_back({name, bandwidth, bandwidth});
+    return EndpointId(network_.endpoints.size() - 1);
 }
 
+namespace {
+
+EndpointId existing(const std::vector<EndpointId>& ids, std::int32_t program, const char* what) {
+    const EndpointId id = ids[static_cast<std::size_t>(program)];
+    if (!id.valid()) {
+        throw InputError("cluster", fmt::format("a rank of pipeline rank {} has no {} left, but "
+                                                "must communicate over one",
+                                                program, what));
+    }
+    return id;
+}
+
+}  // namespace
+
+EndpointId LaneNetwork::nic(std::int32_t program) const { return existing(nics_, program, "NIC"); }
+
 EndpointId LaneNetwork::nvlink(std::int32_t program) const {
-    return EndpointId(static_cast<std::size_t>(2 * program + 1));
+    return existing(nvlinks_, program, "NVLink");
 }
 
 LaneNetwork::Path LaneNetwork::path(RankId from, RankId to) const {

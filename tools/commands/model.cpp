@@ -51,7 +51,7 @@ Json tensors_json(const ModelConfig& config) {
 std::string model_table(const Json& json) {
     const Json& parameters = json["parameters"];
     const Json& flops = json["flops_per_token"];
-    const auto count = [](const Json& value) { return value.get<double>() / 1e9; };
+    const auto count = [](const Json& value) { return value.get<double>(); };
     std::string text;
     text += fmt::format("model                     {} ({} layers: {} dense, {} MoE, {} MTP)\n",
                         json["model_type"].get<std::string>(),
@@ -60,8 +60,9 @@ std::string model_table(const Json& json) {
                         json["layers"]["moe"].get<std::int64_t>(),
                         json["layers"]["mtp"].get<std::int64_t>());
     const auto row = [&](const char* label, const Json& value) {
-        text += fmt::format("{:<25} {:>15}  ({:.2f} B)\n", label, value.get<std::int64_t>(),
-                            count(value));
+        const bool billions = count(value) >= 1e9;
+        text += fmt::format("{:<25} {:>15}  ({:.2f} {})\n", label, value.get<std::int64_t>(),
+                            count(value) / (billions ? 1e9 : 1e6), billions ? "B" : "M");
     };
     row("parameters", parameters["total"]);
     row("  active a token", parameters["active_per_token"]);
@@ -69,10 +70,10 @@ std::string model_table(const Json& json) {
     row("  MTP module", parameters["mtp"]);
     text += fmt::format("{:<25} {:>15}  bytes a token\n", "KV cache",
                         json["kv_cache"]["bytes_per_token"].get<std::int64_t>());
-    text += fmt::format("{:<25} {:>15.2f}  GFLOP a token, causal, {} tokens\n", "forward",
-                        count(flops["forward"]), json["sequence_length"].get<std::int64_t>());
-    text += fmt::format("{:<25} {:>15.2f}  GFLOP a token (3 x forward)\n", "training",
-                        count(flops["training"]));
+    text += fmt::format("{:<25} {:>15.4g}  GFLOP a token, causal, {} tokens\n", "forward",
+                        count(flops["forward"]) / 1e9, json["sequence_length"].get<std::int64_t>());
+    text += fmt::format("{:<25} {:>15.4g}  GFLOP a token (3 x forward)\n", "training",
+                        count(flops["training"]) / 1e9);
     return text;
 }
 

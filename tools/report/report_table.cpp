@@ -34,13 +34,18 @@ std::string share(double part, double whole) {
     return fmt::format("{:5.1f} %", whole > 0 ? part / whole * 100 : 0.0);
 }
 
-// Six significant digits, grouped with thin units where that helps a reader.
+// Five significant digits.
 std::string figure(double value) {
     const double size = std::abs(value);
     if (size >= 1e9) {
-        return fmt::format("{:.4g}e9", value / 1e9);
+        return fmt::format("{:.5g}e9", value / 1e9);
     }
-    return size >= 1000 ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
+    return size >= 1e6 ? fmt::format("{:.5g}e6", value / 1e6) : fmt::format("{:.5g}", value);
+}
+
+std::string bytes(double value) {
+    return value >= 1e8 ? fmt::format("{:.2f} GB", value / 1e9)
+                        : fmt::format("{:.2f} MB", value / 1e6);
 }
 
 void add_step(Table& table, const Json& report) {
@@ -51,12 +56,12 @@ void add_step(Table& table, const Json& report) {
     table.row("tokens a day", figure(number(step, "tokens_per_day")));
     const auto both = [&](const char* key, double scale, const char* unit) {
         const Json& value = step.at(key);
-        return fmt::format("{:.2f} {}", number(value, "causal") * scale, unit);
+        return fmt::format("{:.4g} {}", number(value, "causal") * scale, unit);
     };
     table.row("MFU, causal", both("mfu", 100, "%"),
-              fmt::format("{:.2f} % non-causal", number(step.at("mfu"), "non_causal") * 100));
+              fmt::format("{:.4g} % non-causal", number(step.at("mfu"), "non_causal") * 100));
     table.row("TFLOPS a GPU, causal", both("tflops_per_gpu", 1, ""),
-              fmt::format("{:.2f} non-causal", number(step.at("tflops_per_gpu"), "non_causal")));
+              fmt::format("{:.4g} non-causal", number(step.at("tflops_per_gpu"), "non_causal")));
 }
 
 void add_breakdown(Table& table, const Json& report) {
@@ -100,11 +105,11 @@ void add_memory(Table& table, const Json& report) {
         return;
     }
     for (const char* key : {"weights", "gradients", "optimizer", "activations_peak"}) {
-        table.row(key, fmt::format("{:.2f} GB", number(*fullest, key) / 1e9));
+        table.row(key, bytes(number(*fullest, key)));
     }
-    table.row("total", fmt::format("{:.2f} GB", number(*fullest, "total") / 1e9),
-              fmt::format("rank {}, of {:.2f} GB: {}", fullest->at("rank").get<std::int64_t>(),
-                          number(memory, "capacity") / 1e9,
+    table.row("total", bytes(number(*fullest, "total")),
+              fmt::format("rank {}, of {}: {}", fullest->at("rank").get<std::int64_t>(),
+                          bytes(number(memory, "capacity")),
                           memory.at("fits").get<bool>() ? "fits" : "DOES NOT FIT"));
 }
 
