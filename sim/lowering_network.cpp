@@ -153,11 +153,13 @@ Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork&
             token * input.traffic.ib_copies_per_token / static_cast<double>(nodes);
         activity.flows.push_back({network.nic(program), network.nic(program), each,
                                   static_cast<int>(nodes), each / shortest});
-        // The group's nodes follow each other: its first and last rank are the farthest apart.
+        // A token stays on its rail. The group's nodes follow each other: the first rank and its
+        // like on the last node are the farthest apart.
+        const Instances& instances = input.graph.instances();
+        const std::int64_t last = exchange.group.ranks - exchange.group.ranks_per_node;
         activity.delay += network
-                              .path(input.graph.instances().rank(program, 0),
-                                    input.graph.instances().rank(
-                                        program, input.graph.instances().expert_parallel - 1))
+                              .path(instances.rank(program, 0),
+                                    instances.rank(program, static_cast<std::int32_t>(last)))
                               .latency;
     }
     if (peers > 0) {
@@ -183,8 +185,9 @@ void add_collective_flows(const LoweringInput& input, const LaneNetwork& network
     for (const RankId member : members) {
         on_node += node_of(input.fabric, member) == node_of(input.fabric, rank);
         const LaneNetwork::Path path = network.path(rank, member);
-        if (path.latency > farthest.latency) {
-            farthest = path;
+        farthest.latency = std::max(farthest.latency, path.latency);
+        if (path.rate_max.value() > 0) {
+            farthest.rate_max = path.rate_max;
         }
     }
     // Ring over all members, one channel for each NIC of the node: a rank passes on (n-1)/n of the

@@ -14,6 +14,11 @@ const std::vector<std::string>& levels() {
     return names;
 }
 
+const std::vector<std::string>& quantities() {
+    static const std::vector<std::string> names = {"tflops", "gb_per_s", "logical_gb_per_s"};
+    return names;
+}
+
 void read_sources_of(ObjectReader& reader, Calibration& calibration) {
     const Json* sources = reader.raw("sources");
     if (sources == nullptr || !sources->is_object()) {
@@ -92,10 +97,18 @@ Calibration read_calibration(const Document& document, const std::string& pointe
     reader.object("sources", true);
     read_sources_of(reader, calibration);
     for (ObjectReader& entry : reader.objects("curves", true)) {
+        if (!entry.is_object()) {
+            continue;  // reported by its reader
+        }
         CalibrationCurve curve;
         entry.required("kernel", curve.kernel);
-        entry.required("quantity", curve.quantity);
+        int quantity = 0;
+        entry.required_choice("quantity", quantities(), quantity);
+        curve.quantity = quantities()[static_cast<std::size_t>(quantity)];
         entry.required("columns", curve.columns);
+        if (calibration.curve(curve.kernel) != nullptr) {
+            entry.error("kernel", "a second curve for " + quote(curve.kernel));
+        }
         entry.accept("comment");
         for (ObjectReader& point : entry.objects("points", true)) {
             read_point(point, calibration, curve);

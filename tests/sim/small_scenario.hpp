@@ -1,0 +1,45 @@
+// Small scenarios, read and simulated, for tests of the replay and of reports.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/hardware/presets.hpp"
+#include "sim/simulate.hpp"
+
+namespace r1::test {
+
+// scenarios/tiny_train_cpu.json with overrides, as `--set` takes them.
+inline Setting tiny_setting(const std::vector<std::string>& overrides = {}) {
+    std::vector<Override> parsed;
+    for (const std::string& text : overrides) {
+        parsed.push_back(parse_override(text));
+    }
+    std::vector<std::string> notes;
+    return read_setting(load_scenario(data_root() / "scenarios" / "tiny_train_cpu.json", parsed),
+                        notes);
+}
+
+// The tiny model on 8 nodes of 8 H800: 16 replicas of each pipeline rank, whose experts span two
+// nodes, and 12 micro-batches.
+inline Setting tiny_h800_setting(const std::string& schedule, int ranks,
+                                 const std::vector<std::string>& overrides = {}) {
+    std::vector<std::string> all = {"cluster=h800_8x8",
+                                    "calibration=h800_published",
+                                    "plan.data_parallel=16",
+                                    "plan.expert_parallel=16",
+                                    "plan.comm_sms=20",
+                                    "workload.global_batch_sequences=192",
+                                    "plan.schedule=" + schedule,
+                                    "plan.pipeline_parallel=" + std::to_string(ranks)};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return tiny_setting(all);
+}
+
+inline Simulation simulated(const Setting& setting) {
+    Simulation simulation = prepare(setting);
+    replay(setting, simulation);
+    return simulation;
+}
+
+}  // namespace r1::test
