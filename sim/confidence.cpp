@@ -56,7 +56,8 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
         if (!borrowed) {
             entry.error_percent = leave_one_out_error_percent(*curve);
         }
-        entry.source = (borrowed ? "stands for it: " : "") + sources_of(setting.calibration, *curve);
+        entry.source =
+            (borrowed ? "stands for it: " : "") + sources_of(setting.calibration, *curve);
         entries.push_back(std::move(entry));
     }
 }

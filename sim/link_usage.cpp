@@ -19,8 +19,8 @@ struct LinkBins {
         const auto first = static_cast<std::size_t>(from);
         const auto last = std::min(static_cast<std::size_t>(to), kBins - 1);
         for (std::size_t bin = first; bin <= last && bin < kBins; ++bin) {
-            const double overlap =
-                std::min(to, static_cast<double>(bin + 1)) - std::max(from, static_cast<double>(bin));
+            const double overlap = std::min(to, static_cast<double>(bin + 1)) -
+                                   std::max(from, static_cast<double>(bin));
             bins[bin] += to > from ? amount * std::max(0.0, overlap) / (to - from) : amount;
             if (to <= from) {
                 break;

@@ -25,8 +25,8 @@ public:
     ReplayDag run() && {
         const auto programs = static_cast<std::int32_t>(graph_.programs().size());
         for (std::int32_t program = 0; program < programs; ++program) {
-            dag_.lanes.push_back({graph_.instances().rank(program, 0), program,
-                                  graph_.instances().data_parallel});
+            dag_.lanes.push_back(
+                {graph_.instances().rank(program, 0), program, graph_.instances().data_parallel});
             add_program(program);
         }
         connect_messages();
@@ -59,9 +59,8 @@ private:
         if (lowered_[index].segments.empty()) {
             const ChunkTemplate& chunk = graph_.chunk(item.chunk);
             const int all = input_.topology.device.sms;
-            const int sms = item.kind == ItemKind::overlapped
-                                ? std::max(1, all - input_.comm_sms)
-                                : all;
+            const int sms =
+                item.kind == ItemKind::overlapped ? std::max(1, all - input_.comm_sms) : all;
             lowered_[index] = lower_template(input_, chunk, async_, sms);
             dag_.segments[index] = lowered_[index].segments;
             for (const Tensor& tensor : chunk.tensors) {
@@ -210,13 +209,12 @@ private:
     NodeIndex add_collective(std::int32_t program, const Item& item, const Op& op,
                              const NodeRun& run) {
         const CommOp& comm = *op.comm();
-        const bool staged = comm.group == GroupKind::data_parallel ||
-                            comm.group == GroupKind::expert_data_parallel;
+        const bool staged =
+            comm.group == GroupKind::data_parallel || comm.group == GroupKind::expert_data_parallel;
         const std::int32_t stage = item.contexts[op.context].stage;
         const std::int32_t group = staged ? stage : -1;
         const int ordinal = collectives_seen_[{comm.group, group}]++;
-        const auto [entry, is_new] =
-            collectives_.try_emplace({comm.group, group, ordinal}, kNone);
+        const auto [entry, is_new] = collectives_.try_emplace({comm.group, group, ordinal}, kNone);
         if (is_new) {
             entry->second = push(ReplayNode{});
         }
@@ -260,7 +258,7 @@ private:
     LaneNetwork network_;
     AsyncTensors async_;
     ReplayDag dag_;
-    std::vector<LoweredTemplate> lowered_;          // by template
+    std::vector<LoweredTemplate> lowered_;           // by template
     std::vector<std::vector<std::uint32_t>> names_;  // by template and tensor
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::map<std::uint32_t, std::vector<OpIndex>> producers_;

@@ -56,15 +56,16 @@ private:
 // Flows of one expert all-to-all, and of one rank's part in a collective over `members`.
 Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork& network,
                                   const Op& op, std::int32_t program, bool overlapped);
-void add_collective_flows(const LoweringInput& input, const LaneNetwork& network, const CommOp& comm,
-                          std::int32_t stage, std::int32_t program, Activity& activity);
+void add_collective_flows(const LoweringInput& input, const LaneNetwork& network,
+                          const CommOp& comm, std::int32_t stage, std::int32_t program,
+                          Activity& activity);
 
 // Splits a template into segments; durations by op, on `sms` SMs.
 struct LoweredTemplate {
     std::vector<Segment> segments;
-    std::vector<Seconds> durations;                      // by segment; 0 for communication
-    std::vector<std::uint32_t> segment_of;               // by op
-    std::vector<std::vector<std::uint32_t>> before;      // by segment: others it waits for
+    std::vector<Seconds> durations;                  // by segment; 0 for communication
+    std::vector<std::uint32_t> segment_of;           // by op
+    std::vector<std::vector<std::uint32_t>> before;  // by segment: others it waits for
 };
 // Names of tensors that streams other than compute produce or read across chunks.
 struct AsyncTensors {

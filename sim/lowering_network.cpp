@@ -23,8 +23,8 @@ BytesPerSecond nic_share(const Fabric& fabric, RankId rank) {
     for (int local = 0; local < fabric.gpus_per_node; ++local) {
         users += nic_of(fabric, rank_of(fabric, node, local)) == nic;
     }
-    const int link = fabric.link_of_nic[static_cast<std::size_t>(node * fabric.nics_per_node +
-                                                                 *nic)];
+    const int link =
+        fabric.link_of_nic[static_cast<std::size_t>(node * fabric.nics_per_node + *nic)];
     return fabric.links[static_cast<std::size_t>(link)].total() / users;
 }
 
@@ -116,8 +116,7 @@ LaneNetwork::Path LaneNetwork::path(std::int32_t from, std::int32_t to) const {
     const Instances& instances = input_.graph.instances();
     Path worst = path(instances.rank(from, 0), instances.rank(to, 0));
     for (std::int32_t replica = 1; replica < instances.data_parallel; ++replica) {
-        const Path other =
-            path(instances.rank(from, replica), instances.rank(to, replica));
+        const Path other = path(instances.rank(from, replica), instances.rank(to, replica));
         worst.over_nvlink = worst.over_nvlink && other.over_nvlink;
         worst.latency = std::max(worst.latency, other.latency);
         if (other.rate_max.value() > 0) {
@@ -149,8 +148,7 @@ Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork&
     const std::int64_t nodes = exchange.group.nodes() - 1;
     activity.delay = input.topology.nvlink.latency;
     if (nodes > 0) {
-        const Bytes each =
-            token * input.traffic.ib_copies_per_token / static_cast<double>(nodes);
+        const Bytes each = token * input.traffic.ib_copies_per_token / static_cast<double>(nodes);
         activity.flows.push_back({network.nic(program), network.nic(program), each,
                                   static_cast<int>(nodes), each / shortest});
         // A token stays on its rail. The group's nodes follow each other: the first rank and its
@@ -197,8 +195,8 @@ void add_collective_flows(const LoweringInput& input, const LaneNetwork& network
     const bool leaves_node = on_node < size;
     const double outside = leaves_node ? 1.0 / static_cast<double>(on_node) : 0;
     if (leaves_node) {
-        activity.flows.push_back({network.nic(program), network.nic(program), volume * outside, 1,
-                                  farthest.rate_max});
+        activity.flows.push_back(
+            {network.nic(program), network.nic(program), volume * outside, 1, farthest.rate_max});
     }
     if (on_node > 1) {
         activity.flows.push_back({network.nvlink(program), network.nvlink(program),

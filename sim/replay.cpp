@@ -80,8 +80,9 @@ private:
         for (std::size_t i = 0; i < run.segment->ops.size(); ++i) {
             const bool last = i + 1 == run.segment->ops.size();
             const TimePs to =
-                last ? ends_[node]
-                     : begin + static_cast<TimePs>(std::llround(length * run.segment->share_end[i]));
+                last
+                    ? ends_[node]
+                    : begin + static_cast<TimePs>(std::llround(length * run.segment->share_end[i]));
             timeline.intervals.push_back(
                 {{run.lane, run.item, run.segment->ops[i].value}, 0, from, to});
             from = to;

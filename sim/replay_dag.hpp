@@ -27,7 +27,7 @@ struct NodeRun {
 
 struct ReplayNode {
     Activity activity;
-    std::vector<NodeRun> runs;      // several for a collective that spans lanes
+    std::vector<NodeRun> runs;  // several for a collective that spans lanes
     std::vector<std::uint32_t> successors;
     std::uint32_t predecessors = 0;
     std::int32_t send = -1;      // of a receive: the node of its send

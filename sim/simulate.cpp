@@ -24,6 +24,13 @@ private:
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
+void require_engine(Engine engine) {
+    if (engine != Engine::simgrid) {
+        throw FeatureError("engine '" + std::string(name(engine)) +
+                           "' is not implemented in this version (simgrid is)");
+    }
+}
+
 void check_against_hardware(const Document& document, const Scenario& scenario,
                             const Topology& topology, Diagnostics& diagnostics) {
     const bool spans_nodes = scenario.ranks() > topology.gpus_per_node;
@@ -72,7 +79,8 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     Diagnostics diagnostics;
     Setting setting;
     setting.scenario = read_scenario(document, diagnostics);
-    if (document.find("/cluster") != nullptr) {
+    const Json* cluster = document.find("/cluster");
+    if (cluster != nullptr && cluster->is_object()) {
         setting.topology = read_topology(document, "/cluster", diagnostics);
     }
     if (document.find("/calibration") != nullptr) {
@@ -87,6 +95,7 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
         throw FeatureError("folding '" + std::string(name(setting.scenario.replay.fold)) +
                            "' is not implemented in this version (stage is)");
     }
+    require_engine(setting.scenario.replay.engine);
     setting.fabric = generate_fabric(setting.topology);
     setting.warnings = warnings_of(setting.topology, setting.fabric);
     return setting;
@@ -98,9 +107,9 @@ Simulation prepare(const Setting& setting) {
     const Stopwatch watch;
     simulation.graph = build_graph(scenario);
     simulation.wall.graph_build_s = watch.seconds();
-    simulation.traffic = balanced_traffic(
-        scenario.model, expert_group_shape(simulation.graph, setting.topology),
-        scenario.routing.node_limit, scenario.seed);
+    simulation.traffic =
+        balanced_traffic(scenario.model, expert_group_shape(simulation.graph, setting.topology),
+                         scenario.routing.node_limit, scenario.seed);
     simulation.symbols = balanced_binding(
         scenario.model, simulation.traffic,
         scenario.workload.micro_batch_sequences * scenario.workload.sequence_length);
@@ -111,9 +120,9 @@ Simulation prepare(const Setting& setting) {
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
     const RooflineCostModel cost(setting.calibration, setting.topology);
-    simulation.dag = lower({simulation.graph, setting.topology, setting.fabric, cost,
-                            simulation.symbols, simulation.traffic,
-                            setting.scenario.plan.comm_sms});
+    simulation.dag =
+        lower({simulation.graph, setting.topology, setting.fabric, cost, simulation.symbols,
+               simulation.traffic, setting.scenario.plan.comm_sms});
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
     const std::unique_ptr<ReplayEngine> engine =
@@ -124,10 +133,7 @@ void replay(const Setting& setting, Simulation& simulation) {
 }
 
 std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network) {
-    if (engine != Engine::simgrid) {
-        throw FeatureError("engine '" + std::string(name(engine)) +
-                           "' is not implemented in this version (simgrid is)");
-    }
+    require_engine(engine);
 #ifdef R1_HAVE_SIMGRID
     return make_simgrid_engine(network);
 #else

@@ -35,18 +35,19 @@ bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 po::options_description shared_options() {
     po::options_description options("Options of every command");
-    options.add_options()                                                              //
-        ("json", po::bool_switch(), "print the answer as one JSON document")           //
+    options.add_options()                                                                     //
+        ("json", po::bool_switch(), "print the answer as one JSON document")                  //
         ("output,o", po::value<std::string>()->value_name("FILE"), "write the JSON to FILE")  //
-        ("set",
-         po::value<std::vector<std::string>>()->composing()->value_name("/POINTER=VALUE"),
-         "override a field of the input file (plan.expert_parallel=64 works too); may be repeated")  //
+        (
+            "set", po::value<std::vector<std::string>>()->composing()->value_name("/POINTER=VALUE"),
+            "override a field of the input file (plan.expert_parallel=64 works too); may be "
+            "repeated")                                                                    //
         ("seed", po::value<std::int64_t>()->value_name("N"), "seed of everything random")  //
         ("jobs", po::value<int>()->value_name("N"), "processes or threads to use")         //
         ("verbose", po::bool_switch(), "say more on stderr")                               //
         ("quiet", po::bool_switch(), "no warnings, no progress")                           //
         ("color", po::value<std::string>()->default_value("auto")->value_name("auto|always|never"),
-         "colours in tables")                 //
+         "colours in tables")  //
         ("help", po::bool_switch(), "this text");
     return options;
 }
@@ -63,7 +64,8 @@ po::options_description all_options(const Command& command) {
 }
 
 std::string exit_codes() {
-    return "Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid input, 4 infeasible, 5 feature or\n"
+    return "Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid input, 4 infeasible, 5 feature "
+           "or\n"
            "device missing, 6 threshold exceeded, 130 interrupted.\n";
 }
 
@@ -85,7 +87,8 @@ std::string help(const Command& command) {
 std::string help() {
     std::string text =
         "r1sim holds an executable DeepSeek-R1 and a model of the clusters it runs on.\n\n"
-        "usage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says more)\n\nCommands:\n";
+        "usage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says "
+        "more)\n\nCommands:\n";
     for (const Command& command : commands()) {
         text += fmt::format("  {:<10} {}\n", command.name, command.summary);
     }
@@ -116,7 +119,8 @@ Invocation parse(const Command& command, const std::vector<std::string>& argumen
         positional.add(command.positional.c_str(), command.positional_count);
     }
     namespace style = po::command_line_style;
-    const int strict = static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
+    const int strict =
+        static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
     po::variables_map values;
     try {
         po::store(po::command_line_parser(arguments)
@@ -150,6 +154,9 @@ void require_positional(const Command& command, const Invocation& invocation) {
     if (color != "auto" && color != "always" && color != "never") {
         throw UsageError("--color takes auto, always or never, not '" + color + "'");
     }
+    if (invocation.has("jobs") && invocation.get<int>("jobs") < 1) {
+        throw UsageError("--jobs must be at least 1");
+    }
 }
 
 int dispatch(const std::vector<std::string>& arguments) {
@@ -164,8 +171,7 @@ int dispatch(const std::vector<std::string>& arguments) {
     }
     const Command& command = find_command(first);
     try {
-        const Invocation invocation =
-            parse(command, {arguments.begin() + 1, arguments.end()});
+        const Invocation invocation = parse(command, {arguments.begin() + 1, arguments.end()});
         if (invocation.flag("help")) {
             write_stdout(help(command));
             return kOk;

@@ -60,9 +60,9 @@ private:
 
 struct Command {
     std::string name;
-    std::string summary;    // one sentence
-    std::string arguments;  // of the usage line: "SCENARIO"
-    std::string positional; // option that takes them; empty: none
+    std::string summary;     // one sentence
+    std::string arguments;   // of the usage line: "SCENARIO"
+    std::string positional;  // option that takes them; empty: none
     int positional_count = 1;
     std::vector<std::string> examples;  // without "r1sim "
     std::function<void(po::options_description&)> add_options;

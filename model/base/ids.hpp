@@ -23,12 +23,12 @@ struct Id {
     constexpr auto operator<=>(const Id&) const = default;
 };
 
-using OpIndex = Id<struct OpIndexTag>;          // op within its chunk template
-using TensorId = Id<struct TensorIdTag>;        // tensor within its chunk template
-using TemplateId = Id<struct TemplateIdTag>;    // chunk template of a graph
-using ProgramId = Id<struct ProgramIdTag>;      // rank program of a graph
-using ItemIndex = Id<struct ItemIndexTag>;      // chunk or message within a rank program
-using RankId = Id<struct RankIdTag>;            // GPU of the job
+using OpIndex = Id<struct OpIndexTag>;        // op within its chunk template
+using TensorId = Id<struct TensorIdTag>;      // tensor within its chunk template
+using TemplateId = Id<struct TemplateIdTag>;  // chunk template of a graph
+using ProgramId = Id<struct ProgramIdTag>;    // rank program of a graph
+using ItemIndex = Id<struct ItemIndexTag>;    // chunk or message within a rank program
+using RankId = Id<struct RankIdTag>;          // GPU of the job
 
 }  // namespace r1
 

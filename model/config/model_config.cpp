@@ -3,19 +3,29 @@
 #include <algorithm>
 #include <map>
 
-
 namespace r1 {
 
 namespace {
 
+// Far beyond every released model; products of them stay inside 64 bits, and a typing error does
+// not ask for a table of a billion layers.
+constexpr Range kWidth{1, 1 << 20};
+constexpr Range kHeads{1, 1 << 14};  // heads, and elements of one
+constexpr Range kVocabulary{1, 1 << 24};
+constexpr Range kLayers{1, 1000};
+constexpr std::int64_t kExpertsMax = 4096;
+constexpr std::int64_t kExpertsOfAllLayersMax = 500'000;
+
 // Keys of released config files that change nothing here.
 const std::vector<std::string>& harmless_keys() {
     static const std::vector<std::string> keys = {
-        "architectures",        "attention_bias",   "attention_dropout",  "aux_loss_alpha",
-        "auto_map",             "bos_token_id",     "dtype",              "eos_token_id",
-        "ep_size",              "hidden_act",       "initializer_range",  "num_key_value_heads",
-        "pad_token_id",         "pretraining_tp",   "quantization_config", "seq_aux",
-        "torch_dtype",          "transformers_version", "use_cache",      "_name_or_path"};
+        "architectures",  "attention_bias",    "attention_dropout",
+        "aux_loss_alpha", "auto_map",          "bos_token_id",
+        "dtype",          "eos_token_id",      "ep_size",
+        "hidden_act",     "initializer_range", "num_key_value_heads",
+        "pad_token_id",   "pretraining_tp",    "quantization_config",
+        "seq_aux",        "torch_dtype",       "transformers_version",
+        "use_cache",      "_name_or_path"};
     return keys;
 }
 
@@ -43,12 +53,12 @@ void read_rope_scaling(ObjectReader& reader, ModelConfig& config) {
 }
 
 void read_attention(ObjectReader& reader, ModelConfig& config) {
-    reader.required("num_attention_heads", config.num_attention_heads, kAtLeastOne);
-    reader.optional("q_lora_rank", config.q_lora_rank, kAtLeastOne);
-    reader.required("kv_lora_rank", config.kv_lora_rank, kAtLeastOne);
-    reader.required("qk_nope_head_dim", config.qk_nope_head_dim, kAtLeastOne);
-    reader.required("qk_rope_head_dim", config.qk_rope_head_dim, {2});
-    reader.required("v_head_dim", config.v_head_dim, kAtLeastOne);
+    reader.required("num_attention_heads", config.num_attention_heads, kHeads);
+    reader.optional("q_lora_rank", config.q_lora_rank, kWidth);
+    reader.required("kv_lora_rank", config.kv_lora_rank, kWidth);
+    reader.required("qk_nope_head_dim", config.qk_nope_head_dim, kHeads);
+    reader.required("qk_rope_head_dim", config.qk_rope_head_dim, {2, kHeads.max});
+    reader.required("v_head_dim", config.v_head_dim, kHeads);
     reader.optional("rope_theta", config.rope_theta, kPositive);
     reader.optional("max_position_embeddings", config.max_position_embeddings, kAtLeastOne);
     if (config.qk_rope_head_dim % 2 != 0) {
@@ -58,15 +68,15 @@ void read_attention(ObjectReader& reader, ModelConfig& config) {
 }
 
 void read_experts(ObjectReader& reader, ModelConfig& config) {
-    reader.optional("n_routed_experts", config.n_routed_experts, kNotNegative);
+    reader.optional("n_routed_experts", config.n_routed_experts, {0, kExpertsMax});
     if (!config.has_experts()) {
         return;
     }
-    reader.required("moe_intermediate_size", config.moe_intermediate_size, kAtLeastOne);
-    reader.required("num_experts_per_tok", config.num_experts_per_tok, kAtLeastOne);
-    reader.optional("n_shared_experts", config.n_shared_experts, kNotNegative);
-    reader.optional("n_group", config.n_group, kAtLeastOne);
-    reader.optional("topk_group", config.topk_group, kAtLeastOne);
+    reader.required("moe_intermediate_size", config.moe_intermediate_size, kWidth);
+    reader.required("num_experts_per_tok", config.num_experts_per_tok, {1, kExpertsMax});
+    reader.optional("n_shared_experts", config.n_shared_experts, {0, 1024});
+    reader.optional("n_group", config.n_group, {1, kExpertsMax});
+    reader.optional("topk_group", config.topk_group, {1, kExpertsMax});
     reader.optional("first_k_dense_replace", config.first_k_dense_replace, kNotNegative);
     reader.optional("moe_layer_freq", config.moe_layer_freq, kAtLeastOne);
     reader.optional("routed_scaling_factor", config.routed_scaling_factor, kPositive);
@@ -78,6 +88,10 @@ void read_experts(ObjectReader& reader, ModelConfig& config) {
     reader.optional_choice("topk_method", {"noaux_tc", "group_limited_greedy", "greedy"}, method);
     config.topk_method = static_cast<TopkMethod>(method);
 
+    if (config.n_routed_experts * config.num_hidden_layers > kExpertsOfAllLayersMax) {
+        reader.error("n_routed_experts", "more than " + std::to_string(kExpertsOfAllLayersMax) +
+                                             " experts in all layers together");
+    }
     if (config.n_routed_experts % config.n_group != 0) {
         reader.error("n_group", "must divide n_routed_experts");
     } else if (config.topk_group > config.n_group) {
@@ -125,11 +139,11 @@ ModelConfig read_model_config(const Document& document, const std::string& point
         }
         return config;
     }
-    reader.required("vocab_size", config.vocab_size, kAtLeastOne);
-    reader.required("hidden_size", config.hidden_size, kAtLeastOne);
-    reader.required("num_hidden_layers", config.num_hidden_layers, kAtLeastOne);
+    reader.required("vocab_size", config.vocab_size, kVocabulary);
+    reader.required("hidden_size", config.hidden_size, kWidth);
+    reader.required("num_hidden_layers", config.num_hidden_layers, kLayers);
     reader.optional("num_nextn_predict_layers", config.num_nextn_predict_layers, {0, 1});
-    reader.required("intermediate_size", config.intermediate_size, kAtLeastOne);
+    reader.required("intermediate_size", config.intermediate_size, kWidth);
     reader.optional("rms_norm_eps", config.rms_norm_eps, kPositive);
     reader.optional("tie_word_embeddings", config.tie_word_embeddings);
     read_attention(reader, config);
@@ -152,10 +166,11 @@ Document load_model_document(const std::string& file_or_preset,
         return Document::from_json(model_preset(file_or_preset), "preset " + file_or_preset);
     }
     std::filesystem::path path = relative_to / file_or_preset;
-    if (std::filesystem::is_directory(path)) {
+    std::error_code error;  // a name too long, a folder that may not be searched: no such file
+    if (std::filesystem::is_directory(path, error)) {
         path /= "config.json";
     }
-    if (!std::filesystem::exists(path)) {
+    if (!std::filesystem::exists(path, error)) {
         throw InputError(path.string(), "no such file, and no model preset of that name" +
                                             did_you_mean(file_or_preset, presets));
     }

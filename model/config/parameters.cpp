@@ -105,8 +105,8 @@ double layer_matrix_flops(const ModelConfig& c, std::int64_t layer) {
     const double hidden = static_cast<double>(c.hidden_size);
     double weights = 0;
     if (c.q_lora_rank > 0) {
-        weights += static_cast<double>(c.q_lora_rank) *
-                   (hidden + static_cast<double>(c.query_dim()));
+        weights +=
+            static_cast<double>(c.q_lora_rank) * (hidden + static_cast<double>(c.query_dim()));
     } else {
         weights += hidden * static_cast<double>(c.query_dim());
     }

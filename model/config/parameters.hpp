@@ -11,11 +11,11 @@
 namespace r1 {
 
 struct Parameter {
-    std::string name;                  // as released, "model.layers.3.mlp.experts.0.up_proj.weight"
-    std::vector<std::int64_t> shape;   // [out, in] for projections
-    std::int64_t layer = -1;           // -1: embedding, final norm, head
+    std::string name;                 // as released, "model.layers.3.mlp.experts.0.up_proj.weight"
+    std::vector<std::int64_t> shape;  // [out, in] for projections
+    std::int64_t layer = -1;          // -1: embedding, final norm, head
     bool routed_expert = false;
-    bool copy = false;                 // the MTP layer's copies of embedding and head
+    bool copy = false;  // the MTP layer's copies of embedding and head
 
     [[nodiscard]] std::int64_t count() const;
 };
@@ -24,10 +24,10 @@ struct Parameter {
 std::vector<Parameter> parameter_inventory(const ModelConfig& config);
 
 struct ParameterCounts {
-    std::int64_t total = 0;                           // trunk, without MTP
-    std::int64_t active_per_token = 0;                // trunk, routed experts at top-k
+    std::int64_t total = 0;             // trunk, without MTP
+    std::int64_t active_per_token = 0;  // trunk, routed experts at top-k
     std::int64_t active_per_token_without_embedding = 0;
-    std::int64_t mtp = 0;                             // without the copies
+    std::int64_t mtp = 0;  // without the copies
 };
 ParameterCounts count_parameters(const ModelConfig& config);
 

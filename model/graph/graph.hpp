@@ -82,18 +82,14 @@ struct GraphHash {
 class ExecutionGraph {
 public:
     [[nodiscard]] const std::vector<ChunkTemplate>& templates() const { return templates_; }
-    [[nodiscard]] const ChunkTemplate& chunk(TemplateId id) const {
-        return templates_[id.index()];
-    }
+    [[nodiscard]] const ChunkTemplate& chunk(TemplateId id) const { return templates_[id.index()]; }
     [[nodiscard]] const std::vector<RankProgram>& programs() const { return programs_; }
     [[nodiscard]] const Instances& instances() const { return instances_; }
     // Programs whose ranks hold a copy of the stage, ascending.
     [[nodiscard]] const std::vector<std::int32_t>& holders(std::int32_t stage) const {
         return holders_[static_cast<std::size_t>(stage)];
     }
-    [[nodiscard]] std::int32_t stages() const {
-        return static_cast<std::int32_t>(holders_.size());
-    }
+    [[nodiscard]] std::int32_t stages() const { return static_cast<std::int32_t>(holders_.size()); }
 
     [[nodiscard]] GraphHash hash() const { return hash_; }
     [[nodiscard]] std::int64_t ops() const { return ops_; }                // instantiated

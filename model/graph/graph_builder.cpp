@@ -89,8 +89,7 @@ ExecutionGraph GraphBuilder::freeze() {
             if (graph.holders_.size() <= static_cast<std::size_t>(stage)) {
                 graph.holders_.resize(static_cast<std::size_t>(stage) + 1);
             }
-            graph.holders_[static_cast<std::size_t>(stage)].push_back(
-                static_cast<std::int32_t>(p));
+            graph.holders_[static_cast<std::size_t>(stage)].push_back(static_cast<std::int32_t>(p));
         }
         for (const Item& item : graph.programs_[p].items) {
             graph.ops_ += static_cast<std::int64_t>(graph.chunk(item.chunk).ops.size());
@@ -106,18 +105,14 @@ ExecutionGraph GraphBuilder::freeze() {
 std::int64_t ExecutionGraph::group_size(GroupKind kind, std::int32_t stage) const {
     const auto copies = [&] { return static_cast<std::int64_t>(holders(stage).size()); };
     switch (kind) {
-        case GroupKind::pipeline:
-            return 2;
-        case GroupKind::expert_parallel:
-            return instances_.expert_parallel;
-        case GroupKind::data_parallel:
-            return instances_.data_parallel * copies();
+        case GroupKind::pipeline: return 2;
+        case GroupKind::expert_parallel: return instances_.expert_parallel;
+        case GroupKind::data_parallel: return instances_.data_parallel * copies();
         case GroupKind::expert_data_parallel:
             return instances_.data_parallel / instances_.expert_parallel * copies();
         case GroupKind::embedding:
             return static_cast<std::int64_t>(holders_.front().size() + holders_.back().size());
-        case GroupKind::world:
-            return instances_.ranks();
+        case GroupKind::world: return instances_.ranks();
     }
     return 1;
 }

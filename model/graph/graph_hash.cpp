@@ -19,7 +19,7 @@ public:
         buffer_.append(data);
     }
     template <class T>
-        requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
     void number(T value) {
         char raw[sizeof(T)];
         std::memcpy(raw, &value, sizeof(T));

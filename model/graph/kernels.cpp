@@ -106,10 +106,8 @@ Extent matrix_flops(KernelId id, const std::vector<Extent>& dims) {
     const KernelSignature* signature = kernel_signature(id);
     R1_CHECK(signature != nullptr && dims.size() == signature->dims.size());
     switch (signature->cost_class) {
-        case KernelClass::memory:
-            return 0;
-        case KernelClass::gemm:
-            return product(dims[0], {dims[1], dims[2], 2});
+        case KernelClass::memory: return 0;
+        case KernelClass::gemm: return product(dims[0], {dims[1], dims[2], 2});
         case KernelClass::grouped_gemm:
             // A weight gradient sums over the routed rows: they are its k, not its m.
             return dims[1].is_constant() ? product(dims[3], {dims[1], dims[2], 2})

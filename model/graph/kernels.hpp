@@ -20,10 +20,10 @@ enum class KernelId : std::uint8_t {
     quantize_fp8,              // 1x128 tiles, activations
     requantize_transpose_fp8,  // 1x128 tiles to 128x1 tiles, for weight gradients
     dequantize_fp8,
-    quantize_weight_fp8,       // 128x128 blocks, after the optimizer step
+    quantize_weight_fp8,  // 128x128 blocks, after the optimizer step
     gemm_fp8,
     gemm_bf16,
-    gemm_fp8_wgrad,            // accumulates into FP32
+    gemm_fp8_wgrad,  // accumulates into FP32
     gemm_bf16_wgrad,
     grouped_gemm_fp8,
     grouped_gemm_bf16,

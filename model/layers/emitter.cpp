@@ -27,8 +27,7 @@ Weight weight_of(Emitter& e, const std::string& name, std::int64_t out, std::int
         return extents;
     };
     Weight weight;
-    weight.data =
-        e.parameter(name + ".weight", fp8 ? DType::e4m3 : DType::bf16, shape(out, in));
+    weight.data = e.parameter(name + ".weight", fp8 ? DType::e4m3 : DType::bf16, shape(out, in));
     if (fp8) {
         weight.scale =
             e.parameter(name + ".weight_scale_inv", DType::f32, shape(tiles(out), tiles(in)));
@@ -171,8 +170,7 @@ Operand transpose_bf16(Emitter& e, const std::string& name, TensorId input, Exte
 
 TensorId linear(Emitter& e, const std::string& weight, const std::string& output,
                 const Operand& input, std::int64_t out_features, Grouping grouping) {
-    const Weight w =
-        weight_of(e, weight, out_features, input.width, input.fp8(), grouping.experts);
+    const Weight w = weight_of(e, weight, out_features, input.width, input.fp8(), grouping.experts);
     const TensorId out = e.activation(output, input.rows, out_features);
     e.compute(gemm_kernel(input.fp8(), grouping.experts > 0),
               gemm_dims(input.rows, out_features, input.width, grouping),
@@ -200,12 +198,12 @@ void linear_backward_weight(Emitter& e, const std::string& weight, const Operand
     shape.emplace_back(grad_transposed.width);
     shape.emplace_back(input_transposed.width);
     const TensorId grad = e.gradient(weight + ".weight", std::move(shape));
-    e.compute(wgrad_kernel(grad_transposed.fp8(), grouping.experts > 0),
-              gemm_dims(grad_transposed.width, input_transposed.width, grad_transposed.rows,
-                        grouping),
-              gemm_inputs(grad_transposed.data, grad_transposed.scale, input_transposed.data,
-                          input_transposed.scale, grouping),
-              {grad});
+    e.compute(
+        wgrad_kernel(grad_transposed.fp8(), grouping.experts > 0),
+        gemm_dims(grad_transposed.width, input_transposed.width, grad_transposed.rows, grouping),
+        gemm_inputs(grad_transposed.data, grad_transposed.scale, input_transposed.data,
+                    input_transposed.scale, grouping),
+        {grad});
 }
 
 }  // namespace r1

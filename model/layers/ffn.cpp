@@ -16,8 +16,7 @@ TensorId Ffn::forward(Emitter& e, const Operand& input) const {
         outputs.push_back(act.scale);
     }
     e.compute(KernelId::swiglu, {rows, width}, inputs, outputs);
-    const TensorId out =
-        linear(e, "down_proj", "output", act, e.config().hidden_size, grouping);
+    const TensorId out = linear(e, "down_proj", "output", act, e.config().hidden_size, grouping);
     // The backward pass keeps the SwiGLU's inputs, in FP8 (arXiv 2412.19437, sec. 3.3.3).
     quantize(e, "gate_up", gate_up, rows, 2 * width, fp8);
     return out;
@@ -116,10 +115,10 @@ void DenseFfn::backward_input(Emitter& layer, TensorId output_grad) {
         quantize(e, "output.grad", output_grad, dense.tokens, dense.hidden, dense.fp8);
     const TensorId dh = dense.ffn.backward_input(e, grad);
     transpose(e, "output.grad", grad);
-    const TensorId h = layer.sizes().recompute.rms_norm
-                           ? rms_norm(layer, "post_attention_layernorm", "mlp.input", residual,
-                                      dense.hidden)
-                           : e.activation("input", dense.tokens, dense.hidden);
+    const TensorId h =
+        layer.sizes().recompute.rms_norm
+            ? rms_norm(layer, "post_attention_layernorm", "mlp.input", residual, dense.hidden)
+            : e.activation("input", dense.tokens, dense.hidden);
     transpose_bf16(e, "input", h, dense.tokens, dense.hidden, dense.fp8);
     rms_norm_backward(layer, "post_attention_layernorm", "attn.residual.grad", residual, dh,
                       dense.hidden, output_grad);
@@ -128,9 +127,8 @@ void DenseFfn::backward_input(Emitter& layer, TensorId output_grad) {
 void DenseFfn::backward_weight(Emitter& layer, TensorId output_grad) {
     const Dense dense(layer);
     Emitter e = layer.sub("mlp.");
-    dense.ffn.backward_weight_down(
-        e, transposed_operand(e, "output.grad", dense.tokens, dense.hidden, dense.fp8,
-                              output_grad));
+    dense.ffn.backward_weight_down(e, transposed_operand(e, "output.grad", dense.tokens,
+                                                         dense.hidden, dense.fp8, output_grad));
     dense.ffn.backward_weight_gate_up(
         e, transposed_operand(e, "input", dense.tokens, dense.hidden, dense.fp8));
 }

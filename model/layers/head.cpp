@@ -25,9 +25,9 @@ TensorId embedding_gradient(Emitter& e) {
 // Head and loss of the trunk or of the MTP module; both share the head's weight.
 struct Head {
     Emitter& e;
-    const char* norm;    // name of the norm's weight
+    const char* norm;  // name of the norm's weight
     const char* labels;
-    bool feeds_mtp;      // the normed input has a second reader
+    bool feeds_mtp;  // the normed input has a second reader
 
     std::int64_t tokens = e.sizes().tokens();
     std::int64_t hidden = e.config().hidden_size;
@@ -41,9 +41,9 @@ struct Head {
         return e.activation("logits.grad", DType::bf16, {tokens, vocab});
     }
     [[nodiscard]] TensorId weight() const {
-        return e.builder().tensor(e.config().tie_word_embeddings ? "model.embed_tokens.weight"
-                                                                 : "lm_head.weight",
-                                  DType::bf16, {vocab, hidden}, TensorRole::parameter);
+        return e.builder().tensor(
+            e.config().tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight",
+            DType::bf16, {vocab, hidden}, TensorRole::parameter);
     }
 
     void forward(TensorId input) const {
@@ -61,9 +61,9 @@ struct Head {
         TensorId grad = e.activation("final_norm.grad", tokens, hidden);
         e.compute(KernelId::gemm_bf16, {tokens, hidden, vocab}, {logits_grad(), weight()}, {grad});
         if (feeds_mtp) {
-            grad = residual_add(e, "final_norm.grad.sum",
-                                {grad, e.activation("final_norm.grad.mtp", tokens, hidden)},
-                                hidden);
+            grad =
+                residual_add(e, "final_norm.grad.sum",
+                             {grad, e.activation("final_norm.grad.mtp", tokens, hidden)}, hidden);
         }
         const TensorId scale = e.parameter(std::string(norm) + ".weight", DType::bf16, {hidden});
         const TensorId scale_grad = e.gradient(std::string(norm) + ".weight", {hidden});
@@ -72,11 +72,10 @@ struct Head {
     }
 
     void backward_weight() const {
-        const TensorId grad =
-            e.config().tie_word_embeddings
-                ? embedding_gradient(e)
-                : e.builder().tensor("lm_head.weight.grad", DType::f32, {vocab, hidden},
-                                     TensorRole::gradient);
+        const TensorId grad = e.config().tie_word_embeddings
+                                  ? embedding_gradient(e)
+                                  : e.builder().tensor("lm_head.weight.grad", DType::f32,
+                                                       {vocab, hidden}, TensorRole::gradient);
         e.compute(KernelId::gemm_bf16_wgrad, {vocab, hidden, tokens}, {logits_grad(), normed()},
                   {grad});
     }

@@ -31,12 +31,12 @@ struct Mla {
     // Up-projections of the latents, and the rotated queries and assembled keys.
     void up_projections() const {
         if (c.q_lora_rank > 0) {
-            const Operand q_a = quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens,
-                                         c.q_lora_rank, fp8);
+            const Operand q_a =
+                quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens, c.q_lora_rank, fp8);
             linear(e, "q_b_proj", "q", q_a, c.query_dim());
         }
-        const Operand kv_a = quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens,
-                                      c.kv_lora_rank, fp8);
+        const Operand kv_a =
+            quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens, c.kv_lora_rank, fp8);
         const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
         e.compute(KernelId::rope, {tokens, 2 * c.query_dim()},
                   {act("q", c.query_dim()), act("kv_a", kv_a_width), kv},
@@ -94,15 +94,15 @@ void backward_latents(const Mla& mla, TensorId dq, TensorId dkv, TensorId dk_rop
     const TensorId dkv_norm =
         linear_backward_input(e, "kv_b_proj", "kv_a_norm.grad", dkv_q, c.kv_lora_rank);
     transpose(e, "kv.grad", dkv_q);
-    transpose_bf16(e, "kv_a_norm", mla.act("kv_a_norm", c.kv_lora_rank), mla.tokens,
-                   c.kv_lora_rank, mla.fp8);
+    transpose_bf16(e, "kv_a_norm", mla.act("kv_a_norm", c.kv_lora_rank), mla.tokens, c.kv_lora_rank,
+                   mla.fp8);
     const Operand dq_q = quantize(e, "q.grad", dq, mla.tokens, c.query_dim(), mla.fp8);
     transpose(e, "q.grad", dq_q);
     if (c.q_lora_rank > 0) {
         const TensorId dq_norm =
             linear_backward_input(e, "q_b_proj", "q_a_norm.grad", dq_q, c.q_lora_rank);
-        transpose_bf16(e, "q_a_norm", mla.act("q_a_norm", c.q_lora_rank), mla.tokens,
-                       c.q_lora_rank, mla.fp8);
+        transpose_bf16(e, "q_a_norm", mla.act("q_a_norm", c.q_lora_rank), mla.tokens, c.q_lora_rank,
+                       mla.fp8);
         rms_norm_backward(e, "q_a_layernorm", "q_a.grad", mla.act("q_a", c.q_lora_rank), dq_norm,
                           c.q_lora_rank);
     }
@@ -114,15 +114,15 @@ void backward_latents(const Mla& mla, TensorId dq, TensorId dkv, TensorId dk_rop
 TensorId backward_down_projections(const Mla& mla) {
     Emitter& e = mla.e;
     const ModelConfig& c = mla.c;
-    const Operand dkv_a = quantize(e, "kv_a.grad", mla.act("kv_a.grad", mla.kv_a_width),
-                                   mla.tokens, mla.kv_a_width, mla.fp8);
+    const Operand dkv_a = quantize(e, "kv_a.grad", mla.act("kv_a.grad", mla.kv_a_width), mla.tokens,
+                                   mla.kv_a_width, mla.fp8);
     const TensorId from_kv =
         linear_backward_input(e, "kv_a_proj_with_mqa", "input.grad.kv", dkv_a, c.hidden_size);
     transpose(e, "kv_a.grad", dkv_a);
     TensorId from_q;
     if (c.q_lora_rank > 0) {
-        const Operand dq_a = quantize(e, "q_a.grad", mla.act("q_a.grad", c.q_lora_rank),
-                                      mla.tokens, c.q_lora_rank, mla.fp8);
+        const Operand dq_a = quantize(e, "q_a.grad", mla.act("q_a.grad", c.q_lora_rank), mla.tokens,
+                                      c.q_lora_rank, mla.fp8);
         from_q = linear_backward_input(e, "q_a_proj", "input.grad.q", dq_a, c.hidden_size);
         transpose(e, "q_a.grad", dq_a);
     } else {
@@ -175,8 +175,7 @@ void mla_backward_input(Emitter& layer, TensorId input, TensorId residual_grad,
             ? rms_norm(layer, "input_layernorm", "self_attn.input", input, c.hidden_size)
             : e.activation("input", mla.tokens, c.hidden_size);
     transpose_bf16(e, "input", h, mla.tokens, c.hidden_size, mla.fp8);
-    const TensorId weight =
-        layer.parameter("input_layernorm.weight", DType::bf16, {c.hidden_size});
+    const TensorId weight = layer.parameter("input_layernorm.weight", DType::bf16, {c.hidden_size});
     const TensorId weight_grad = layer.gradient("input_layernorm.weight", {c.hidden_size});
     layer.compute(KernelId::rms_norm_backward, {mla.tokens, c.hidden_size},
                   {input, dh, weight, residual_grad}, {input_grad, weight_grad});
@@ -186,8 +185,7 @@ void mla_backward_weight(Emitter& layer) {
     Emitter e = layer.sub("self_attn.");
     const Mla mla(e);
     const ModelConfig& c = mla.c;
-    const TensorId output_grad =
-        layer.activation("attn.residual.grad", mla.tokens, c.hidden_size);
+    const TensorId output_grad = layer.activation("attn.residual.grad", mla.tokens, c.hidden_size);
     const auto wgrad = [&](const char* weight, const char* grad, std::int64_t out,
                            const char* input, std::int64_t in, TensorId bf16_grad = {}) {
         linear_backward_weight(e, weight,

@@ -55,9 +55,7 @@ struct Experts {
         return e.activation("route", DType::f32, {received, 2 * c.num_experts_per_tok});
     }
     TensorId row_map() { return routed.activation("row_map", DType::i32, {rows}); }
-    TensorId received_rows(const char* name) {
-        return e.activation(name, received, c.hidden_size);
-    }
+    TensorId received_rows(const char* name) { return e.activation(name, received, c.hidden_size); }
 
     // The tokens' matrix as it goes on the wire.
     std::vector<TensorId> wire_tensors(const char* name, TensorId bf16) {
@@ -111,8 +109,7 @@ struct Experts {
                            {sorted.data, sorted.scale}, {restored.data});
             return restored;
         }
-        return fp8_dispatch ? sorted
-                            : quantize(routed, to, sorted.data, rows, c.hidden_size, fp8);
+        return fp8_dispatch ? sorted : quantize(routed, to, sorted.data, rows, c.hidden_size, fp8);
     }
 };
 
@@ -121,12 +118,10 @@ struct Experts {
 void Moe::route(Emitter& layer) {
     Experts x(layer);
     const std::int64_t experts = x.c.n_routed_experts;
-    const TensorId h = rms_norm(layer, "post_attention_layernorm", "mlp.input", x.residual(),
-                                x.c.hidden_size);
-    const TensorId gate =
-        x.e.parameter("gate.weight", DType::bf16, {experts, x.c.hidden_size});
-    x.e.compute(KernelId::gemm_bf16, {x.tokens, experts, x.c.hidden_size}, {h, gate},
-                {x.logits()});
+    const TensorId h =
+        rms_norm(layer, "post_attention_layernorm", "mlp.input", x.residual(), x.c.hidden_size);
+    const TensorId gate = x.e.parameter("gate.weight", DType::bf16, {experts, x.c.hidden_size});
+    x.e.compute(KernelId::gemm_bf16, {x.tokens, experts, x.c.hidden_size}, {h, gate}, {x.logits()});
     std::vector<TensorId> scores = {x.logits()};
     if (x.c.topk_method == TopkMethod::noaux_tc) {
         scores.push_back(x.e.parameter("gate.e_score_correction_bias", DType::f32, {experts}));
@@ -157,15 +152,14 @@ void Moe::experts_forward(Emitter& layer) {
 
 void Moe::combine_forward(Emitter& layer) {
     Experts x(layer);
-    x.communicate(Collective::combine, false,
-                  {x.received_rows("received.output"), x.route_map()},
+    x.communicate(Collective::combine, false, {x.received_rows("received.output"), x.route_map()},
                   {x.e.activation("routed.output", x.tokens, x.c.hidden_size)});
 }
 
 void Moe::finish_forward(Emitter& layer, TensorId output) {
     Experts x(layer);
-    std::vector<TensorId> terms = {
-        x.residual(), x.e.activation("routed.output", x.tokens, x.c.hidden_size)};
+    std::vector<TensorId> terms = {x.residual(),
+                                   x.e.activation("routed.output", x.tokens, x.c.hidden_size)};
     if (x.has_shared()) {
         terms.push_back(x.shared.activation("output", x.tokens, x.c.hidden_size));
     }
@@ -180,7 +174,8 @@ void Moe::combine_backward(Emitter& layer, TensorId output_grad) {
     x.e.builder().set_stream(Stream::compute);
     std::vector<TensorId> inputs = x.wire_tensors("output.grad", output_grad);
     inputs.insert(inputs.end(), {x.indices(), x.weights()});
-    x.communicate(Collective::dispatch, x.fp8_dispatch, inputs, x.received_tensors("received.grad"));
+    x.communicate(Collective::dispatch, x.fp8_dispatch, inputs,
+                  x.received_tensors("received.grad"));
 }
 
 void Moe::experts_backward_input(Emitter& layer, TensorId output_grad) {
@@ -196,10 +191,9 @@ void Moe::experts_backward_input(Emitter& layer, TensorId output_grad) {
     const TensorId dx = x.routed_ffn().backward_input(x.routed, rows);
     x.routed.compute(KernelId::unpermute, {x.rows, hidden}, {dx, x.row_map()},
                      {x.received_rows("received.input.grad")});
-    const TensorId h = x.e.sizes().recompute.rms_norm
-                           ? rms_norm(layer, "post_attention_layernorm", "mlp.input",
-                                      x.residual(), hidden)
-                           : x.input();
+    const TensorId h = x.e.sizes().recompute.rms_norm ? rms_norm(layer, "post_attention_layernorm",
+                                                                 "mlp.input", x.residual(), hidden)
+                                                      : x.input();
     if (x.has_shared()) {
         transpose_bf16(x.e, "input", h, x.tokens, hidden, x.fp8);
     }
@@ -211,10 +205,9 @@ void Moe::experts_backward_weight(Emitter& layer, TensorId output_grad) {
     if (x.has_shared()) {
         const Ffn shared = x.shared_ffn();
         shared.backward_weight_down(
-            x.shared,
-            transposed_operand(x.e, "output.grad", x.tokens, hidden, x.fp8, output_grad));
-        shared.backward_weight_gate_up(
-            x.shared, transposed_operand(x.e, "input", x.tokens, hidden, x.fp8));
+            x.shared, transposed_operand(x.e, "output.grad", x.tokens, hidden, x.fp8, output_grad));
+        shared.backward_weight_gate_up(x.shared,
+                                       transposed_operand(x.e, "input", x.tokens, hidden, x.fp8));
     }
     const Ffn routed = x.routed_ffn();
     const auto rows = [&](const char* name) {
@@ -238,8 +231,7 @@ void Moe::route_backward(Emitter& layer, TensorId output_grad) {
     Experts x(layer);
     const std::int64_t hidden = x.c.hidden_size;
     const std::int64_t experts = x.c.n_routed_experts;
-    const TensorId d_logits =
-        x.e.activation("gate.logits.grad", DType::f32, {x.tokens, experts});
+    const TensorId d_logits = x.e.activation("gate.logits.grad", DType::f32, {x.tokens, experts});
     const TensorId d_weights =
         x.e.activation("gate.weights.grad", DType::f32, {x.tokens, x.c.num_experts_per_tok});
     x.e.compute(KernelId::router_topk_backward, {x.tokens, experts},
@@ -259,8 +251,7 @@ void Moe::route_backward(Emitter& layer, TensorId output_grad) {
 void Moe::route_backward_weight(Emitter& layer) {
     Experts x(layer);
     const std::int64_t experts = x.c.n_routed_experts;
-    const TensorId d_logits =
-        x.e.activation("gate.logits.grad", DType::f32, {x.tokens, experts});
+    const TensorId d_logits = x.e.activation("gate.logits.grad", DType::f32, {x.tokens, experts});
     linear_backward_weight(x.e, "gate", {d_logits, {}, x.tokens, experts},
                            {x.input(), {}, x.tokens, x.c.hidden_size});
 }

@@ -15,11 +15,9 @@ public:
     std::vector<Block> build() && {
         const std::int64_t layers = stage_.layers;
         for (std::int64_t slot = 0; slot < layers; ++slot) {
-            const std::string from =
-                slot == 0 ? kHiddenIn : "hidden." + std::to_string(slot);
+            const std::string from = slot == 0 ? kHiddenIn : "hidden." + std::to_string(slot);
             const bool ends_stage = slot + 1 == layers && !stage_.last;
-            const std::string to =
-                ends_stage ? kHiddenOut : "hidden." + std::to_string(slot + 1);
+            const std::string to = ends_stage ? kHiddenOut : "hidden." + std::to_string(slot + 1);
             add_decoder_layer(static_cast<int>(slot), "layers." + std::to_string(slot) + ".",
                               sizes_.config.is_moe(stage_.first_layer + slot), from, to);
         }
@@ -50,8 +48,7 @@ private:
 
     // The residual stream or its gradient, named from the chunk's root.
     static TensorId stream(Emitter& e, const std::string& name) {
-        return e.builder().tensor(name, DType::bf16,
-                                  {e.sizes().tokens(), e.config().hidden_size});
+        return e.builder().tensor(name, DType::bf16, {e.sizes().tokens(), e.config().hidden_size});
     }
 
     void add_decoder_layer(int slot, const std::string& prefix, bool moe, const std::string& from,
@@ -71,13 +68,12 @@ private:
                 Moe::route(e);
             }
         });
-        set(Piece::attention_backward_input,
-            [from, to, moe, grad, residual_grad](Emitter& e) {
-                if (moe) {
-                    Moe::route_backward(e, stream(e, grad(to)));
-                }
-                mla_backward_input(e, stream(e, from), residual_grad(e), stream(e, grad(from)));
-            });
+        set(Piece::attention_backward_input, [from, to, moe, grad, residual_grad](Emitter& e) {
+            if (moe) {
+                Moe::route_backward(e, stream(e, grad(to)));
+            }
+            mla_backward_input(e, stream(e, from), residual_grad(e), stream(e, grad(from)));
+        });
         set(Piece::attention_backward_weight, [moe](Emitter& e) {
             if (moe) {
                 Moe::route_backward_weight(e);
@@ -88,16 +84,13 @@ private:
             set(Piece::dispatch_forward, [](Emitter& e) { Moe::dispatch_forward(e); });
             set(Piece::mlp_forward, [](Emitter& e) { Moe::experts_forward(e); });
             set(Piece::combine_forward, [](Emitter& e) { Moe::combine_forward(e); });
-            set(Piece::finish_forward,
-                [to](Emitter& e) { Moe::finish_forward(e, stream(e, to)); });
+            set(Piece::finish_forward, [to](Emitter& e) { Moe::finish_forward(e, stream(e, to)); });
             set(Piece::combine_backward,
                 [to, grad](Emitter& e) { Moe::combine_backward(e, stream(e, grad(to))); });
-            set(Piece::mlp_backward_input, [to, grad](Emitter& e) {
-                Moe::experts_backward_input(e, stream(e, grad(to)));
-            });
-            set(Piece::mlp_backward_weight, [to, grad](Emitter& e) {
-                Moe::experts_backward_weight(e, stream(e, grad(to)));
-            });
+            set(Piece::mlp_backward_input,
+                [to, grad](Emitter& e) { Moe::experts_backward_input(e, stream(e, grad(to))); });
+            set(Piece::mlp_backward_weight,
+                [to, grad](Emitter& e) { Moe::experts_backward_weight(e, stream(e, grad(to))); });
             set(Piece::dispatch_backward, [](Emitter& e) { Moe::dispatch_backward(e); });
         } else {
             set(Piece::mlp_forward, [](Emitter& e) { DenseFfn::forward(e); });
@@ -117,12 +110,10 @@ private:
         const bool alone = stage_.layers == 0 && !stage_.last;
         const char* output = alone ? kHiddenOut : kHiddenIn;
         const char* output_grad = alone ? kGradIn : kGradOut;
-        block[Piece::attention_forward] = piece("", -1, [output](Emitter& e) {
-            embedding_forward(e, stream(e, output));
-        });
-        block[Piece::attention_backward_weight] = piece("", -1, [output_grad](Emitter& e) {
-            embedding_backward(e, stream(e, output_grad));
-        });
+        block[Piece::attention_forward] =
+            piece("", -1, [output](Emitter& e) { embedding_forward(e, stream(e, output)); });
+        block[Piece::attention_backward_weight] = piece(
+            "", -1, [output_grad](Emitter& e) { embedding_backward(e, stream(e, output_grad)); });
         blocks_.insert(blocks_.begin(), std::move(block));
     }
 
@@ -141,9 +132,8 @@ private:
     void add_mtp(int slot) {
         const std::string prefix = "mtp.";
         Block entry;
-        entry[Piece::attention_forward] = piece(prefix, slot, [](Emitter& e) {
-            mtp_entry_forward(e, stream(e, "mtp.in"));
-        });
+        entry[Piece::attention_forward] =
+            piece(prefix, slot, [](Emitter& e) { mtp_entry_forward(e, stream(e, "mtp.in")); });
         entry[Piece::attention_backward_input] = piece(prefix, slot, [](Emitter& e) {
             mtp_entry_backward_input(e, stream(e, "mtp.in.grad"));
         });
@@ -154,9 +144,8 @@ private:
         add_decoder_layer(slot, prefix, sizes_.config.is_moe(sizes_.config.num_hidden_layers),
                           "mtp.in", "mtp.out");
         Block head;
-        head[Piece::mlp_forward] = piece(prefix, slot, [](Emitter& e) {
-            mtp_head_forward(e, stream(e, "mtp.out"));
-        });
+        head[Piece::mlp_forward] =
+            piece(prefix, slot, [](Emitter& e) { mtp_head_forward(e, stream(e, "mtp.out")); });
         head[Piece::mlp_backward_input] = piece(prefix, slot, [](Emitter& e) {
             mtp_head_backward_input(e, stream(e, "mtp.out"), stream(e, "mtp.out.grad"));
         });

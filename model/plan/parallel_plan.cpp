@@ -110,8 +110,8 @@ StageWeights stage_weights(const ModelConfig& config, std::int64_t sequence_leng
         moe.num_hidden_layers = 1;
         const double mtp_layer = forward_flops_per_token(moe, sequence_length, true).value() - head;
         const double eh_proj = 2 * 2 * hidden * hidden;
-        weights.last_extra += static_cast<double>(config.num_nextn_predict_layers) *
-                              (mtp_layer + eh_proj + head);
+        weights.last_extra +=
+            static_cast<double>(config.num_nextn_predict_layers) * (mtp_layer + eh_proj + head);
     }
     return weights;
 }

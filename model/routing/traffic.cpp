@@ -62,8 +62,7 @@ ExpertTraffic balanced_traffic(const ModelConfig& config, const ExpertGroupShape
     traffic.ranks_per_token = static_cast<double>(ranks_total) / sampled;
     // Every node is the source's own, and every local rank its rail, with the same probability.
     traffic.ib_copies_per_token = traffic.nodes_per_token * all_but_one(group.nodes());
-    traffic.nvlink_copies_per_token =
-        traffic.ranks_per_token * all_but_one(group.ranks_per_node);
+    traffic.nvlink_copies_per_token = traffic.ranks_per_token * all_but_one(group.ranks_per_node);
     return traffic;
 }
 

@@ -1,5 +1,6 @@
 #include "model/scenario/scenario.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -7,6 +8,12 @@
 namespace r1 {
 
 namespace {
+
+constexpr std::int64_t kMicroBatchTokensMax = 1 << 28;
+
+// A replay holds some 30 activities of 300 bytes for each of these: 3 GB, 45 s. The largest
+// published jobs have some 10^4.
+constexpr std::int64_t kLayerPassesMax = 300'000;
 
 const std::vector<std::string>& workload_kinds() {
     static const std::vector<std::string> kinds = {
@@ -23,9 +30,12 @@ void read_workload(ObjectReader reader, Workload& workload) {
     }
     workload.kind = static_cast<WorkloadKind>(kind);
     reader.required("sequence_length", workload.sequence_length, {1, 1 << 24});
-    reader.required("global_batch_sequences", workload.global_batch_sequences,
-                    {1, 1LL << 40});
+    reader.required("global_batch_sequences", workload.global_batch_sequences, {1, 1e9});
     reader.optional("micro_batch_sequences", workload.micro_batch_sequences, {1, 1 << 20});
+    if (workload.micro_batch_sequences * workload.sequence_length > kMicroBatchTokensMax) {
+        reader.error("micro_batch_sequences",
+                     fmt::format("more than {} tokens in a micro-batch", kMicroBatchTokensMax));
+    }
     if (auto precision = reader.object("precision", false)) {
         workload.precision = read_precision(*precision);
     }
@@ -76,6 +86,7 @@ public:
         spread_over_gpus();
         experts();
         batch();
+        size();
         schedule();
         layers();
         routing();
@@ -121,9 +132,9 @@ private:
         }
         const std::int64_t copies = s_.model.n_routed_experts + plan.redundant_experts;
         if (s_.model.has_experts() && copies % ep != 0) {
-            error("/plan/expert_parallel",
-                  fmt::format("{} does not divide the {} routed and redundant experts", ep,
-                              copies));
+            error(
+                "/plan/expert_parallel",
+                fmt::format("{} does not divide the {} routed and redundant experts", ep, copies));
         }
         const std::int64_t per_node = s_.cluster.gpus_per_node;
         if (ep > per_node ? ep % per_node != 0 : per_node % ep != 0) {
@@ -140,9 +151,8 @@ private:
                   fmt::format("{} is not a multiple of data_parallel x micro_batch_sequences = {}",
                               workload.global_batch_sequences, round));
         }
-        s_.micro_batches =
-            static_cast<int>(std::min<std::int64_t>(workload.global_batch_sequences / round,
-                                                    1 << 24));
+        s_.micro_batches = static_cast<int>(
+            std::min<std::int64_t>(workload.global_batch_sequences / round, 1 << 24));
         if (s_.model.max_position_embeddings > 0 &&
             workload.sequence_length > s_.model.max_position_embeddings) {
             error("/workload/sequence_length",
@@ -151,7 +161,23 @@ private:
         }
     }
 
+    void size() {
+        const std::int64_t passes =
+            s_.micro_batches * (s_.model.num_hidden_layers + s_.plan.pipeline_parallel);
+        if (passes > kLayerPassesMax) {
+            error("/workload/global_batch_sequences",
+                  fmt::format("{} micro-batches a pipeline are too many for a replay: micro-batches "
+                              "x (layers + pipeline ranks) = {}, at most {}; raise data_parallel or "
+                              "micro_batch_sequences",
+                              s_.micro_batches, passes, kLayerPassesMax));
+            schedule_ok_ = false;  // its own limit would only repeat this
+        }
+    }
+
     void schedule() {
+        if (!schedule_ok_) {
+            return;
+        }
         if (s_.workload.kind == WorkloadKind::prefill) {
             // Forward passes run in order whatever the schedule; one path through the stages.
             s_.plan.schedule = ScheduleKind::one_f_one_b;
@@ -217,8 +243,8 @@ private:
         } else if (experts % nodes != 0 ||
                    s_.model.num_experts_per_tok > s_.routing.node_limit * (experts / nodes)) {
             error("/routing/node_limit",
-                  fmt::format("{} nodes hold too few experts for the top {}",
-                              s_.routing.node_limit, s_.model.num_experts_per_tok));
+                  fmt::format("{} nodes hold too few experts for the top {}", s_.routing.node_limit,
+                              s_.model.num_experts_per_tok));
         }
     }
 
@@ -228,13 +254,52 @@ private:
     bool schedule_ok_ = true;
 };
 
-// A member that is a file, a preset or an inline object.
+// Runs `load`, which puts the file of a member in place. A file that cannot be read becomes a
+// problem of the member that names it, and loading goes on.
 template <class Load>
-void put_in_place(Document& document, const std::string& key, Load load) {
-    const Json* value = document.find("/" + key);
-    if (value != nullptr && value->is_string()) {
-        document.graft("/" + key, load(value->get<std::string>()));
+void try_load(const Document& document, const std::string& pointer,
+              std::vector<Diagnostic>& problems, Load load) {
+    try {
+        load();
+    } catch (const InputError& error) {
+        problems.push_back(document.diagnostic(pointer, "cannot be loaded:"));
+        problems.insert(problems.end(), error.diagnostics().begin(), error.diagnostics().end());
     }
+}
+
+// A member that is a file or a preset, by its name; an inline object stays.
+template <class Load>
+void put_in_place(Document& document, const std::string& pointer,
+                  std::vector<Diagnostic>& problems, Load load) {
+    const Json* value = document.find(pointer);
+    if (value != nullptr && value->is_string()) {
+        const std::string name = value->get<std::string>();
+        try_load(document, pointer, problems, [&] { document.graft(pointer, load(name)); });
+    }
+}
+
+// Without its file, what is said about a member only follows.
+bool lies_below(const std::string& pointer, const std::vector<Diagnostic>& causes) {
+    return std::any_of(causes.begin(), causes.end(), [&](const Diagnostic& cause) {
+        return !cause.pointer.empty() && (pointer + "/").starts_with(cause.pointer + "/");
+    });
+}
+
+// Some files could not be loaded: says so, with whatever else is wrong.
+[[noreturn]] void refuse(const Document& document, std::vector<Diagnostic> problems) {
+    Diagnostics others;
+    try {
+        read_scenario(document, others);
+    } catch (const FeatureError&) {
+        // The missing files come first.
+    }
+    const std::vector<Diagnostic> causes = problems;
+    for (const Diagnostic& other : others.errors()) {
+        if (!lies_below(other.pointer, causes)) {
+            problems.push_back(other);
+        }
+    }
+    throw InputError(std::move(problems));
 }
 
 }  // namespace
@@ -276,31 +341,36 @@ Document load_scenario_document(const std::filesystem::path& file,
     }
     // An override of a whole member ("cluster=h100_256x8_mpft") comes before the file is loaded,
     // an override inside it after.
+    std::vector<Diagnostic> problems;
     const auto apply = [&](bool whole_members) {
         for (const Override& override : overrides) {
             const bool whole = override.pointer == "/model" || override.pointer == "/cluster" ||
                                override.pointer == "/calibration";
-            if (whole == whole_members &&
+            if (whole == whole_members && !lies_below(override.pointer, problems) &&
                 !document.set(override.pointer, override.value, {"--set", 0, 0})) {
-                throw InputError("--set " + override.text,
-                                 "the pointer runs through a value that is not an object, or past "
-                                 "the end of an array");
+                problems.push_back(
+                    {{"--set", 0, 0},
+                     override.pointer,
+                     "runs through a value that is not an object, or past the end of an array",
+                     ""});
             }
         }
     };
     apply(true);
-    put_in_place(document, "model", [&](const std::string& name) {
-        return load_model_document(name, base);
-    });
+    put_in_place(document, "/model", problems, [&](const std::string& name) { return load_model_document(name, base); });
     const Json* cluster = document.find("/cluster");
     if (cluster != nullptr && cluster->is_object()) {
-        loaders.inline_cluster(document, "/cluster", base);
+        try_load(document, "/cluster/device", problems,
+                 [&] { loaders.inline_cluster(document, "/cluster", base); });
     }
-    put_in_place(document, "cluster",
+    put_in_place(document, "/cluster", problems,
                  [&](const std::string& name) { return loaders.cluster(name, base); });
-    put_in_place(document, "calibration",
+    put_in_place(document, "/calibration", problems,
                  [&](const std::string& name) { return loaders.calibration(name, base); });
     apply(false);
+    if (!problems.empty()) {
+        refuse(document, std::move(problems));
+    }
     return document;
 }
 
@@ -324,9 +394,12 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     if (!reader.has("calibration")) {
         reader.error("", "missing key 'calibration'");
     }
+    // Only for the checks below: what is wrong in a cluster, its own reader reports.
+    Diagnostics shape_problems;
     if (auto cluster = reader.object("cluster", true)) {
-        cluster->required("nodes", scenario.cluster.nodes, {1, 1 << 20});
-        cluster->required("gpus_per_node", scenario.cluster.gpus_per_node, {1, 1024});
+        ObjectReader shape(document, "/cluster", shape_problems);
+        shape.required("nodes", scenario.cluster.nodes, {1, 1 << 20});
+        shape.required("gpus_per_node", scenario.cluster.gpus_per_node, {1, 1024});
     }
     if (auto workload = reader.object("workload", true)) {
         read_workload(*workload, scenario.workload);
@@ -348,7 +421,7 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     reader.optional("seed", seed, kNotNegative);
     scenario.seed = static_cast<std::uint64_t>(seed);
     reader.finish();
-    if (diagnostics.ok()) {  // the checks below need whole parts
+    if (diagnostics.ok() && shape_problems.ok()) {  // the checks below need whole parts
         CrossChecks(document, diagnostics, scenario).run();
     }
     return scenario;

@@ -12,13 +12,10 @@ Phase phase_of(Piece piece) {
         case Piece::dispatch_forward:
         case Piece::mlp_forward:
         case Piece::combine_forward:
-        case Piece::finish_forward:
-            return Phase::forward;
+        case Piece::finish_forward: return Phase::forward;
         case Piece::mlp_backward_weight:
-        case Piece::attention_backward_weight:
-            return Phase::backward_weight;
-        default:
-            return Phase::backward_input;
+        case Piece::attention_backward_weight: return Phase::backward_weight;
+        default: return Phase::backward_input;
     }
 }
 
@@ -34,9 +31,9 @@ void emit(ChunkBuilder& builder, const Block* block, Piece piece) {
 ChunkTemplate forward_chunk(const std::string& name, const std::vector<Block>& stage) {
     ChunkBuilder builder(name);
     for (const Block& block : stage) {
-        for (const Piece piece : {Piece::attention_forward, Piece::dispatch_forward,
-                                  Piece::mlp_forward, Piece::combine_forward,
-                                  Piece::finish_forward}) {
+        for (const Piece piece :
+             {Piece::attention_forward, Piece::dispatch_forward, Piece::mlp_forward,
+              Piece::combine_forward, Piece::finish_forward}) {
             emit(builder, &block, piece);
         }
     }
@@ -99,10 +96,10 @@ ChunkTemplate message_chunk(const LayerSizes& sizes, bool forward, Collective co
     ChunkBuilder builder(std::string(name(collective)) + (forward ? " activations" : " gradients"));
     builder.set_phase(forward ? Phase::forward : Phase::backward_input);
     builder.set_stream(sends ? Stream::send : Stream::recv);
-    const char* tensor_name = forward ? (sends ? kHiddenOut : kHiddenIn)
-                                      : (sends ? kGradOut : kGradIn);
-    const TensorId tensor = builder.tensor(
-        tensor_name, DType::bf16, {sizes.tokens(), sizes.config.hidden_size});
+    const char* tensor_name =
+        forward ? (sends ? kHiddenOut : kHiddenIn) : (sends ? kGradOut : kGradIn);
+    const TensorId tensor =
+        builder.tensor(tensor_name, DType::bf16, {sizes.tokens(), sizes.config.hidden_size});
     CommOp comm;
     comm.collective = collective;
     comm.group = GroupKind::pipeline;

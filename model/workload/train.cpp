@@ -17,16 +17,11 @@ namespace {
 
 ItemKind item_kind(ChunkKind kind) {
     switch (kind) {
-        case ChunkKind::forward:
-            return ItemKind::forward;
-        case ChunkKind::backward_input:
-            return ItemKind::backward_input;
-        case ChunkKind::backward_weight:
-            return ItemKind::backward_weight;
-        case ChunkKind::backward:
-            return ItemKind::backward;
-        case ChunkKind::overlapped:
-            return ItemKind::overlapped;
+        case ChunkKind::forward: return ItemKind::forward;
+        case ChunkKind::backward_input: return ItemKind::backward_input;
+        case ChunkKind::backward_weight: return ItemKind::backward_weight;
+        case ChunkKind::backward: return ItemKind::backward;
+        case ChunkKind::overlapped: return ItemKind::overlapped;
     }
     return ItemKind::forward;
 }
@@ -92,8 +87,7 @@ private:
 
     // Templates differ by kind and stages; equal ones are found again by the graph builder.
     TemplateId chunk(ChunkKind kind, int forward, int backward) {
-        const auto [entry, is_new] =
-            chunks_.try_emplace({kind, forward, backward}, TemplateId());
+        const auto [entry, is_new] = chunks_.try_emplace({kind, forward, backward}, TemplateId());
         if (!is_new) {
             return entry->second;
         }
@@ -101,9 +95,7 @@ private:
         const std::string name = fmt::format("{}({})", short_name(kind), stage);
         ChunkTemplate made;
         switch (kind) {
-            case ChunkKind::forward:
-                made = forward_chunk(name, blocks(forward));
-                break;
+            case ChunkKind::forward: made = forward_chunk(name, blocks(forward)); break;
             case ChunkKind::overlapped:
                 made = overlapped_chunk(fmt::format("FB({},{})", forward, backward),
                                         blocks(forward), blocks(backward));
@@ -118,9 +110,8 @@ private:
 
     void add_message(RankProgram& program, ItemKind kind, bool forward, const Context& context,
                      int peer) {
-        const ChunkTemplate message = kind == ItemKind::send
-                                          ? send_chunk(setup_.sizes, forward)
-                                          : recv_chunk(setup_.sizes, forward);
+        const ChunkTemplate message = kind == ItemKind::send ? send_chunk(setup_.sizes, forward)
+                                                             : recv_chunk(setup_.sizes, forward);
         program.items.push_back({kind, builder_.add(message), {context, {}}, peer});
     }
 
@@ -144,8 +135,8 @@ private:
         Item item;
         item.kind = item_kind(kind);
         item.chunk = chunk(kind, f.stage, b.stage);
-        item.contexts = goes_forward ? std::array<Context, 2>{f, b}
-                                     : std::array<Context, 2>{b, Context{}};
+        item.contexts =
+            goes_forward ? std::array<Context, 2>{f, b} : std::array<Context, 2>{b, Context{}};
         program.items.push_back(item);
         // In an overlapped chunk the gradient is ready before the activation.
         if (sends_gradient && b.stage > 0) {
@@ -170,12 +161,10 @@ private:
         std::vector<std::string> shared;
         std::vector<std::pair<Item, ChunkTemplate>> updates;
         const std::vector<std::int32_t> stages = program.stages;
-        const bool holds_both_ends =
-            stages.front() == 0 && stages.back() == last_stage();
+        const bool holds_both_ends = stages.front() == 0 && stages.back() == last_stage();
         for (std::size_t i = 0; i < stages.size(); ++i) {
             const int stage = stages[i];
-            const ChunkTemplate backward =
-                backward_chunk("state", blocks(stage), true, true);
+            const ChunkTemplate backward = backward_chunk("state", blocks(stage), true, true);
             const ChunkTemplate forward = forward_chunk("state", blocks(stage));
             const StageState state = stage_state({&forward, &backward}, 0, shared);
             for (const Tensor& tensor : state.dense_parameters) {
@@ -186,19 +175,19 @@ private:
             OptimizerSizes sizes;
             sizes.zero_stage = plan.zero_stage;
             sizes.data_parallel = plan.data_parallel * holders(stage);
-            sizes.expert_data_parallel =
-                plan.data_parallel / plan.expert_parallel * holders(stage);
+            sizes.expert_data_parallel = plan.data_parallel / plan.expert_parallel * holders(stage);
             const ModelConfig& config = setup_.sizes.config;
-            sizes.sync_embedding = (stage == 0 || stage == last_stage()) && !holds_both_ends &&
-                                   (config.num_nextn_predict_layers > 0 ||
-                                    config.tie_word_embeddings);
+            sizes.sync_embedding =
+                (stage == 0 || stage == last_stage()) && !holds_both_ends &&
+                (config.num_nextn_predict_layers > 0 || config.tie_word_embeddings);
             const Context here{stage, 0, -1};
             const Context before{i > 0 ? stages[i - 1] : 0, 0, -1};
             const Context norm{stages.back(), 0, -1};
             const bool last = i + 1 == stages.size();
             program.items.push_back({ItemKind::optimizer,
                                      builder_.add(optimizer_reduce_chunk(state, sizes, i > 0)),
-                                     {here, before}, -1});
+                                     {here, before},
+                                     -1});
             updates.emplace_back(Item{ItemKind::optimizer, {}, {here, norm}, -1},
                                  optimizer_update_chunk(state, sizes, last));
         }

@@ -63,8 +63,8 @@ void read_point(ObjectReader& reader, const Calibration& calibration, Calibratio
         for (const auto& [key, source] : calibration.sources) {
             known.push_back(key);
         }
-        reader.error("source", "unknown source '" + point.source + "'" +
-                                   did_you_mean(point.source, known));
+        reader.error("source",
+                     "unknown source '" + point.source + "'" + did_you_mean(point.source, known));
     }
     reader.finish();
     curve.points.push_back(std::move(point));
@@ -78,9 +78,8 @@ int CalibrationCurve::column(const std::string& name) const {
 }
 
 const CalibrationCurve* Calibration::curve(const std::string& kernel) const {
-    const auto found = std::find_if(curves.begin(), curves.end(), [&](const auto& each) {
-        return each.kernel == kernel;
-    });
+    const auto found = std::find_if(curves.begin(), curves.end(),
+                                    [&](const auto& each) { return each.kernel == kernel; });
     return found == curves.end() ? nullptr : &*found;
 }
 

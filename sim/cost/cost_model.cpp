@@ -111,10 +111,10 @@ double interpolate(const std::vector<std::vector<double>>& features,
 RooflineCostModel::RooflineCostModel(const Calibration& calibration, const Topology& topology)
     : calibration_(calibration), topology_(topology) {
     launch_gap_ = microseconds(constant("launch_gap_us", 0));
-    for (const char* kernel : {"gemm_fp8", "gemm_fp8_wgrad", "grouped_gemm_fp8",
-                               "grouped_gemm_fp8_wgrad", "gemm_bf16", "mla_attention",
-                               "mla_attention_backward", "elementwise", "memory_bound",
-                               "dispatch", "combine"}) {
+    for (const char* kernel :
+         {"gemm_fp8", "gemm_fp8_wgrad", "grouped_gemm_fp8", "grouped_gemm_fp8_wgrad", "gemm_bf16",
+          "mla_attention", "mla_attention_backward", "elementwise", "memory_bound", "dispatch",
+          "combine"}) {
         if (calibration.curve(kernel) == nullptr) {
             throw InputError("calibration " + calibration.name,
                              std::string("has no curve for ") + kernel);
@@ -133,8 +133,7 @@ CurveUse RooflineCostModel::curve_of(const ChunkTemplate& chunk, const Op& op) c
     }
     const KernelId kernel = op.compute()->kernel;
     if (touches(chunk, op, DType::e5m6)) {
-        const char* e5m6 =
-            kernel == KernelId::quantize_fp8 ? "quantize_e5m6" : "dequantize_e5m6";
+        const char* e5m6 = kernel == KernelId::quantize_fp8 ? "quantize_e5m6" : "dequantize_e5m6";
         if (const CalibrationCurve* curve = calibration_.curve(e5m6)) {
             return {curve, false};
         }
@@ -179,9 +178,10 @@ Seconds RooflineCostModel::memory_time(const CalibrationCurve& curve, Bytes byte
     std::vector<std::vector<double>> features;
     std::vector<double> rates;
     for (const CalibrationPoint& point : curve.points) {
-        features.push_back({column < 0 ? 0.0
-                                       : std::log2(std::max(
-                                             1.0, point.columns[static_cast<std::size_t>(column)]))});
+        features.push_back(
+            {column < 0
+                 ? 0.0
+                 : std::log2(std::max(1.0, point.columns[static_cast<std::size_t>(column)]))});
         rates.push_back(point.value);
     }
     const double at = column < 0 ? 0.0 : std::log2(std::max(1.0, bytes.value()));
@@ -235,22 +235,23 @@ Seconds RooflineCostModel::expert_exchange(const ExpertExchange& x) const {
     std::vector<double> rates;
     for (const CalibrationPoint* point : points) {
         features.push_back({std::log2(std::max(1.0, value(*point, ep)))});
-        // 20 SMs drive the links fully (arXiv 2412.19437, sec. 3.2.2); fewer, assumed, in proportion.
+        // 20 SMs drive the links fully (arXiv 2412.19437, sec. 3.2.2); fewer, assumed, in
+        // proportion.
         const double measured_sms = std::min(value(*point, sms), kSaturatingSms);
         const double share =
             measured_sms > 0 && x.sms > 0 ? std::min(1.0, x.sms / measured_sms) : 1.0;
         rates.push_back(point->value * share);
     }
-    const double rate = interpolate(
-        features, rates, {std::log2(static_cast<double>(std::max<std::int64_t>(1, x.group.ranks)))});
+    const double rate =
+        interpolate(features, rates,
+                    {std::log2(static_cast<double>(std::max<std::int64_t>(1, x.group.ranks)))});
     // DeepEP counts each copy of a token for a distinct node, its own included; on one node, for a
     // distinct rank. Rates scale with the links that they were measured on.
     const double copies = one_node ? x.traffic.ranks_per_token : x.traffic.nodes_per_token;
-    const double nominal = one_node ? topology_.nvlink.bandwidth.value()
-                                    : topology_.nic.bandwidth.value();
-    const double reference =
-        1e9 * (one_node ? constant("reference_nvlink_gb_per_s", nominal / 1e9)
-                        : constant("reference_nic_gb_per_s", nominal / 1e9));
+    const double nominal =
+        one_node ? topology_.nvlink.bandwidth.value() : topology_.nic.bandwidth.value();
+    const double reference = 1e9 * (one_node ? constant("reference_nvlink_gb_per_s", nominal / 1e9)
+                                             : constant("reference_nic_gb_per_s", nominal / 1e9));
     return Bytes(static_cast<double>(x.tokens) * copies * x.token_bytes.value()) /
            gb_per_s(rate * nominal / reference);
 }

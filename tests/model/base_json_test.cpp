@@ -37,7 +37,9 @@ std::string place(const Location& where) {
 const std::string kValid = R"({
   "name": "a \"b\" \\ \u00e9 \ud83d\ude00",
   "list": [1, -2.5e3, true, false, null, {"x": []}, {}],
-	"nested": {"a/b": {"m~n": 0}, "": "ß"} , "last":-0.0E-1
+)"
+                           "\t"
+                           R"("nested": {"a/b": {"m~n": 0}, "": "ß"} , "last":-0.0E-1
 }
 )";
 

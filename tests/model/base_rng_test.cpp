@@ -47,7 +47,7 @@ TEST_CASE("rng: all 64 bits of seed, stream and index count", "[model][base]") {
     CHECK(seen.size() == 1 + 3 * 64);
 }
 
-TEST_CASE("rng: uniform draws fill [0, 1) evenly", "[model][base]") {
+TEST_CASE("rng: uniform draws fill the unit interval evenly", "[model][base]") {
     constexpr int kDraws = 100'000;
     constexpr int kBins = 20;
     const Rng rng(42);

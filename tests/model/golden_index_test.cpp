@@ -14,8 +14,8 @@ using namespace r1;
 namespace {
 
 struct GoldenKind {
-    const char* begins;    // of the path in index.json
-    const char* contains;  // of its last part
+    const char* begins;      // of the path in index.json
+    const char* contains;    // of its last part
     const char* checked_by;  // nullptr: nothing implements it yet
 };
 

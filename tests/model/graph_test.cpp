@@ -251,15 +251,17 @@ TEST_CASE("graph: the hash is that of the content", "[model][graph]") {
     CHECK(renamed.freeze().hash() == base);
 }
 
-TEST_CASE("graph: the hash changes with every field", "[model][graph]") {
-    struct Content {
-        std::vector<ChunkTemplate> templates;
-        std::vector<RankProgram> programs;
-        Instances instances;
-    };
-    const ExecutionGraph graph = TwoStages().freeze();
-    const Content base{graph.templates(), graph.programs(), graph.instances()};
-    using Change = std::function<void(Content&)>;
+namespace {
+
+struct Content {
+    std::vector<ChunkTemplate> templates;
+    std::vector<RankProgram> programs;
+    Instances instances;
+};
+using Change = std::function<void(Content&)>;
+
+// One change for each field of templates, tensors and ops.
+std::vector<Change> template_changes() {
     const auto compute = [](auto change) {
         return Change([change](Content& c) { change(compute_of(c.templates[0].ops[0])); });
     };
@@ -272,10 +274,7 @@ TEST_CASE("graph: the hash changes with every field", "[model][graph]") {
     const auto tensor = [](auto change) {
         return Change([change](Content& c) { change(c.templates[0].tensors[0]); });
     };
-    const auto item = [](auto change) {
-        return Change([change](Content& c) { change(c.programs[0].items[1]); });
-    };
-    const std::vector<Change> changes = {
+    return {
         [](Content& c) { c.templates.pop_back(); },
         [](Content& c) { c.templates[0].contexts = 2; },
         [](Content& c) { c.templates[0].tensors.pop_back(); },
@@ -306,6 +305,15 @@ TEST_CASE("graph: the hash changes with every field", "[model][graph]") {
         op([](Op& o) { std::swap(o.inputs[0], o.inputs[1]); }),
         op([](Op& o) { o.outputs.push_back(o.outputs[0]); }),
         op([](Op& o) { o.body = CommOp{}; }),
+    };
+}
+
+// One change for each field of programs, items and instances.
+std::vector<Change> program_changes() {
+    const auto item = [](auto change) {
+        return Change([change](Content& c) { change(c.programs[0].items[1]); });
+    };
+    return {
         item([](Item& i) { i.kind = ItemKind::recv; }),
         item([](Item& i) { i.chunk = TemplateId(0); }),
         item([](Item& i) { i.peer = 0; }),
@@ -322,6 +330,16 @@ TEST_CASE("graph: the hash changes with every field", "[model][graph]") {
         [](Content& c) { c.instances.data_parallel += 1; },
         [](Content& c) { c.instances.expert_parallel += 1; },
     };
+}
+
+}  // namespace
+
+TEST_CASE("graph: the hash changes with every field", "[model][graph]") {
+    const ExecutionGraph graph = TwoStages().freeze();
+    const Content base{graph.templates(), graph.programs(), graph.instances()};
+    std::vector<Change> changes = template_changes();
+    const std::vector<Change> more = program_changes();
+    changes.insert(changes.end(), more.begin(), more.end());
     std::set<std::string> hashes = {graph.hash().hex()};
     for (const Change& change : changes) {
         Content content = base;

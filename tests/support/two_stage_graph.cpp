@@ -103,7 +103,10 @@ TwoStages::TwoStages() {
         builder.communicate(comm, {state}, {state});
         norm = std::move(builder).take();
     }
+    set_programs();
+}
 
+void TwoStages::set_programs() {
     const auto item = [](ItemKind kind, std::size_t place, int stage, int peer = -1) {
         const int micro_batch = kind == ItemKind::optimizer ? -1 : 0;
         return Item{kind, TemplateId(place), {Context{stage, 0, micro_batch}, {}}, peer};

@@ -27,6 +27,7 @@ struct TwoStages {
     std::array<RankProgram, 2> programs;
 
 private:
+    void set_programs();
     [[nodiscard]] std::vector<ChunkTemplate> all_templates() const;
 };
 

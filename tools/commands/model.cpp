@@ -26,24 +26,21 @@ Json model_json(const ModelConfig& config, std::int64_t sequence_length) {
         {"active_per_token_without_embedding", counts.active_per_token_without_embedding},
         {"mtp", counts.mtp}};
     json["kv_cache"] = {
-        {"bytes_per_token",
-         static_cast<std::int64_t>(kv_cache_bytes_per_token(config).value())}};
+        {"bytes_per_token", static_cast<std::int64_t>(kv_cache_bytes_per_token(config).value())}};
     json["sequence_length"] = sequence_length;
     json["flops_per_token"] = {
         {"forward", forward_flops_per_token(config, sequence_length, true).value()},
         {"training", training_flops_per_token(config, sequence_length, true).value()},
         {"forward_non_causal", forward_flops_per_token(config, sequence_length, false).value()},
-        {"training_non_causal",
-         training_flops_per_token(config, sequence_length, false).value()}};
+        {"training_non_causal", training_flops_per_token(config, sequence_length, false).value()}};
     return json;
 }
 
 Json tensors_json(const ModelConfig& config) {
     Json tensors = Json::array();
     for (const Parameter& parameter : parameter_inventory(config)) {
-        tensors.push_back({{"name", parameter.name},
-                           {"shape", parameter.shape},
-                           {"copy", parameter.copy}});
+        tensors.push_back(
+            {{"name", parameter.name}, {"shape", parameter.shape}, {"copy", parameter.copy}});
     }
     return tensors;
 }
@@ -53,12 +50,11 @@ std::string model_table(const Json& json) {
     const Json& flops = json["flops_per_token"];
     const auto count = [](const Json& value) { return value.get<double>(); };
     std::string text;
-    text += fmt::format("model                     {} ({} layers: {} dense, {} MoE, {} MTP)\n",
-                        json["model_type"].get<std::string>(),
-                        json["layers"]["total"].get<std::int64_t>(),
-                        json["layers"]["dense"].get<std::int64_t>(),
-                        json["layers"]["moe"].get<std::int64_t>(),
-                        json["layers"]["mtp"].get<std::int64_t>());
+    text += fmt::format(
+        "model                     {} ({} layers: {} dense, {} MoE, {} MTP)\n",
+        json["model_type"].get<std::string>(), json["layers"]["total"].get<std::int64_t>(),
+        json["layers"]["dense"].get<std::int64_t>(), json["layers"]["moe"].get<std::int64_t>(),
+        json["layers"]["mtp"].get<std::int64_t>());
     const auto row = [&](const char* label, const Json& value) {
         const bool billions = count(value) >= 1e9;
         text += fmt::format("{:<25} {:>15}  ({:.2f} {})\n", label, value.get<std::int64_t>(),
@@ -115,7 +111,8 @@ Command model_command() {
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("config", po::value<std::string>()->value_name("CONFIG"),
-             "config.json, a folder that holds one, or a preset (deepseek-r1, deepseek-v3, tiny-r1)")  //
+             "config.json, a folder that holds one, or a preset (deepseek-r1, deepseek-v3, "
+             "tiny-r1)")  //
             ("sequence-length", po::value<std::int64_t>()->default_value(4096)->value_name("N"),
              "tokens of a sequence, for the attention FLOPs")  //
             ("tensors", po::bool_switch(), "list every tensor in the JSON");

@@ -70,19 +70,20 @@ Command schedule_command() {
     command.summary = "Draws a pipeline schedule, or prints it as JSON.";
     command.arguments = "KIND";
     command.positional = "kind";
-    command.examples = {"schedule dualpipe --ranks 8 --micro-batches 20",
-                        "schedule interleaved --ranks 4 --micro-batches 8 --virtual-stages 2 --json",
-                        "schedule zb1p --ranks 8 --micro-batches 16 --forward 1 --backward-input 1 "
-                        "--backward-weight 1"};
+    command.examples = {
+        "schedule dualpipe --ranks 8 --micro-batches 20",
+        "schedule interleaved --ranks 4 --micro-batches 8 --virtual-stages 2 --json",
+        "schedule zb1p --ranks 8 --micro-batches 16 --forward 1 --backward-input 1 "
+        "--backward-weight 1"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("kind", po::value<std::string>()->value_name("KIND"),
-             "1f1b, zb1p, interleaved, dualpipe or dualpipev")  //
+             "1f1b, zb1p, interleaved, dualpipe or dualpipev")              //
             ("ranks", po::value<int>()->value_name("P"), "pipeline ranks")  //
             ("micro-batches", po::value<int>()->value_name("M"),
              "micro-batches of one pipeline, both directions together")  //
             ("virtual-stages", po::value<int>()->default_value(2)->value_name("V"),
-             "chunks a rank (interleaved)")  //
+             "chunks a rank (interleaved)")                                                  //
             ("forward", po::value<double>()->value_name("S"), "seconds of a forward chunk")  //
             ("backward-input", po::value<double>()->value_name("S"),
              "seconds of the input-gradient half of a backward")  //
@@ -90,7 +91,8 @@ Command schedule_command() {
              "seconds of the weight-gradient half")  //
             ("overlapped", po::value<double>()->value_name("S"),
              "seconds of an overlapped pair (default: the sum of its parts)")  //
-            ("width", po::value<int>()->default_value(100)->value_name("N"), "columns of the picture");
+            ("width", po::value<int>()->default_value(100)->value_name("N"),
+             "columns of the picture");
     };
     command.run = run;
     return command;

@@ -36,9 +36,9 @@ std::vector<Override> all_overrides(const Invocation& invocation) {
 
 void write_trace_file(const Invocation& invocation, const Simulation& simulation) {
     std::ostringstream text;
-    write_trace(text, simulation.graph, simulation.timeline,
-                invocation.text("trace-detail") == "ops" ? TraceDetail::ops
-                                                         : TraceDetail::segments);
+    write_trace(
+        text, simulation.graph, simulation.timeline,
+        invocation.text("trace-detail") == "ops" ? TraceDetail::ops : TraceDetail::segments);
     write_file_atomically(invocation.text("trace"), text.str());
 }
 
@@ -92,7 +92,7 @@ Command simulate_command() {
         "simulate scenarios/train_v3_2048_h800.json --json -o report.json --trace trace.json",
         "simulate scenarios/train_v3_2048_h800.json --set cluster.nvlink.bandwidth_gb_per_s=450"};
     command.add_options = [](po::options_description& options) {
-        options.add_options()  //
+        options.add_options()                                                                //
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //
             ("engine", po::value<std::string>()->value_name("simgrid|fluid|both"),
              "replay engine; the scenario says if not given")  //
@@ -102,7 +102,7 @@ Command simulate_command() {
              po::value<std::string>()->default_value("segments")->value_name("segments|ops"),
              "what the trace shows")  //
             ("graph", po::value<std::string>()->value_name("FILE"),
-             "write the execution graph (compressed if FILE ends in .zst)")  //
+             "write the execution graph (compressed if FILE ends in .zst)")                //
             ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
             ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
     };

@@ -1,5 +1,5 @@
-#include "sim/hardware/fabric.hpp"
 #include "sim/hardware/topology.hpp"
+#include "sim/hardware/fabric.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/topology_table.hpp"
 
@@ -42,11 +42,11 @@ Command topology_command() {
     command.examples = {"topology h800_256x8_mpft", "topology my_cluster.json --json",
                         "topology h100_256x8_mrft --set fabric.oversubscription=2"};
     command.add_options = [](po::options_description& options) {
-        options.add_options()  //
+        options.add_options()                                                                  //
             ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //
-            ("import", po::value<std::string>(), "not in this version")   //
+            ("import", po::value<std::string>(), "not in this version")                        //
             ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
-            ("diff", po::value<std::string>(), "not in this version")     //
+            ("diff", po::value<std::string>(), "not in this version")                          //
             ("svg", po::value<std::string>(), "not in this version");
     };
     command.run = run;

@@ -176,18 +176,17 @@ Json cost_json(const Setting& setting, double seconds) {
     const double gpu_hours = static_cast<double>(setting.scenario.ranks()) * seconds / 3600;
     return {{"gpu_hours", gpu_hours},
             {"usd", gpu_hours * prices.usd_per_gpu_hour},
-            {"energy_kwh",
-             gpu_hours * setting.topology.device.power.value() / 1000 * prices.pue}};
+            {"energy_kwh", gpu_hours * setting.topology.device.power.value() / 1000 * prices.pue}};
 }
 
 Json confidence_json(const std::vector<Confidence>& entries) {
     Json list = Json::array();
     for (const Confidence& entry : entries) {
-        list.push_back({{"component", entry.component},
-                        {"level", entry.level},
-                        {"error_percent",
-                         entry.error_percent ? Json(*entry.error_percent) : Json()},
-                        {"source", entry.source}});
+        list.push_back(
+            {{"component", entry.component},
+             {"level", entry.level},
+             {"error_percent", entry.error_percent ? Json(*entry.error_percent) : Json()},
+             {"source", entry.source}});
     }
     return list;
 }

@@ -17,8 +17,8 @@ public:
         text_ += color_ ? fmt::format("\n\033[1m{}\033[0m\n", text) : fmt::format("\n{}\n", text);
     }
     void row(const std::string& label, const std::string& value, const std::string& remark = {}) {
-        text_ += fmt::format("  {:<28}{:>16}{}{}\n", label, value, remark.empty() ? "" : "  ",
-                             remark);
+        text_ +=
+            fmt::format("  {:<28}{:>16}{}{}\n", label, value, remark.empty() ? "" : "  ", remark);
     }
     void line(const std::string& text) { text_ += text + "\n"; }
     [[nodiscard]] std::string take() && { return std::move(text_); }
@@ -68,13 +68,12 @@ void add_breakdown(Table& table, const Json& report) {
     const double step = number(report.at("step"), "time_s");
     const Json& mean = report.at("pipeline").at("breakdown_s");
     table.heading("Pipeline (mean over ranks)");
-    const std::pair<const char*, const char*> rows[] = {
-        {"forward", "forward"},
-        {"backward_input", "backward, input"},
-        {"backward_weight", "backward, weight"},
-        {"one_f_one_b", "overlapped F&B"},
-        {"bubble", "bubble"},
-        {"optimizer", "optimizer"}};
+    const std::pair<const char*, const char*> rows[] = {{"forward", "forward"},
+                                                        {"backward_input", "backward, input"},
+                                                        {"backward_weight", "backward, weight"},
+                                                        {"one_f_one_b", "overlapped F&B"},
+                                                        {"bubble", "bubble"},
+                                                        {"optimizer", "optimizer"}};
     for (const auto& [key, label] : rows) {
         table.row(label, fmt::format("{:.3f} s", number(mean, key)),
                   share(number(mean, key), step));
@@ -117,13 +116,12 @@ void add_network(Table& table, const Json& report) {
     table.heading("Network and routing");
     const Json& routing = report.at("routing");
     if (number(routing, "nodes_per_token_mean") > 0) {
-        table.row("nodes a token",
-                  fmt::format("{:.2f}", number(routing, "nodes_per_token_mean")),
+        table.row("nodes a token", fmt::format("{:.2f}", number(routing, "nodes_per_token_mean")),
                   fmt::format("at most {}", routing.at("nodes_per_token_max").get<std::int64_t>()));
-        table.row("InfiniBand a token, layer",
-                  fmt::format("{:.1f} KB", number(routing, "ib_bytes_per_token") / 1e3),
-                  fmt::format("{:.1f} KB over NVLink",
-                              number(routing, "nvlink_bytes_per_token") / 1e3));
+        table.row(
+            "InfiniBand a token, layer",
+            fmt::format("{:.1f} KB", number(routing, "ib_bytes_per_token") / 1e3),
+            fmt::format("{:.1f} KB over NVLink", number(routing, "nvlink_bytes_per_token") / 1e3));
     }
     if (!report.contains("network")) {
         return;
@@ -131,10 +129,10 @@ void add_network(Table& table, const Json& report) {
     const Json& network = report.at("network");
     for (const Json& link : network.at("links")) {
         if (link.at("id") == network.at("hottest")) {
-            table.row("hottest link", link.at("id").get<std::string>(),
-                      fmt::format("{:.1f} % busy, peak {:.1f} %",
-                                  number(link, "mean_utilisation") * 100,
-                                  number(link, "peak_utilisation") * 100));
+            table.row(
+                "hottest link", link.at("id").get<std::string>(),
+                fmt::format("{:.1f} % busy, peak {:.1f} %", number(link, "mean_utilisation") * 100,
+                            number(link, "peak_utilisation") * 100));
         }
     }
 }
@@ -145,8 +143,8 @@ void add_published(Table& table, const Json& report) {
         return;
     }
     table.heading("Published measurements");
-    table.line(fmt::format("  {:<28}{:>16}{:>16}{:>10}", "metric", "simulated", "published",
-                           "error"));
+    table.line(
+        fmt::format("  {:<28}{:>16}{:>16}{:>10}", "metric", "simulated", "published", "error"));
     // The step time last: it is what readers look for.
     for (const bool step_time : {false, true}) {
         for (const Json& item : published) {
@@ -154,13 +152,10 @@ void add_published(Table& table, const Json& report) {
                 !item.at("simulated").is_number()) {
                 continue;
             }
-            table.line(fmt::format("  {:<28}{:>16}{:>16}{:>+9.1f}%",
-                                   item.at("metric").get<std::string>(),
-                                   figure(number(item, "simulated")),
-                                   figure(number(item, "published")),
-                                   item.at("error_percent").is_number()
-                                       ? number(item, "error_percent")
-                                       : 0.0));
+            table.line(fmt::format(
+                "  {:<28}{:>16}{:>16}{:>+9.1f}%", item.at("metric").get<std::string>(),
+                figure(number(item, "simulated")), figure(number(item, "published")),
+                item.at("error_percent").is_number() ? number(item, "error_percent") : 0.0));
         }
     }
 }
@@ -177,14 +172,12 @@ std::string report_table(const Json& report, bool color) {
                            report.at("graph").at("ops").get<std::int64_t>(),
                            report.at("graph").at("ops_stored").get<std::int64_t>(),
                            report.at("graph").at("edges").get<std::int64_t>()));
-    table.line(fmt::format("  {} in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
-                           info.at("measured").get<bool>() ? "measured" : "simulated",
-                           number(info, "graph_build_s") + number(info, "lower_s") +
-                               number(info, "replay_s"),
-                           info.at("engine").get<std::string>(),
-                           info.at("fold").get<std::string>(),
-                           info.at("activities").get<std::int64_t>(),
-                           info.at("flows").get<std::int64_t>()));
+    table.line(fmt::format(
+        "  {} in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
+        info.at("measured").get<bool>() ? "measured" : "simulated",
+        number(info, "graph_build_s") + number(info, "lower_s") + number(info, "replay_s"),
+        info.at("engine").get<std::string>(), info.at("fold").get<std::string>(),
+        info.at("activities").get<std::int64_t>(), info.at("flows").get<std::int64_t>()));
     if (report.contains("step")) {
         add_step(table, report);
         add_breakdown(table, report);

@@ -1,0 +1,26 @@
+// The tensors of a checkpoint against those that its config calls for.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/checkpoint/safetensors.hpp"
+#include "model/config/model_config.hpp"
+
+namespace r1 {
+
+struct StoredTensor {
+    const TensorView* tensor;
+    std::string file;
+};
+
+// "…weight_scale_inv" of "…weight".
+std::string scale_name(std::string_view weight);
+
+// Throws InputError with all problems. `stored` ascends by name; `origin` is the file to name
+// where a tensor lies in none.
+void check_tensors(const ModelConfig& config, const std::vector<StoredTensor>& stored,
+                   const std::string& origin);
+
+}  // namespace r1

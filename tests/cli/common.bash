@@ -1,0 +1,38 @@
+# Shared by the command line tests: $R1SIM is the program, the repository root is the folder.
+# shellcheck shell=bash
+bats_require_minimum_version 1.5.0
+
+R1SIM=$(realpath "${R1SIM:-build/release/r1sim}")
+# shellcheck disable=SC2034  # read by the tests
+main_job=scenarios/train_v3_2048_h800.json
+
+# json FILTER [jq option...]: evaluates FILTER on the last output, fails if it is false or null.
+json() {
+    local filter=$1
+    shift
+    jq -e "$@" "$filter" <<<"$output" >"$BATS_TEST_TMPDIR/jq.out" || {
+        echo "false: $filter"
+        cat "$BATS_TEST_TMPDIR/jq.out"
+        return 1
+    }
+}
+
+# same FILE1 FILE2: equal bytes.
+same() {
+    cmp "$1" "$2"
+}
+
+# holds REGEXP: the last output holds a match.
+holds() {
+    [[ "$output" =~ $1 ]] || {
+        echo "no match of: $1"
+        echo "$output"
+        return 1
+    }
+}
+
+# Copies what `simulate` needs into the folder $1, so that its files can be edited.
+copy_data() {
+    mkdir -p "$1"
+    cp -r scenarios topologies "$1"
+}

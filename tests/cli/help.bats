@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# Help texts, versions, and wrong flags (exit code 2).
+
+setup() {
+    load common
+}
+
+@test "help: r1sim --help lists the commands" {
+    run -0 "$R1SIM" --help
+    for command in simulate model schedule topology schema doctor; do
+        holds "
+  $command +[A-Z]"
+    done
+    holds "Exit codes: 0 ok"
+}
+
+@test "help: without arguments the help goes to stderr, exit 2" {
+    run -2 --separate-stderr "$R1SIM"
+    [ -z "$output" ]
+    [[ "$stderr" == *"usage: r1sim COMMAND"* ]]
+}
+
+@test "help: every command has one sentence, three examples and exit codes" {
+    for command in simulate model schedule topology schema doctor; do
+        run -0 --separate-stderr "$R1SIM" "$command" --help
+        [ -z "$stderr" ]
+        [[ "${lines[0]}" =~ ^[A-Z][^.]*\.$ ]]
+        holds "usage: r1sim $command"
+        [ "$(grep -c "^  r1sim $command" <<<"$output")" -eq 3 ]
+        for option in --json --output --set --seed --verbose --quiet --color --help; do
+            holds "$option"
+        done
+        for code in "0 ok" "1 internal error" "2 usage" "3 invalid input" "4 infeasible" \
+            "5 feature" "6 threshold" "130 interrupted"; do
+            holds "$code"
+        done
+    done
+}
+
+@test "help: --version" {
+    run -0 "$R1SIM" --version
+    [[ "$output" =~ ^r1sim\ [0-9]+\.[0-9]+\.[0-9]+ ]]
+}
+
+# refuses REGEXP ARGUMENT...: exit 2, nothing on stdout, the message on stderr.
+refuses() {
+    local pattern=$1
+    shift
+    run -2 --separate-stderr "$R1SIM" "$@"
+    [ -z "$output" ]
+    [[ "$stderr" =~ $pattern ]] || {
+        echo "no match of: $pattern"
+        echo "$stderr"
+        return 1
+    }
+}
+
+@test "usage: wrong commands, options and arguments exit 2" {
+    refuses "did you mean 'simulate'" simulat x.json
+    refuses "no command 'frobnicate'" frobnicate
+    refuses "did you mean '--dry-run'" simulate "$main_job" --dryrun
+    refuses "unknown option --frobnicate" model deepseek-r1 --frobnicate
+    refuses "unknown option --dry" simulate "$main_job" --dry
+    refuses "missing SCENARIO" simulate
+    refuses "missing CONFIG" model
+    refuses "missing FILE" topology
+    refuses "missing KIND" schedule --ranks 4 --micro-batches 8
+    refuses "missing KIND" schema
+    refuses "too many arguments" simulate "$main_job" "$main_job"
+    refuses "'--set' is missing" simulate "$main_job" --set
+    refuses "--seed" simulate "$main_job" --seed twelve
+    refuses "--jobs must be at least 1" simulate "$main_job" --jobs 0
+    refuses "auto, always or never" simulate "$main_job" --color maybe
+    refuses "segments or ops" simulate "$main_job" --trace-detail everything
+    refuses "--trace needs a replay" simulate "$main_job" --dry-run --trace trace.json
+    refuses "did you mean 'scenario'" schema scenari
+    refuses "did you mean 'dualpipe'" schedule dualpip --ranks 4 --micro-batches 8
+    refuses "--ranks and --micro-batches are needed" schedule dualpipe --ranks 4
+    refuses "go together" schedule 1f1b --ranks 4 --micro-batches 8 --forward 1
+    refuses "not negative" schedule 1f1b --ranks 4 --micro-batches 8 --forward -1 \
+        --backward-input 1 --backward-weight 1
+    refuses "usage: r1sim model CONFIG" model deepseek-r1 --sequence-length 0
+}
+
+@test "usage: an option error names the usage line" {
+    refuses "usage: r1sim simulate SCENARIO \[options\]" simulate --nope
+}
+
+@test "doctor: says what the build can do" {
+    run -0 "$R1SIM" doctor --json
+    json '.schema == "r1sim.doctor/1" and .data_found and (.engines | has("simgrid", "fluid"))'
+    run -0 "$R1SIM" doctor
+    holds "SimGrid"
+}
+
+@test "schema: every published schema is JSON and names its kind" {
+    for kind in scenario report topology device calibration; do
+        run -0 "$R1SIM" schema "$kind"
+        json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
+        json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'
+        json '.additionalProperties == false'
+    done
+}
+
+# Every key of the object at $2 (a jq path) of a file appears in the schema's properties at $3.
+known_keys() {
+    jq -e --slurpfile schema "$1" '('"$2"' | keys) - ($schema[0] | '"$3"' | keys) == []' "$4"
+}
+
+@test "schema: scenarios and reports have no key that their schema lacks" {
+    local schema=scenarios/scenario.schema.json file
+    for file in scenarios/*.json; do
+        [[ "$file" == *.schema.json ]] && continue
+        known_keys "$schema" . .properties "$file"
+        for part in workload plan routing replay prices; do
+            known_keys "$schema" ".$part // {}" ".properties.$part.properties" "$file"
+        done
+    done
+    "$R1SIM" simulate "$main_job" --json >"$BATS_TEST_TMPDIR/report.json"
+    schema=scenarios/report.schema.json
+    known_keys "$schema" . .properties "$BATS_TEST_TMPDIR/report.json"
+    for part in graph step pipeline overlap critical_path network routing memory cost run_info; do
+        known_keys "$schema" ".$part" ".properties.$part.properties" "$BATS_TEST_TMPDIR/report.json"
+    done
+}
