@@ -47,7 +47,8 @@ private:
     static std::uint64_t key(const Tensor& tensor, Context context, std::uint32_t name) {
         if (tensor.role == TensorRole::gradient) {
             constexpr std::int32_t kOfStage = 3;  // no direction
-            context = {context.stage, kOfStage, -1};
+            constexpr std::int32_t kWholeRank = 0xFFF;
+            context = {is_global(tensor) ? kWholeRank : context.stage, kOfStage, -1};
         }
         return (static_cast<std::uint64_t>(context.stage) << 52) |
                (static_cast<std::uint64_t>(context.direction) << 50) |

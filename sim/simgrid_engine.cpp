@@ -18,6 +18,7 @@
 #include <simgrid/simix.hpp>
 
 #include "model/base/check.hpp"
+#include "model/base/diagnostics.hpp"
 
 namespace r1 {
 namespace {
@@ -32,6 +33,8 @@ constexpr double kComputeUnitsPerSecond = 1e12;
 
 // SimGrid takes whole bytes, but expected traffic is fractional.
 constexpr double kUnitsPerByte = 1024;
+// A timeline counts picoseconds in 64 bits, which hold 106 days.
+constexpr double kSecondsMax = 100 * 86400.0;
 
 // What all the identical flows move together.
 double units_of(const Flow& flow) {
@@ -204,7 +207,15 @@ void SimGridEngine::start(ActivityId id, Activity activity) {
     pending_.push_back({id, std::move(activity)});
 }
 
-TimePs SimGridEngine::now() const { return to_ps(Seconds(sg::Engine::get_clock() - epoch_)); }
+TimePs SimGridEngine::now() const {
+    const double seconds = sg::Engine::get_clock() - epoch_;
+    if (!(seconds < kSecondsMax)) {
+        throw InputError("replay",
+                         "the step takes more than 100 days, beyond what a timeline can hold: is a "
+                         "bandwidth, a latency or a calibrated rate off by orders of magnitude?");
+    }
+    return to_ps(Seconds(seconds));
+}
 
 void SimGridEngine::run(const std::function<void(ActivityId, TimePs)>& on_complete) {
     R1_CHECK(on_complete_ == nullptr && !error_);

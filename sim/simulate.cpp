@@ -1,5 +1,6 @@
 #include "sim/simulate.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -48,12 +49,18 @@ void check_against_hardware(const Document& document, const Scenario& scenario,
 
 // What folding and this version's network model leave out of the given topology.
 std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fabric) {
+    constexpr std::size_t kShownMax = 10;
     std::vector<std::string> warnings;
     for (const LinkOverride& override : topology.overrides) {
-        bool spine = false;
-        for (const Link& link : fabric.links) {
-            spine = spine || (link.name == override.link && link.kind == LinkKind::leaf_spine);
+        if (warnings.size() == kShownMax) {
+            warnings.push_back(
+                fmt::format("{} more links are overridden", topology.overrides.size() - kShownMax));
+            break;
         }
+        const bool spine =
+            std::any_of(fabric.links.begin(), fabric.links.end(), [&](const Link& link) {
+                return link.kind == LinkKind::leaf_spine && link.name == override.link;
+            });
         warnings.push_back(
             spine ? fmt::format("link {} is not part of the folded replay: its override changes "
                                 "nothing",

@@ -38,10 +38,9 @@ po::options_description shared_options() {
     options.add_options()                                                                     //
         ("json", po::bool_switch(), "print the answer as one JSON document")                  //
         ("output,o", po::value<std::string>()->value_name("FILE"), "write the JSON to FILE")  //
-        (
-            "set", po::value<std::vector<std::string>>()->composing()->value_name("/POINTER=VALUE"),
-            "override a field of the input file (plan.expert_parallel=64 works too); may be "
-            "repeated")                                                                    //
+        ("set", po::value<std::vector<std::string>>()->composing()->value_name("/POINTER=VALUE"),
+         "override a field of the input file (plan.expert_parallel=64 works too); may be "
+         "repeated")                                                                       //
         ("seed", po::value<std::int64_t>()->value_name("N"), "seed of everything random")  //
         ("jobs", po::value<int>()->value_name("N"), "processes or threads to use")         //
         ("verbose", po::bool_switch(), "say more on stderr")                               //

@@ -129,8 +129,7 @@ void Checkpoint::add_shards(const CheckpointFiles& files, ProblemList& problems)
     for (const auto& [name, entry] : entries_) {
         if (!files.weight_map.contains(std::string(name))) {
             problems.add(entry.file->path().string(),
-                         "tensor " + quote(name) + " is not in " +
-                             files.index.filename().string());
+                         "tensor " + quote(name) + " is not in " + files.index.filename().string());
         }
     }
 }

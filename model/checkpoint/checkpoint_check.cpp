@@ -56,11 +56,11 @@ private:
     }
 
     [[nodiscard]] const StoredTensor* find(std::string_view name) const {
-        const auto found = std::lower_bound(
-            stored_.begin(), stored_.end(), name,
-            [](const StoredTensor& stored, std::string_view wanted) {
-                return stored.tensor->name < wanted;
-            });
+        const auto found =
+            std::lower_bound(stored_.begin(), stored_.end(), name,
+                             [](const StoredTensor& stored, std::string_view wanted) {
+                                 return stored.tensor->name < wanted;
+                             });
         return found == stored_.end() || found->tensor->name != name ? nullptr : &*found;
     }
 

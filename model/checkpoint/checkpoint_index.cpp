@@ -33,9 +33,9 @@ CheckpointFiles read_index(const fs::path& file) {
         return files;
     }
     for (const auto& [tensor, shard] : map->items()) {
-        const std::string problem =
-            shard.is_string() ? shard_name_problem(shard.get_ref<const std::string&>())
-                              : "is not a string";
+        const std::string problem = shard.is_string()
+                                        ? shard_name_problem(shard.get_ref<const std::string&>())
+                                        : "is not a string";
         if (problem.empty()) {
             files.weight_map.emplace(tensor, shard.get<std::string>());
         } else {
@@ -68,8 +68,8 @@ CheckpointFiles find_checkpoint_files(const fs::path& path) {
     if (fs::exists(path / kIndexFileName, ignored)) {
         return read_index(path / kIndexFileName);
     }
-    throw InputError(path.string(), std::string("holds neither ") + kSingleFileName + " nor " +
-                                        kIndexFileName);
+    throw InputError(path.string(),
+                     std::string("holds neither ") + kSingleFileName + " nor " + kIndexFileName);
 }
 
 }  // namespace r1

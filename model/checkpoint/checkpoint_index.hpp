@@ -12,8 +12,8 @@ inline constexpr const char* kIndexFileName = "model.safetensors.index.json";
 
 struct CheckpointFiles {
     std::filesystem::path folder;
-    std::filesystem::path index;  // empty: a single file
-    std::string single_file;      // empty: shards
+    std::filesystem::path index;                    // empty: a single file
+    std::string single_file;                        // empty: shards
     std::map<std::string, std::string> weight_map;  // tensor name -> shard, a name in `folder`
 };
 

@@ -64,8 +64,7 @@ void write_checkpoint(const fs::path& folder, std::span<const TensorView> tensor
         for (std::size_t i = 0; i < shards.size(); ++i) {
             const std::string file =
                 fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-            const auto part =
-                tensors.subspan(shards[i].begin, shards[i].end - shards[i].begin);
+            const auto part = tensors.subspan(shards[i].begin, shards[i].end - shards[i].begin);
             for (const TensorView& tensor : part) {
                 R1_CHECK(weight_map.emplace(tensor.name, file).second);
                 total_size += tensor.data.size();

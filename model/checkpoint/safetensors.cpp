@@ -12,7 +12,8 @@
 
 namespace r1 {
 
-static_assert(std::endian::native == std::endian::little, "tensor data is used as it lies in files");
+static_assert(std::endian::native == std::endian::little,
+              "tensor data is used as it lies in files");
 
 namespace {
 
@@ -272,8 +273,7 @@ SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std
     std::memcpy(&length, bytes.data(), kLengthBytes);
     if (length > kSafetensorsHeaderMax) {
         throw InputError(file, "is not a safetensors file: a header of " + std::to_string(length) +
-                                   " bytes, " + std::to_string(kSafetensorsHeaderMax) +
-                                   " at most");
+                                   " bytes, " + std::to_string(kSafetensorsHeaderMax) + " at most");
     }
     if (length > bytes.size() - kLengthBytes) {
         throw InputError(file, "is truncated: the safetensors header has " +
@@ -292,11 +292,9 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
     : path_(file), mapped_(file), content_(parse_safetensors(mapped_.bytes(), file.string())) {}
 
 const TensorView* SafetensorsFile::find(std::string_view name) const {
-    const auto found =
-        std::lower_bound(content_.tensors.begin(), content_.tensors.end(), name,
-                         [](const TensorView& tensor, std::string_view wanted) {
-                             return tensor.name < wanted;
-                         });
+    const auto found = std::lower_bound(
+        content_.tensors.begin(), content_.tensors.end(), name,
+        [](const TensorView& tensor, std::string_view wanted) { return tensor.name < wanted; });
     return found == content_.tensors.end() || found->name != name ? nullptr : &*found;
 }
 

@@ -23,6 +23,8 @@ std::uint64_t stage_key(const Context& context) {
     return static_cast<std::uint64_t>(context.stage);
 }
 
+constexpr std::uint64_t kWholeRank = ~std::uint64_t{0};  // a key among those of stages
+
 std::size_t stream_index(const Op& op) { return static_cast<std::size_t>(op.stream); }
 
 bool joins_programs(const CommOp* comm) {
@@ -87,7 +89,8 @@ void Dependencies::add_template(const ChunkTemplate& chunk,
             const Tensor& tensor = chunk.tensors[input.index()];
             const bool gradient = tensor.role == TensorRole::gradient;
             if ((tensor.role == TensorRole::activation || gradient) && !produced[input.index()]) {
-                table.external.push_back({number[input.index()], tensor.context, gradient});
+                table.external.push_back(
+                    {number[input.index()], tensor.context, gradient, is_global(tensor)});
             }
         }
         for (const TensorId output : op.outputs) {
@@ -119,6 +122,7 @@ void Dependencies::add_program(std::uint32_t program) {
         for (std::uint8_t c = 0; c < graph_.chunk(item.chunk).contexts; ++c) {
             table.by_context[key_of(item.contexts[c])].push_back({i, c});
             table.by_stage[stage_key(item.contexts[c])].push_back({i, c});
+            table.by_stage[kWholeRank].push_back({i, c});
         }
     }
 }
@@ -152,7 +156,8 @@ std::optional<ProgramOp> Dependencies::producer(ProgramOp reader, const External
     const Context& context = item_of(reader).contexts[tensor.context];
     const ProgramTable& program = programs_[reader.program];
     const Uses& uses = tensor.gradient ? program.by_stage : program.by_context;
-    const auto found = uses.find(tensor.gradient ? stage_key(context) : key_of(context));
+    const std::uint64_t stage = tensor.global ? kWholeRank : stage_key(context);
+    const auto found = uses.find(tensor.gradient ? stage : key_of(context));
     if (found == uses.end()) {
         return std::nullopt;
     }

@@ -47,6 +47,7 @@ private:
         std::uint32_t name = 0;
         std::uint8_t context = 0;
         bool gradient = false;  // of the stage, accumulated over micro-batches
+        bool global = false;    // a gradient of the whole model: any stage of the rank adds to it
     };
     struct TemplateTable {
         std::vector<std::uint32_t> local_begin;  // by op, and the end

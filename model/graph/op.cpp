@@ -45,6 +45,10 @@ std::string_view kind_name(const Op& op) {
     return name(op.comm()->collective);
 }
 
+bool is_global(const Tensor& tensor) {
+    return tensor.name.starts_with("model.") || tensor.name.starts_with("lm_head.");
+}
+
 Extent elements(const Tensor& tensor) {
     Extent product = 1;
     for (const Extent& extent : tensor.shape) {

@@ -41,6 +41,9 @@ struct Tensor {
     std::vector<Extent> shape;
     bool operator==(const Tensor&) const = default;
 };
+// Whether it belongs to the whole model ("model.…", "lm_head.…": embedding, final norm, head): a
+// rank holds it once, whichever of its stages use it.
+bool is_global(const Tensor& tensor);
 Extent elements(const Tensor& tensor);
 Extent bytes(const Tensor& tensor);
 

@@ -61,10 +61,6 @@ struct TemplateInfo {
     std::unordered_map<std::vector<bool>, Profile> profiles;
 };
 
-bool is_global(std::string_view name) {
-    return name.starts_with("model.") || name.starts_with("lm_head.");
-}
-
 TemplateInfo read_template(const ChunkTemplate& chunk, const SymbolValues& bound,
                            NameTable& names) {
     TemplateInfo info;
@@ -76,7 +72,7 @@ TemplateInfo read_template(const ChunkTemplate& chunk, const SymbolValues& bound
         entry.name = names.intern(tensor.name);
         entry.role = tensor.role;
         entry.context = tensor.context;
-        entry.global = is_global(tensor.name);
+        entry.global = is_global(tensor);
         info.tensors.push_back(entry);
     }
     for (std::size_t i = 0; i < chunk.ops.size(); ++i) {

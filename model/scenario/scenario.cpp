@@ -165,11 +165,12 @@ private:
         const std::int64_t passes =
             s_.micro_batches * (s_.model.num_hidden_layers + s_.plan.pipeline_parallel);
         if (passes > kLayerPassesMax) {
-            error("/workload/global_batch_sequences",
-                  fmt::format("{} micro-batches a pipeline are too many for a replay: micro-batches "
-                              "x (layers + pipeline ranks) = {}, at most {}; raise data_parallel or "
-                              "micro_batch_sequences",
-                              s_.micro_batches, passes, kLayerPassesMax));
+            error(
+                "/workload/global_batch_sequences",
+                fmt::format("{} micro-batches a pipeline are too many for a replay: micro-batches "
+                            "x (layers + pipeline ranks) = {}, at most {}; raise data_parallel or "
+                            "micro_batch_sequences",
+                            s_.micro_batches, passes, kLayerPassesMax));
             schedule_ok_ = false;  // its own limit would only repeat this
         }
     }
@@ -269,8 +270,8 @@ void try_load(const Document& document, const std::string& pointer,
 
 // A member that is a file or a preset, by its name; an inline object stays.
 template <class Load>
-void put_in_place(Document& document, const std::string& pointer,
-                  std::vector<Diagnostic>& problems, Load load) {
+void put_in_place(Document& document, const std::string& pointer, std::vector<Diagnostic>& problems,
+                  Load load) {
     const Json* value = document.find(pointer);
     if (value != nullptr && value->is_string()) {
         const std::string name = value->get<std::string>();
@@ -357,7 +358,8 @@ Document load_scenario_document(const std::filesystem::path& file,
         }
     };
     apply(true);
-    put_in_place(document, "/model", problems, [&](const std::string& name) { return load_model_document(name, base); });
+    put_in_place(document, "/model", problems,
+                 [&](const std::string& name) { return load_model_document(name, base); });
     const Json* cluster = document.find("/cluster");
     if (cluster != nullptr && cluster->is_object()) {
         try_load(document, "/cluster/device", problems,

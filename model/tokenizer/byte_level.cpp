@@ -22,8 +22,8 @@ Alphabet make_alphabet() {
     alphabet.bytes.fill(kNoByte);
     char32_t next = 0x100;
     for (unsigned byte = 0; byte < 256; ++byte) {
-        const bool is_printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
-                                  byte >= 0xAE;
+        const bool is_printable =
+            (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
         const char32_t code = is_printable ? byte : next++;
         alphabet.characters[byte] = encode_character(code);
         alphabet.bytes[code] = static_cast<int>(byte);

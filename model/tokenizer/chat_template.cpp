@@ -206,7 +206,7 @@ std::string render_r1_chat(std::span<const ChatMessage> messages, GenerationProm
 
 bool is_r1_template(std::string_view chat_template) {
     // XXH3-64 of the published template, without_blanks().
-    constexpr std::uint64_t kR1Template = 0;
+    constexpr std::uint64_t kR1Template = 0xEEC15387FEC18392;
     const std::string text = without_blanks(chat_template);
     return XXH3_64bits(text.data(), text.size()) == kR1Template;
 }

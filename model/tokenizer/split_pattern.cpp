@@ -14,8 +14,8 @@ namespace r1 {
 namespace {
 
 constexpr std::size_t kPatternMax = 65'536;
-constexpr std::uint32_t kMatchStepsMax = 2'000'000;  // for one match; a sane pattern needs few
-constexpr std::uint32_t kHeapKibMax = 64 * 1024;     // a piece of megabytes backtracks on the heap
+constexpr std::uint32_t kMatchStepsMax = 50'000'000;  // for one match: half a second
+constexpr std::uint32_t kHeapKibMax = 64 * 1024;      // a piece of megabytes backtracks on the heap
 
 // Unicode 15, property White_Space.
 constexpr std::string_view kSpaces =
@@ -125,9 +125,9 @@ void SplitPattern::split(std::string_view text, std::vector<std::string_view>& p
     std::size_t from = 0;  // where to look; beyond `cut` after an empty match
     while (from <= text.size()) {
         // The check of the whole text for each match would make this quadratic; we checked.
-        const int found = pcre2_match(code_->compiled.get(),
-                                      reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                                      PCRE2_NO_UTF_CHECK, match.get(), code_->context.get());
+        const int found =
+            pcre2_match(code_->compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()),
+                        text.size(), from, PCRE2_NO_UTF_CHECK, match.get(), code_->context.get());
         if (found == PCRE2_ERROR_NOMATCH) {
             break;
         }

@@ -10,8 +10,8 @@ namespace {
 
 void check_utf8(std::string_view text) {
     if (const std::optional<std::size_t> at = utf8_error(text)) {
-        throw InputError("", "the text is not UTF-8: byte " + std::to_string(*at) +
-                                 " belongs to no character");
+        throw InputError(
+            "", "the text is not UTF-8: byte " + std::to_string(*at) + " belongs to no character");
     }
 }
 
@@ -91,8 +91,8 @@ void Tokenizer::encode_piece(std::string_view text, std::vector<Token>& out) con
             try {
                 pattern.split(piece, smaller);
             } catch (const PatternError& problem) {
-                throw InputError("", "the tokenizer's pattern fails on this text: " +
-                                         problem.message);
+                throw InputError("",
+                                 "the tokenizer's pattern fails on this text: " + problem.message);
             }
         }
         pieces = std::move(smaller);

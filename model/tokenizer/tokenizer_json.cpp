@@ -77,7 +77,8 @@ private:
 
     void require_type(const std::string& pointer, const char* type, bool is_optional) {
         if (!(is_optional && value(pointer) == nullptr) && type_of(pointer) != type) {
-            error(pointer, std::string("must be of type ") + type + ", other types are not supported");
+            error(pointer,
+                  std::string("must be of type ") + type + ", other types are not supported");
         }
     }
 
@@ -170,7 +171,9 @@ private:
 
     // False, and an error, if the id is no id or taken.
     bool add_entry(const std::string& pointer, const std::string& entry, const Json& id) {
-        if (!id.is_number_unsigned() || id.get<std::uint64_t>() > std::uint64_t{kIdMax}) {
+        // A literal beyond 64 bits is a float, one beyond int64 an unsigned that compares as such.
+        const bool is_id = id.is_number_integer() && id >= 0 && id <= kIdMax;
+        if (!is_id) {
             error(pointer, "the id of " + quote(entry) + " is not a whole number up to " +
                                std::to_string(kIdMax));
             return false;
@@ -254,8 +257,10 @@ private:
             }
         }
         if (!missing.empty()) {
-            error("/model/vocab", "a byte-level vocabulary needs an entry for every byte; without "
-                                  "one: " + missing);
+            error("/model/vocab",
+                  "a byte-level vocabulary needs an entry for every byte; without "
+                  "one: " +
+                      missing);
         }
     }
 

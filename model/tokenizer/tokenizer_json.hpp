@@ -21,9 +21,9 @@ struct AddedToken {
 struct TokenizerParts {
     std::vector<std::string> entries;  // by id, in GPT-2's alphabet; empty: no such id
     std::array<Token, 256> byte_tokens{};
-    std::vector<Merge> merges;          // ascending by rank
-    std::vector<SplitPattern> splits;   // each works on the pieces left by the one before
-    std::vector<AddedToken> added;      // each is an entry, too
+    std::vector<Merge> merges;         // ascending by rank
+    std::vector<SplitPattern> splits;  // each works on the pieces left by the one before
+    std::vector<AddedToken> added;     // each is an entry, too
 };
 
 // Reads a tokenizer. Throws InputError with all problems: what this program does not implement

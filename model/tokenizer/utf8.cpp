@@ -7,7 +7,7 @@ namespace r1 {
 namespace {
 
 struct Lead {
-    std::size_t length;           // 0: starts no character
+    std::size_t length;               // 0: starts no character
     unsigned char second_min = 0x80;  // range of the second byte; others are 80..BF
     unsigned char second_max = 0xBF;
 };

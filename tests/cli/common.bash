@@ -10,6 +10,7 @@ main_job=scenarios/train_v3_2048_h800.json
 json() {
     local filter=$1
     shift
+    # shellcheck disable=SC2154  # bats sets it
     jq -e "$@" "$filter" <<<"$output" >"$BATS_TEST_TMPDIR/jq.out" || {
         echo "false: $filter"
         cat "$BATS_TEST_TMPDIR/jq.out"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Help texts, versions, and wrong flags (exit code 2).
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
 
 setup() {
     load common

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # r1sim schedule: published orders, closed forms, preconditions.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
 
 setup() {
     load common

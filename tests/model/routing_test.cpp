@@ -93,7 +93,8 @@ double distinct_bins(std::int64_t n, std::int64_t bins, std::int64_t k) {
 
 }  // namespace
 
-TEST_CASE("router: chooses and weighs experts as the golden gate cases", "[model][router][golden]") {
+TEST_CASE("router: chooses and weighs experts as the golden gate cases",
+          "[model][router][golden]") {
     const auto files = gate_files();
     REQUIRE_FALSE(files.empty());
     for (const auto& path : files) {

@@ -69,10 +69,12 @@ ChunkTemplate measured_op(const CalibrationCurve& curve, const CalibrationPoint&
     };
     const KernelId kernel = *parse_kernel(curve.kernel);
     if (curve.column("m_per_group") >= 0) {
-        return matrix_op(kernel, {at("groups"), at("groups") * at("m_per_group"), at("n"), at("k")});
+        return matrix_op(kernel,
+                         {at("groups"), at("groups") * at("m_per_group"), at("n"), at("k")});
     }
     if (curve.column("k_per_group") >= 0) {
-        return matrix_op(kernel, {at("groups"), at("m"), at("n"), at("groups") * at("k_per_group")});
+        return matrix_op(kernel,
+                         {at("groups"), at("m"), at("n"), at("groups") * at("k_per_group")});
     }
     if (curve.column("heads") >= 0) {
         return matrix_op(kernel, {1, at("tokens"), at("heads"), at("qk"), at("v")});
@@ -236,8 +238,8 @@ TEST_CASE("cost model: a measured shape costs what was measured", "[sim][cost]")
             }
             const ChunkTemplate chunk = measured_op(curve, point);
             const double flops = chunk.ops.front().compute()->work.matrix_flops.constant;
-            const auto sms = static_cast<int>(
-                point.columns[static_cast<std::size_t>(curve.column("sms"))]);
+            const auto sms =
+                static_cast<int>(point.columns[static_cast<std::size_t>(curve.column("sms"))]);
             INFO(curve.kernel << ": " << point.row);
             CHECK(seconds_of(h800_calibration(), chunk, sms) ==
                   Approx(flops / mean + launch_gap_s()).epsilon(1e-9));
@@ -247,8 +249,8 @@ TEST_CASE("cost model: a measured shape costs what was measured", "[sim][cost]")
 
 TEST_CASE("cost model: half the matrix rates take twice the time", "[sim][cost]") {
     const Calibration halved = with_matrix_rates(0.5);
-    for (const KernelId kernel : {KernelId::gemm_fp8, KernelId::gemm_bf16,
-                                  KernelId::gemm_fp8_wgrad, KernelId::gemm_bf16_wgrad}) {
+    for (const KernelId kernel : {KernelId::gemm_fp8, KernelId::gemm_bf16, KernelId::gemm_fp8_wgrad,
+                                  KernelId::gemm_bf16_wgrad}) {
         for (const double m : {64.0, 300.0, 4096.0}) {
             const ChunkTemplate chunk = matrix_op(kernel, {m, 2112, 7168});
             const double full = seconds_of(h800_calibration(), chunk, 132) - launch_gap_s();

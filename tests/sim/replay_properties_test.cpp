@@ -173,8 +173,8 @@ Setting with_bandwidths(Setting setting, double nic, double nvlink, double hbm) 
 bool same_intervals(const Timeline& a, const Timeline& b) {
     return std::equal(a.intervals.begin(), a.intervals.end(), b.intervals.begin(),
                       b.intervals.end(), [](const Interval& x, const Interval& y) {
-                          return x.op == y.op && x.iteration == y.iteration &&
-                                 x.start == y.start && x.end == y.end;
+                          return x.op == y.op && x.iteration == y.iteration && x.start == y.start &&
+                                 x.end == y.end;
                       });
 }
 
@@ -279,8 +279,7 @@ TEST_CASE("replay: nothing of the optimizer starts before the last gradient",
 }
 
 TEST_CASE("replay: a prefill without optimizer runs every micro-batch", "[sim][replay][property]") {
-    const Simulation s = simulated(
-        tiny_h800({"1f1b", 2}, {"workload.kind=prefill"}));
+    const Simulation s = simulated(tiny_h800({"1f1b", 2}, {"workload.kind=prefill"}));
     check_complete(s);
     check_streams(s);
     check_order(s);

@@ -86,6 +86,21 @@ ChunkTemplate early_output_forward(double payload_bytes) {
     return std::move(builder).take();
 }
 
+// F of stage 0 that still computes when its output is ready.
+ChunkTemplate late_work_forward() {
+    ChunkBuilder builder("F(0)");
+    const auto activation = [&](const char* name) {
+        return builder.tensor(name, DType::bf16, {4, 8});
+    };
+    const TensorId tokens = builder.tensor("tokens", DType::bf16, {4, 8}, TensorRole::input);
+    const TensorId weight = builder.tensor("w", DType::bf16, {8}, TensorRole::parameter);
+    builder.compute(KernelId::rms_norm, {4, 8}, {tokens, weight}, {activation("b")});
+    builder.compute(KernelId::rms_norm, {4, 8}, {activation("b"), weight},
+                    {activation("hidden.out")});
+    builder.compute(KernelId::rms_norm, {4, 8}, {activation("b"), weight}, {activation("a")});
+    return std::move(builder).take();
+}
+
 // HandGraph's step with another F of stage 0.
 ExecutionGraph toy_graph(Instances instances, ChunkTemplate first) {
     using Hand = test::HandGraph;
@@ -100,25 +115,23 @@ ExecutionGraph toy_graph(Instances instances, ChunkTemplate first) {
         return Hand::message(collective, gradient ? Phase::backward_input : Phase::forward, tensor);
     };
     using K = ItemKind;
-    graph.add(RankProgram{
-        {0},
-        {item(K::forward, std::move(first), 0),
-         item(K::send, message(Collective::send, "hidden.out"), 0, 1),
-         item(K::recv, message(Collective::recv, "hidden.out.grad"), 0, 1),
-         item(K::backward, Hand::backward("hidden.out.grad", "tokens.grad"), 0),
-         item(K::optimizer, Hand::optimizer(), 0)}});
-    graph.add(RankProgram{
-        {1},
-        {item(K::recv, message(Collective::recv, "hidden.in"), 1, 0),
-         item(K::forward, Hand::last_forward(), 1),
-         item(K::backward, Hand::backward("hidden.in", "hidden.in.grad"), 1),
-         item(K::send, message(Collective::send, "hidden.in.grad"), 1, 0),
-         item(K::optimizer, Hand::optimizer(), 1)}});
+    graph.add(RankProgram{{0},
+                          {item(K::forward, std::move(first), 0),
+                           item(K::send, message(Collective::send, "hidden.out"), 0, 1),
+                           item(K::recv, message(Collective::recv, "hidden.out.grad"), 0, 1),
+                           item(K::backward, Hand::backward("hidden.out.grad", "tokens.grad"), 0),
+                           item(K::optimizer, Hand::optimizer(), 0)}});
+    graph.add(RankProgram{{1},
+                          {item(K::recv, message(Collective::recv, "hidden.in"), 1, 0),
+                           item(K::forward, Hand::last_forward(), 1),
+                           item(K::backward, Hand::backward("hidden.in", "hidden.in.grad"), 1),
+                           item(K::send, message(Collective::send, "hidden.in.grad"), 1, 0),
+                           item(K::optimizer, Hand::optimizer(), 1)}});
     return graph.freeze();
 }
 
-Timeline replayed(const ExecutionGraph& graph, const Topology& topology,
-                  ExpertTraffic traffic = {}, double exchange_s = 1e-3) {
+Timeline replayed(const ExecutionGraph& graph, const Topology& topology, ExpertTraffic traffic = {},
+                  double exchange_s = 1e-3) {
     const Fabric fabric = generate_fabric(topology);
     const StubCost cost(exchange_s);
     const ReplayDag dag = lower({graph, topology, fabric, cost, {}, traffic, 0});
@@ -272,6 +285,27 @@ TEST_CASE("replay: a message and an all-to-all share their NIC", "[sim][replay]"
     check_times(timeline, {0, 0, 2}, 2, 4.5);
 }
 
+TEST_CASE("replay: a message starts when its tensor is ready, not when its chunk ends",
+          "[sim][replay]") {
+    const ExecutionGraph graph = toy_graph({2, 1, 1}, late_work_forward());
+    const Topology topology = toy_topology(2, 1);
+    const Timeline timeline = replayed(graph, topology);
+    check_times(timeline, {0, 0, 1}, 1, 2);
+    check_times(timeline, {0, 0, 2}, 2, 3);
+    check_times(timeline, kFirstSend, 2, 3.5);
+    // The two ops before the message are one activity, the one after it another.
+    const Fabric fabric = generate_fabric(topology);
+    const StubCost cost(0);
+    const LoweredTemplate lowered =
+        lower_template({graph, topology, fabric, cost, {}, {}, 0},
+                       graph.chunk(graph.programs()[0].items[0].chunk), async_tensors(graph), 1);
+    REQUIRE(lowered.segments.size() == 2);
+    CHECK(lowered.segment_of == std::vector<std::uint32_t>{0, 0, 1});
+    CHECK(lowered.segments[0].share_end == std::vector<double>{0.5, 1});
+    CHECK(lowered.durations[0].value() == 2);
+    CHECK(lowered.durations[1].value() == 1);
+}
+
 TEST_CASE("replay: rings pass on all but one part of the buffer", "[sim][replay]") {
     // 1024 B over n ranks: (n - 1) / n of it; of g ranks a node one hop leaves the node.
     struct Case {
@@ -283,11 +317,11 @@ TEST_CASE("replay: rings pass on all but one part of the buffer", "[sim][replay]
         double delay_s;  // log2 n hops of the longer latency
     };
     const std::vector<Case> cases = {
-        {2, 4, 4, 0, 768, 0.25 * 2},              // one node
-        {4, 1, 2, 512, 0, 0.5},                   // two nodes of one GPU
+        {2, 4, 4, 0, 768, 0.25 * 2},                   // one node
+        {4, 1, 2, 512, 0, 0.5},                        // two nodes of one GPU
         {4, 4, 8, 896.0 / 4, 896.0 * 3 / 4, 0.5 * 3},  // two nodes of four
-        {8, 2, 8, 896.0 / 2, 896.0 / 2, 0.5 * 3}, // four nodes of two
-        {2, 4, 1, 0, 0, 0},                       // nobody to talk to
+        {8, 2, 8, 896.0 / 2, 896.0 / 2, 0.5 * 3},      // four nodes of two
+        {2, 4, 1, 0, 0, 0},                            // nobody to talk to
     };
     for (const Case& c : cases) {
         INFO(c.ranks << " ranks, " << c.gpus << " a node");

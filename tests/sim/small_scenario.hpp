@@ -24,14 +24,11 @@ inline Setting tiny_setting(const std::vector<std::string>& overrides = {}) {
 // nodes, and 12 micro-batches.
 inline Setting tiny_h800_setting(const std::string& schedule, int ranks,
                                  const std::vector<std::string>& overrides = {}) {
-    std::vector<std::string> all = {"cluster=h800_8x8",
-                                    "calibration=h800_published",
-                                    "plan.data_parallel=16",
-                                    "plan.expert_parallel=16",
-                                    "plan.comm_sms=20",
-                                    "workload.global_batch_sequences=192",
-                                    "plan.schedule=" + schedule,
-                                    "plan.pipeline_parallel=" + std::to_string(ranks)};
+    std::vector<std::string> all = {
+        "cluster=h800_8x8",          "calibration=h800_published",
+        "plan.data_parallel=16",     "plan.expert_parallel=16",
+        "plan.comm_sms=20",          "workload.global_batch_sequences=192",
+        "plan.schedule=" + schedule, "plan.pipeline_parallel=" + std::to_string(ranks)};
     all.insert(all.end(), overrides.begin(), overrides.end());
     return tiny_setting(all);
 }

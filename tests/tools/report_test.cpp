@@ -44,9 +44,8 @@ double at(const Json& report, const std::string& path) {
 }
 
 const std::vector<std::string>& categories() {
-    static const std::vector<std::string> names = {"forward",     "backward_input",
-                                                   "bubble",      "backward_weight",
-                                                   "one_f_one_b", "optimizer"};
+    static const std::vector<std::string> names = {
+        "forward", "backward_input", "bubble", "backward_weight", "one_f_one_b", "optimizer"};
     return names;
 }
 
@@ -66,8 +65,7 @@ std::size_t last_interval(const Simulation& simulation, bool chunks_only) {
     std::size_t last = intervals.size();
     for (std::size_t i = 0; i < intervals.size(); ++i) {
         const Interval& interval = intervals[i];
-        const Item& item =
-            simulation.graph.programs()[interval.op.lane].items[interval.op.item];
+        const Item& item = simulation.graph.programs()[interval.op.lane].items[interval.op.item];
         if ((!chunks_only || is_chunk(item.kind)) &&
             (last == intervals.size() || interval.end >= intervals[last].end)) {
             last = i;
@@ -78,10 +76,19 @@ std::size_t last_interval(const Simulation& simulation, bool chunks_only) {
 }
 
 std::vector<std::string> contract_paths() {
-    std::vector<std::string> paths = {"schema", "scenario", "graph.hash", "graph.ops",
-                                      "graph.edges", "network.links", "network.hottest",
-                                      "confidence", "published", "pipeline.per_rank",
-                                      "memory.per_rank", "memory.capacity", "memory.fits",
+    std::vector<std::string> paths = {"schema",
+                                      "scenario",
+                                      "graph.hash",
+                                      "graph.ops",
+                                      "graph.edges",
+                                      "network.links",
+                                      "network.hottest",
+                                      "confidence",
+                                      "published",
+                                      "pipeline.per_rank",
+                                      "memory.per_rank",
+                                      "memory.capacity",
+                                      "memory.fits",
                                       "routing.expert_load.max_over_mean",
                                       "routing.expert_load.gini"};
     const auto add = [&](const std::string& prefix, const std::vector<std::string>& names) {
@@ -126,8 +133,8 @@ TEST_CASE("report: has every key of the contract", "[tools][report]") {
     check_keys(report["memory"]["per_rank"],
                {"weights", "gradients", "optimizer", "activations_peak", "total"});
     check_keys(report["confidence"], {"component", "level", "error_percent", "source"});
-    check_keys(report["published"], {"metric", "published", "simulated", "error_percent",
-                                     "source"});
+    check_keys(report["published"],
+               {"metric", "published", "simulated", "error_percent", "source"});
     check_keys(report["critical_path"]["ops"], {"rank", "item", "kind", "start_s", "end_s"});
     CHECK(report["schema"] == "r1sim.report/1");
     CHECK(report["scenario"]["schema"] == "r1sim.scenario/1");

@@ -1,0 +1,126 @@
+#include "kernels/cpu/gemm_tile.hpp"
+
+#include <algorithm>
+
+#include "kernels/cpu/panels.hpp"
+#include "kernels/cpu/rows.hpp"
+#include "kernels/cpu/threads.hpp"
+#include "kernels/workspace.hpp"
+
+namespace r1::cpu {
+
+namespace {
+
+// A block of x (tile rows * kDepth floats) and the sums stay in the second-level cache.
+constexpr std::int64_t kTileRows = 28 * 14;
+constexpr std::int64_t kTileColumns = 256;
+constexpr std::int64_t kSumStride = kTileColumns + 16;
+// Rows whose partial sums of an FP8 block stay in the first-level cache until they are scaled.
+constexpr std::int64_t kPartialRows = 4 * 14;
+
+struct Scratch {
+    float* a;     // [kTileRows, kRowStride]
+    float* sums;  // [kTileRows, kSumStride]
+};
+constexpr std::size_t kScratchBytes = workspace_bytes_of<float>(kTileRows * kRowStride) +
+                                      workspace_bytes_of<float>(kTileRows * kSumStride);
+
+struct Tile {
+    std::int64_t row0;
+    std::int64_t rows;
+    std::int64_t column0;
+    std::int64_t columns;
+};
+
+// sums += (products of one 128-block of k) * scale of x's tile * scale of w's block.
+void add_scaled(const GemmProblem& problem, const Tile& tile, std::int64_t panel, std::int64_t k0,
+                std::int64_t depth, const float* b, const Scratch& scratch) {
+    alignas(64) float partial[kPartialRows * kPanel];
+    const std::int64_t blocks = tiles(problem.k);
+    const std::int64_t block = k0 / kTile;
+    // Panels begin at multiples of 32, so one panel lies in one block of w.
+    const float w_scale = problem.w_scales[(tile.column0 + panel) / kTile * blocks + block];
+    for (std::int64_t row = 0; row < tile.rows; row += kPartialRows) {
+        const std::int64_t rows = std::min(kPartialRows, tile.rows - row);
+        multiply_panel(rows, depth, scratch.a + row * kRowStride, b, partial, kPanel, false);
+        for (std::int64_t r = 0; r < rows; ++r) {
+            const float x_scale = problem.x_scales[(tile.row0 + row + r) * blocks + block];
+            float* sums = scratch.sums + (row + r) * kSumStride + panel;
+            const float* products = partial + r * kPanel;
+#pragma omp simd
+            for (std::int64_t j = 0; j < kPanel; ++j) {
+                sums[j] += products[j] * x_scale * w_scale;
+            }
+        }
+    }
+}
+
+void run_tile(const GemmProblem& problem, const Tile& tile, const Scratch& scratch) {
+    alignas(64) float b[kDepth * kPanel];
+    const bool scaled = problem.w_scales != nullptr;
+    const std::int64_t step = scaled ? kTile : kDepth;
+    if (scaled || problem.k == 0) {
+        std::fill_n(scratch.sums, tile.rows * kSumStride, 0.0F);
+    }
+    for (std::int64_t k0 = 0; k0 < problem.k; k0 += step) {
+        const std::int64_t depth = std::min(step, problem.k - k0);
+        pack_rows(problem.x, tile.row0, tile.rows, k0, depth, scratch.a);
+        for (std::int64_t panel = 0; panel < tile.columns; panel += kPanel) {
+            pack_transposed(problem.w, tile.column0 + panel,
+                            std::min(kPanel, tile.columns - panel), k0, depth, b);
+            if (scaled) {
+                add_scaled(problem, tile, panel, k0, depth, b, scratch);
+            } else {
+                multiply_panel(tile.rows, depth, scratch.a, b, scratch.sums + panel, kSumStride,
+                               k0 > 0);
+            }
+        }
+    }
+    for (std::int64_t r = 0; r < tile.rows; ++r) {
+        store_row(problem.y, tile.row0 + r, tile.column0, tile.columns,
+                  scratch.sums + r * kSumStride);
+    }
+}
+
+
+}  // namespace
+
+std::size_t gemm_workspace_bytes(std::int64_t n) {
+    return n == 0 ? 0 : static_cast<std::size_t>(thread_count()) * kScratchBytes;
+}
+
+void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, const void* args,
+                ProblemOf problem_of, std::span<std::byte> workspace) {
+    if (n == 0 || problems == 0 || rows_total == 0) {
+        return;
+    }
+    Carver carver(workspace);
+    float* scratch = carver.take<float>(thread_count() * (kTileRows * kRowStride +
+                                                          kTileRows * kSumStride));
+    // Narrower tiles where there would be too few to share out; the sums do not depend on it.
+    const std::int64_t row_blocks = std::max(ceil_divide(rows_total, kTileRows), problems);
+    const std::int64_t wanted = ceil_divide(4 * thread_count(), row_blocks);
+    const std::int64_t width =
+        std::clamp(ceil_divide(ceil_divide(n, wanted), kPanel) * kPanel, kPanel, kTileColumns);
+    const std::int64_t column_tiles = ceil_divide(n, width);
+    const std::int64_t row_tiles = ceil_divide(rows_total, kTileRows);
+    const std::int64_t tasks = problems * column_tiles * row_tiles;
+#pragma omp parallel for schedule(static, 1)
+    for (std::int64_t task = 0; task < tasks; ++task) {
+        const GemmProblem problem = problem_of(args, task / column_tiles / row_tiles);
+        // Row tiles of nearly equal height, as many as this problem has use for.
+        const std::int64_t count = ceil_divide(problem.m, kTileRows);
+        const std::int64_t index = task / column_tiles % row_tiles;
+        if (index >= count) {
+            continue;
+        }
+        const std::int64_t column = task % column_tiles * width;
+        const std::int64_t row = problem.m * index / count;
+        float* own = scratch + thread_index() * (kTileRows * kRowStride + kTileRows * kSumStride);
+        run_tile(problem,
+                 {row, problem.m * (index + 1) / count - row, column, std::min(width, n - column)},
+                 {own, own + kTileRows * kRowStride});
+    }
+}
+
+}  // namespace r1::cpu

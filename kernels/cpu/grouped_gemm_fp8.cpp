@@ -1,0 +1,39 @@
+#include "kernels/grouped_gemm_fp8.hpp"
+
+#include "kernels/cpu/gemm_tile.hpp"
+
+namespace r1::cpu {
+
+namespace {
+
+GemmProblem problem_of(const void* from, std::int64_t expert) {
+    const auto& a = *static_cast<const GroupedGemmFp8Args*>(from);
+    const std::int64_t first = a.offsets[expert];
+    GemmProblem problem;
+    problem.m = a.offsets[expert + 1] - first;
+    problem.n = a.n;
+    problem.k = a.k;
+    problem.x = {a.x + first * a.k, DType::e4m3, a.k};
+    problem.w = {a.w + expert * a.n * a.k, DType::e4m3, a.k};
+    problem.x_scales = a.x_scales + first * tiles(a.k);
+    problem.w_scales = a.w_scales + expert * tiles(a.n) * tiles(a.k);
+    problem.y = a.y;
+    const std::int64_t bytes = a.y.dtype == DType::bf16 ? 2 : 4;
+    problem.y.data = static_cast<char*>(a.y.data) + first * a.y.stride * bytes;
+    return problem;
+}
+
+}  // namespace
+
+std::size_t grouped_gemm_fp8_workspace_bytes(const GroupedGemmFp8Args& args) {
+    return gemm_workspace_bytes(args.n);
+}
+
+void grouped_gemm_fp8(const GroupedGemmFp8Args& args) {
+    if (args.experts > 0) {
+        gemm_tiles(args.experts, args.n, args.offsets[args.experts], &args, problem_of,
+                   args.workspace);
+    }
+}
+
+}  // namespace r1::cpu

@@ -1,0 +1,26 @@
+// y = sum of two to four terms, left to right in float32, rounded once. y may be one of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/matrix.hpp"
+
+namespace r1 {
+
+struct ResidualAddArgs {
+    std::int64_t rows = 0;
+    std::int64_t width = 0;
+    std::int64_t term_count = 0;       // 2..4
+    std::array<ConstMatrix, 4> terms;  // [rows, width]
+    Matrix y;                          // [rows, width]
+};
+
+namespace reference {
+void residual_add(const ResidualAddArgs& args);
+}
+namespace cpu {
+void residual_add(const ResidualAddArgs& args);
+}
+
+}  // namespace r1

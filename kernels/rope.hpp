@@ -1,0 +1,52 @@
+// Rotates queries and keys, and assembles keys by head. Adjacent pairs (x[2j], x[2j + 1]) are
+// rotated by position * frequency[j] and go back to the same two places.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/matrix.hpp"
+
+namespace r1 {
+
+// q, k rows: for each head [nope | rope]. A part whose output has no data is left out.
+struct RopeArgs {
+    std::int64_t tokens = 0;
+    std::int64_t heads = 0;
+    std::int64_t nope_dim = 0;
+    std::int64_t rope_dim = 0;
+    std::int64_t v_dim = 0;
+    std::int64_t kv_lora_rank = 0;
+    const std::int32_t* positions = nullptr;  // [tokens]
+    const float* frequencies = nullptr;       // [rope_dim / 2], of rope_frequencies()
+    float magnitude = 1;                      // of rope_magnitude()
+    bool keys_rotated = false;  // kv_a's rotary keys come from the cache: they are only copied
+    ConstMatrix q;     // [tokens, heads * (nope_dim + rope_dim)]
+    ConstMatrix kv_a;  // [tokens, kv_lora_rank + rope_dim], the rotary key shared by all heads last
+    ConstMatrix kv;    // [tokens, heads * (nope_dim + v_dim)]
+    Matrix q_rope;     // [tokens, heads * (nope_dim + rope_dim)]
+    Matrix k;          // [tokens, heads * (nope_dim + rope_dim)]
+};
+
+// Rows of the latent cache: [normed latent | rotated rotary key].
+struct RopeLatentArgs {
+    std::int64_t tokens = 0;
+    std::int64_t rope_dim = 0;
+    std::int64_t kv_lora_rank = 0;
+    const std::int32_t* positions = nullptr;  // [tokens]
+    const float* frequencies = nullptr;       // [rope_dim / 2]
+    float magnitude = 1;
+    ConstMatrix kv_a_norm;  // [tokens, kv_lora_rank]
+    ConstMatrix kv_a;       // [tokens, kv_lora_rank + rope_dim]
+    Matrix latent;          // [tokens, kv_lora_rank + rope_dim]
+};
+
+namespace reference {
+void rope(const RopeArgs& args);
+void rope_latent(const RopeLatentArgs& args);
+}  // namespace reference
+namespace cpu {
+void rope(const RopeArgs& args);
+void rope_latent(const RopeLatentArgs& args);
+}  // namespace cpu
+
+}  // namespace r1

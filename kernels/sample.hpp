@@ -1,0 +1,36 @@
+// Picks the next token of each row of logits. Temperature 0: the largest logit, ties to the
+// smaller index. Else softmax(logits / temperature), in descending order (ties as above) up to
+// the first token where the sum reaches top_p, and from those by the given uniform number. Both
+// versions give the same tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/matrix.hpp"
+
+namespace r1 {
+
+struct SampleArgs {
+    std::int64_t rows = 0;
+    std::int64_t vocabulary = 0;
+    double temperature = 0;
+    double top_p = 1;
+    ConstMatrix logits;                // [rows, vocabulary]
+    const double* uniforms = nullptr;  // [rows] in [0, 1); not read if temperature is 0
+    std::int32_t* tokens = nullptr;    // [rows]
+    std::span<std::byte> workspace;
+};
+
+// One row at a time, so it does not depend on the rows.
+std::size_t sample_workspace_bytes(const SampleArgs& args);
+
+namespace reference {
+void sample(const SampleArgs& args);
+}
+namespace cpu {
+void sample(const SampleArgs& args);
+}
+
+}  // namespace r1

@@ -1,0 +1,324 @@
+#!/usr/bin/env bats
+# r1sim simulate: the main job end to end, overrides, outputs, isolation, interruption.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup() {
+    load common
+}
+
+# The main job once for all tests that only read its outputs.
+setup_file() {
+    load common
+    "$R1SIM" simulate "$main_job" -o "$BATS_FILE_TMPDIR/report.json" \
+        --trace "$BATS_FILE_TMPDIR/trace.json" >"$BATS_FILE_TMPDIR/table.txt" \
+        2>"$BATS_FILE_TMPDIR/stderr.txt"
+}
+
+use_report() {
+    output=$(<"$BATS_FILE_TMPDIR/report.json")
+}
+
+# step_time ARGUMENT...: step.time_s of a simulation.
+step_time() {
+    "$R1SIM" simulate "$@" --json | jq .step.time_s
+}
+
+# compare EXPRESSION: of awk, true.
+compare() {
+    awk "BEGIN {exit !($1)}" || {
+        echo "false: $1"
+        return 1
+    }
+}
+
+@test "main job: the table ends with the step time beside the published one" {
+    last=$(tail -n 1 "$BATS_FILE_TMPDIR/table.txt")
+    [[ "$last" =~ step\.time_s\ +[0-9.]+\ +19\.9(3|26)\ +[+-][0-9.]+% ]]
+    [ ! -s "$BATS_FILE_TMPDIR/stderr.txt" ]
+}
+
+@test "main job: within 20 % of the published step" {
+    use_report
+    json '[.published[] | select(.metric == "step.time_s")]
+        | length == 1 and .[0].published == 19.926 and (.[0].error_percent | fabs) < 20
+        and ((.[0].simulated / 19.926 - 1) * 100 - .[0].error_percent | fabs) < 1e-9'
+}
+
+@test "main job: the report has every key of the contract" {
+    use_report
+    json '.schema == "r1sim.report/1"'
+    missing=$(jq -r '[
+        "scenario/name", "scenario/plan/stage_layers", "scenario/plan/data_parallel",
+        "scenario/model/hidden_size", "scenario/cluster/nvlink", "scenario/calibration/curves",
+        "graph/hash", "graph/ops", "graph/edges", "graph/ops_stored",
+        "step/time_s", "step/tokens_per_s", "step/tokens_per_day", "step/mfu/causal",
+        "step/mfu/non_causal", "step/tflops_per_gpu/causal", "step/tflops_per_gpu/non_causal",
+        "pipeline/per_rank/0", "pipeline/breakdown_s/forward",
+        "pipeline/breakdown_s/backward_input", "pipeline/breakdown_s/backward_weight",
+        "pipeline/breakdown_s/one_f_one_b", "pipeline/breakdown_s/bubble",
+        "pipeline/breakdown_s/optimizer",
+        "overlap/comm_total_s", "overlap/comm_exposed_s", "overlap/by_kind",
+        "critical_path/by_kind", "critical_path/by_resource", "critical_path/ops/0",
+        "network/links/0/id", "network/links/0/kind", "network/links/0/mean_utilisation",
+        "network/links/0/peak_utilisation", "network/links/0/bytes", "network/hottest",
+        "routing/nodes_per_token_mean", "routing/nodes_per_token_max",
+        "routing/expert_load/max_over_mean", "routing/expert_load/gini",
+        "routing/ib_bytes_per_token", "routing/nvlink_bytes_per_token",
+        "memory/per_rank/0/weights", "memory/per_rank/0/gradients",
+        "memory/per_rank/0/optimizer", "memory/per_rank/0/activations_peak",
+        "memory/per_rank/0/total", "memory/capacity", "memory/fits",
+        "cost/gpu_hours", "cost/usd", "cost/energy_kwh",
+        "confidence/0/component", "confidence/0/level", "confidence/0/source",
+        "published/0/metric", "published/0/published", "published/0/simulated",
+        "published/0/error_percent", "published/0/source",
+        "run_info/measured", "run_info/engine", "run_info/fold", "run_info/graph_build_s",
+        "run_info/lower_s", "run_info/replay_s", "run_info/peak_memory_bytes",
+        "run_info/version", "run_info/activities", "run_info/flows"] as $wanted
+        | . as $report | $wanted[] | . as $name | split("/")
+        | map(if test("^[0-9]+$") then tonumber else . end)
+        | select(. as $path | $report | getpath($path) == null) | $name' <<<"$output")
+    [ -z "$missing" ] || {
+        echo "missing: $missing"
+        false
+    }
+    json '[.confidence[] | .level] - ["measured", "calibrated", "datasheet", "assumed"] == []
+        and all(.confidence[]; has("error_percent"))'
+    json '(.graph.hash | test("^[0-9a-f]{32}$")) and .run_info.measured == false
+        and .run_info.activities > 0 and .run_info.flows > 0'
+}
+
+@test "main job: numbers agree with each other" {
+    use_report
+    json '(.pipeline.breakdown_s | add) / .step.time_s - 1 | fabs < 1e-9'
+    json 'all(.pipeline.per_rank[]; true) and
+        ([.step.time_s as $t | .pipeline.per_rank[] | (.breakdown_s | add) / $t - 1 | fabs]
+         | max < 1e-9)'
+    json '.step.tokens_per_s * .step.time_s / (15360 * 4096) - 1 | fabs < 1e-9'
+    json '.cost.gpu_hours * 3600 / (2048 * .step.time_s) - 1 | fabs < 1e-9'
+    json '[.pipeline.per_rank[].gpus] | add == 2048'
+    json '[.scenario.plan.stage_layers[]] | length == 16 and add == 61'
+    json '[.memory.per_rank[].total] | max < 84943110144'
+    json '.memory.fits and .routing.nodes_per_token_max == 4 and .routing.nodes_per_token_mean > 3'
+    json '.overlap.comm_exposed_s <= .overlap.comm_total_s'
+    json '(.critical_path.by_resource | add) <= .step.time_s * (1 + 1e-9)'
+}
+
+@test "main job: time and memory stay in bounds" {
+    use_report
+    json '.run_info | .graph_build_s < 5 and .lower_s + .replay_s < 20
+        and .peak_memory_bytes < 3e9'
+}
+
+@test "main job: --json prints one document, equal to -o; same bytes twice apart from run_info" {
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --json
+    [ -z "$stderr" ]
+    [ "$(jq -s length <<<"$output")" -eq 1 ]
+    jq 'del(.run_info)' <<<"$output" >"$BATS_TEST_TMPDIR/second.json"
+    jq 'del(.run_info)' "$BATS_FILE_TMPDIR/report.json" >"$BATS_TEST_TMPDIR/first.json"
+    same "$BATS_TEST_TMPDIR/first.json" "$BATS_TEST_TMPDIR/second.json"
+}
+
+@test "main job: --trace is Chrome trace JSON" {
+    output=$(<"$BATS_FILE_TMPDIR/trace.json")
+    json '.traceEvents | length > 1000'
+    json '[.traceEvents[] | select(.ph == "X")] | length > 1000
+        and all(.[]; .dur >= 0 and .ts >= 0 and (.name | length) > 0 and has("pid", "tid"))'
+    json '[.traceEvents[] | select(.ph == "X") | .pid] | unique | length == 16'
+}
+
+@test "simulate: --trace-detail ops has more events" {
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --trace "$BATS_TEST_TMPDIR/few.json"
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --trace "$BATS_TEST_TMPDIR/all.json" \
+        --trace-detail ops
+    few=$(jq '.traceEvents | length' "$BATS_TEST_TMPDIR/few.json")
+    all=$(jq '.traceEvents | length' "$BATS_TEST_TMPDIR/all.json")
+    [ "$all" -gt "$few" ]
+}
+
+@test "simulate: --dry-run builds the graph and replays nothing" {
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --dry-run --json
+    json '(has("step") or has("pipeline") or has("network") | not)
+        and has("graph", "memory", "routing", "confidence") and .run_info.activities == 0'
+    json '.graph == $report[0].graph and .memory == $report[0].memory' \
+        --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    run -0 "$R1SIM" simulate "$main_job" --dry-run
+    holds "activations_peak"
+}
+
+@test "simulate: --set, both notations, after the files are loaded" {
+    for override in cluster.nvlink.bandwidth_gb_per_s=450 /cluster/nvlink/bandwidth_gb_per_s=450; do
+        run -0 "$R1SIM" simulate "$main_job" --set "$override" --json
+        json '.scenario.cluster.nvlink.bandwidth_gb_per_s == 450'
+        json '.step.time_s <= $report[0].step.time_s and .graph == $report[0].graph' \
+            --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    done
+}
+
+@test "simulate: --set of a whole member, then of a field inside it" {
+    run -0 "$R1SIM" simulate "$main_job" --dry-run --json --set cluster=h100_256x8_mpft \
+        --set cluster.fabric.oversubscription=2 --set /calibration=h100_published
+    json '.scenario.cluster.name == "h100_256x8_mpft" and .scenario.calibration.device == "h100"
+        and .scenario.cluster.fabric.oversubscription == 2'
+}
+
+@test "simulate: --set refuses what is no field" {
+    run -3 "$R1SIM" simulate "$main_job" --set plan.expert_paralel=64
+    holds "--set: /plan/expert_paralel: unknown key .*did you mean 'expert_parallel'"
+    run -3 "$R1SIM" simulate "$main_job" --set name.first=x
+    holds "/name/first: runs through a value that is not an object"
+    run -3 "$R1SIM" simulate "$main_job" --set plan
+    holds "has no '='"
+    run -3 "$R1SIM" simulate "$main_job" --set =5
+    run -3 "$R1SIM" simulate "$main_job" --set 'plan={"a":1,"a":2}'
+    holds "a"
+}
+
+@test "simulate: --seed reaches the report, and only routing draws from it" {
+    run -0 "$R1SIM" simulate "$main_job" --dry-run --seed 7 --json
+    json '.scenario.seed == 7 and .graph == $report[0].graph' \
+        --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    run -3 "$R1SIM" simulate "$main_job" --dry-run --seed -1
+    holds "/seed: must be at least 0"
+}
+
+@test "simulate: what this version lacks exits 5" {
+    run -5 "$R1SIM" simulate "$main_job" --engine fluid
+    holds "engine 'fluid' is not implemented"
+    run -5 "$R1SIM" simulate "$main_job" --engine both --dry-run
+    run -5 "$R1SIM" simulate "$main_job" --html report.html
+    run -5 "$R1SIM" simulate "$main_job" --set replay.fold=none
+    run -5 "$R1SIM" simulate "$main_job" --set workload.kind=decode
+    run -3 "$R1SIM" simulate "$main_job" --engine simgird
+    holds "did you mean 'simgrid'"
+}
+
+@test "simulate: halving every GEMM point slows the step" {
+    copy_data "$BATS_TEST_TMPDIR/data"
+    cd "$BATS_TEST_TMPDIR/data"
+    jq '(.curves[] | select(.kernel | test("gemm")) | .points[].value) /= 2' \
+        topologies/calibration/h800_published.json >slow.json
+    jq '.calibration = $file' --arg file "$PWD/slow.json" "$main_job" >scenarios/slow.json
+    [ "$(jq '[.curves[] | select(.kernel | test("gemm")) | .points[]] | length' slow.json)" -gt 5 ]
+    time=$(step_time scenarios/slow.json)
+    compare "$time > 1.2 * $(jq .step.time_s "$BATS_FILE_TMPDIR/report.json")"
+}
+
+@test "simulate: doubled bandwidths never slow the step" {
+    time=$(step_time "$main_job" --set cluster.nvlink.bandwidth_gb_per_s=400 \
+        --set cluster.nic.bandwidth_gb_per_s=100)
+    compare "$time <= $(jq .step.time_s "$BATS_FILE_TMPDIR/report.json")"
+}
+
+@test "simulate: --graph writes the graph, smaller as .zst" {
+    run -0 "$R1SIM" simulate "$main_job" --dry-run --graph "$BATS_TEST_TMPDIR/graph.json"
+    run -0 "$R1SIM" simulate "$main_job" --dry-run --graph "$BATS_TEST_TMPDIR/graph.json.zst"
+    jq -e .schema "$BATS_TEST_TMPDIR/graph.json"
+    [ "$(stat -c %s "$BATS_TEST_TMPDIR/graph.json.zst")" -lt \
+        "$(($(stat -c %s "$BATS_TEST_TMPDIR/graph.json") / 4))" ]
+}
+
+@test "simulate: works from another folder, and files are relative to the one that names them" {
+    root=$PWD
+    cd "$BATS_TEST_TMPDIR"
+    run -0 "$R1SIM" simulate "$root/$main_job" --dry-run --json
+    json '.graph == $report[0].graph' --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    mkdir -p a b
+    cp "$root"/topologies/h800_256x8_mpft.json a/cluster.json
+    cp -r "$root"/topologies/devices a/devices
+    jq '.cluster = "../a/cluster.json"' "$root/$main_job" >b/scenario.json
+    run -0 "$R1SIM" simulate b/scenario.json --dry-run --json
+    json '.scenario.cluster.device.name == "h800"'
+}
+
+@test "simulate: needs nothing but scenarios/ and topologies/" {
+    copy_data "$BATS_TEST_TMPDIR/elsewhere"
+    cd "$BATS_TEST_TMPDIR/elsewhere"
+    run -0 env -i R1SIM_HOME="$PWD" "$R1SIM" simulate "$main_job" --json
+    diff <(jq 'del(.run_info)' <<<"$output") \
+        <(jq 'del(.run_info)' "$BATS_FILE_TMPDIR/report.json")
+    run -0 env -i R1SIM_HOME="$PWD" "$R1SIM" doctor --json
+    json '.data_found and .data_root == $root' --arg root "$PWD"
+}
+
+@test "simulate: opens no file outside its data and the system" {
+    command -v strace >/dev/null || skip "strace is not installed"
+    strace -f -e trace=open,openat -o "$BATS_TEST_TMPDIR/strace.txt" true 2>/dev/null ||
+        skip "strace may not trace here"
+    copy_data "$BATS_TEST_TMPDIR/data"
+    cd "$BATS_TEST_TMPDIR/data"
+    run -0 env R1SIM_HOME="$PWD" strace -f -e trace=open,openat -o "$BATS_TEST_TMPDIR/strace.txt" \
+        "$R1SIM" simulate "$main_job"
+    opened=$(grep -v ENOENT "$BATS_TEST_TMPDIR/strace.txt" | sed -n 's/.*openat\?([^"]*"\([^"]*\)".*/\1/p' | sort -u)
+    strangers=$(grep -vE "^(scenarios|$PWD)/|^/(usr|lib|lib64|etc|proc|sys|dev)/" <<<"$opened" || true)
+    [ -z "$strangers" ] || {
+        echo "opened: $strangers"
+        false
+    }
+    grep -q h800_published <<<"$opened"
+}
+
+@test "simulate: -o, --trace and --graph into places that cannot be written exit 3" {
+    run -3 "$R1SIM" simulate "$main_job" --dry-run -o "$BATS_TEST_TMPDIR/no/such/report.json"
+    holds "cannot be written"
+    run -3 "$R1SIM" simulate "$main_job" --dry-run -o "$BATS_TEST_TMPDIR"
+    holds "is a folder"
+    run -3 "$R1SIM" simulate "$main_job" --dry-run --graph "$BATS_TEST_TMPDIR/no/such/graph.json"
+    run -3 "$R1SIM" simulate scenarios/tiny_train_cpu.json --trace "$BATS_TEST_TMPDIR/no/such.json"
+    run -3 bash -c '"$1" simulate "$2" --dry-run --json >/dev/full' _ "$R1SIM" "$main_job"
+    holds "stdout: cannot be written"
+}
+
+@test "simulate: colours on request only" {
+    run -0 "$R1SIM" simulate "$main_job" --dry-run
+    [[ "$output" != *$'\033'* ]]
+    run -0 "$R1SIM" simulate "$main_job" --dry-run --color always
+    [[ "$output" == *$'\033'* ]]
+}
+
+@test "simulate: the other scenarios run" {
+    for scenario in tiny_train_cpu tiny_prefill_cpu train_v3_2048_h100; do
+        run -0 "$R1SIM" simulate "scenarios/$scenario.json" --json
+        json '.step.time_s > 0'
+    done
+}
+
+@test "simulate: SIGINT gives 130 and leaves no output" {
+    mkdir "$BATS_TEST_TMPDIR/out"
+    # Ten times the micro-batches: the replay lasts long enough to be interrupted.
+    "$R1SIM" simulate "$main_job" --set workload.global_batch_sequences=153600 \
+        -o "$BATS_TEST_TMPDIR/out/report.json" >"$BATS_TEST_TMPDIR/stdout" 3>&- &
+    child=$!
+    sleep 1.5
+    kill -INT "$child"
+    status=0
+    wait "$child" || status=$?
+    [ "$status" -eq 130 ]
+    [ -z "$(ls -A "$BATS_TEST_TMPDIR/out")" ]
+    [ ! -s "$BATS_TEST_TMPDIR/stdout" ]
+}
+
+@test "what-if: slower networks never speed the step up, and folding warns about single links" {
+    base=$(jq .step.time_s "$BATS_FILE_TMPDIR/report.json")
+    time=$(step_time "$main_job" --set cluster.nic.bandwidth_gb_per_s=25)
+    compare "$time > 1.1 * $base"
+    time=$(step_time "$main_job" --set cluster.fabric.oversubscription=2)
+    compare "$time >= $base"
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --json \
+        --set 'cluster.overrides=[{"link":"node20.nic5","degrade":0.5}]'
+    [[ "$stderr" == *"warning: link node20.nic5 differs: folding 'stage'"* ]]
+    json '.step.time_s > $base and (.warnings | length == 1)' --argjson base "$base"
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --dry-run --quiet \
+        --set 'cluster.overrides=[{"link":"node20.nic5","degrade":0.5}]'
+    [ -z "$stderr" ]
+}
+
+@test "what-if: every schedule replays the main job's model" {
+    for schedule in 1f1b zb1p; do
+        time=$(step_time "$main_job" --set plan.schedule=$schedule)
+        compare "$time > $(jq .step.time_s "$BATS_FILE_TMPDIR/report.json")"
+    done
+    step_time "$main_job" --set plan.schedule=dualpipev --set plan.pipeline_parallel=8 \
+        --set plan.data_parallel=256
+    step_time "$main_job" --set plan.schedule=interleaved \
+        --set workload.global_batch_sequences=16384
+}

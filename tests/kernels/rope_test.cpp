@@ -1,0 +1,194 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/rope.hpp"
+#include "kernels/rope_table.hpp"
+#include "tests/kernels/buffers.hpp"
+#include "tests/kernels/golden_files.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/safetensors.hpp"
+
+namespace r1 {
+namespace {
+
+using test::Buffer;
+
+double largest_distance(const std::vector<float>& a, const std::vector<float>& b) {
+    REQUIRE(a.size() == b.size());
+    double largest = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(a[i]) - b[i]));
+    }
+    return largest;
+}
+
+RopeArgs random_args(std::int64_t tokens, DType type, Buffer& q, Buffer& kv_a, Buffer& kv) {
+    RopeArgs args;
+    args.tokens = tokens;
+    args.heads = 3;
+    args.nope_dim = 5;
+    args.rope_dim = 6;
+    args.v_dim = 4;
+    args.kv_lora_rank = 7;
+    q = Buffer::random(tokens, 33, type, 1, 40);
+    kv_a = Buffer::random(tokens, 13, type, 2);
+    kv = Buffer::random(tokens, 27, type, 3);
+    args.q = q.view();
+    args.kv_a = kv_a.view();
+    args.kv = kv.view();
+    return args;
+}
+
+const std::vector<float> kFrequencies = {1.0F, 0.1F, 0.01F};
+
+}  // namespace
+
+// The settings are those that the cases' names and notes give: R1's, and the same without YaRN.
+TEST_CASE("rope: the golden tables and rotations", "[kernels][rope][golden]") {
+    for (const auto& path : test::golden_cases("rope_")) {
+        INFO(path.filename().string());
+        const test::SafeTensors file(path);
+        const std::vector<std::int32_t> positions = file.as_i32("positions");
+        RopeSettings settings;
+        settings.dim = file.at("x").shape[2];
+        settings.yarn = path.filename().string().find("yarn") != std::string::npos;
+        settings.factor = 40;
+        std::vector<float> frequencies(static_cast<std::size_t>(settings.dim / 2));
+        rope_frequencies(settings, frequencies);
+        const std::vector<float> want_frequencies = file.as_f32("inv_freq");
+        for (std::size_t i = 0; i < frequencies.size(); ++i) {
+            CHECK(frequencies[i] == Approx(want_frequencies[i]).epsilon(1e-6));
+        }
+        CHECK(softmax_scale(settings, 128 + settings.dim) ==
+              Approx(file.as_f32("softmax_scale")[0]).epsilon(1e-6));
+        CHECK(rope_magnitude(settings) == 1);
+        std::vector<float> cos;
+        std::vector<float> sin;
+        for (const std::int32_t position : positions) {
+            for (const float frequency : frequencies) {
+                const Rotation turn = rotation(position, frequency, 1);
+                cos.push_back(turn.cos);
+                sin.push_back(turn.sin);
+            }
+        }
+        // The reference's own table sharply, the exact one within what float32 angles allow.
+        CHECK(largest_distance(cos, file.as_f32("cos_ref_f32")) <= 1e-6);
+        CHECK(largest_distance(sin, file.as_f32("sin_ref_f32")) <= 1e-6);
+        CHECK(largest_distance(cos, file.as_f32("cos")) <= 0.00045);
+        CHECK(largest_distance(sin, file.as_f32("sin")) <= 0.00045);
+
+        std::vector<float> x = file.as_f32("x");
+        std::vector<float> y(x.size());
+        RopeArgs args;
+        args.tokens = static_cast<std::int64_t>(positions.size());
+        args.heads = file.at("x").shape[1];
+        args.rope_dim = settings.dim;
+        args.positions = positions.data();
+        args.frequencies = frequencies.data();
+        args.q = {x.data(), DType::f32, args.heads * args.rope_dim};
+        args.q_rope = {y.data(), DType::f32, args.heads * args.rope_dim};
+        reference::rope(args);
+        CHECK(largest_distance(y, file.as_f32("y")) <= 0.0027);
+        std::fill(y.begin(), y.end(), 0.0F);
+        cpu::rope(args);
+        CHECK(largest_distance(y, file.as_f32("y")) <= 0.0027);
+    }
+}
+
+TEST_CASE("rope: without a ramp all frequencies are divided", "[kernels][rope]") {
+    // Both betas beyond the original context: every pair turns less than once, so all are scaled.
+    RopeSettings settings;
+    settings.dim = 8;
+    settings.yarn = true;
+    settings.factor = 4;
+    settings.original_positions = 1;
+    settings.mscale = 2;
+    std::vector<float> scaled(4);
+    rope_frequencies(settings, scaled);
+    settings.yarn = false;
+    std::vector<float> plain(4);
+    rope_frequencies(settings, plain);
+    for (std::size_t i = 1; i < plain.size(); ++i) {
+        CHECK(scaled[i] == Approx(plain[i] / 4));
+    }
+    settings.yarn = true;
+    CHECK(rope_magnitude(settings) ==
+          Approx((0.2 * std::log(4.0) + 1) / (0.1 * std::log(4.0) + 1)));
+}
+
+TEST_CASE("rope: keys by hand", "[kernels][rope]") {
+    // A quarter turn of (1, 2) is (-2, 1); both heads get it after their own nope part.
+    std::vector<float> q(6);
+    std::vector<float> kv_a = {9, 1, 2};
+    std::vector<float> kv = {3, 30, 4, 40};
+    std::vector<float> q_rope(6);
+    std::vector<float> k(6);
+    const std::int32_t position = 1;
+    const float frequency = 1.57079633F;
+    RopeArgs args;
+    args.tokens = 1;
+    args.heads = 2;
+    args.nope_dim = args.v_dim = args.kv_lora_rank = 1;
+    args.rope_dim = 2;
+    args.positions = &position;
+    args.frequencies = &frequency;
+    args.q = {q.data(), DType::f32, 6};
+    args.kv_a = {kv_a.data(), DType::f32, 3};
+    args.kv = {kv.data(), DType::f32, 4};
+    args.q_rope = {q_rope.data(), DType::f32, 6};
+    args.k = {k.data(), DType::f32, 6};
+    const std::vector<float> want = {3, -2, 1, 4, -2, 1};
+    reference::rope(args);
+    CHECK(largest_distance(k, want) <= 1e-6);
+    std::fill(k.begin(), k.end(), 0.0F);
+    cpu::rope(args);
+    CHECK(largest_distance(k, want) <= 1e-6);
+    args.keys_rotated = true;
+    cpu::rope(args);
+    CHECK(k == std::vector<float>{3, 1, 2, 4, 1, 2});
+}
+
+TEST_CASE("rope: cpu agrees with the reference to the bit", "[kernels][rope]") {
+    for (const std::int64_t tokens : {0, 1, 40}) {
+        for (const DType type : {DType::f32, DType::bf16}) {
+            std::vector<std::int32_t> positions;
+            for (std::int32_t t = 0; t < tokens; ++t) {
+                positions.push_back(3000 * t + 5);
+            }
+            Buffer q(0, 1, type);
+            Buffer kv_a(0, 1, type);
+            Buffer kv(0, 1, type);
+            RopeArgs args = random_args(tokens, type, q, kv_a, kv);
+            args.positions = positions.data();
+            args.frequencies = kFrequencies.data();
+            args.magnitude = 1.25F;
+            Buffer want_q(tokens, 33, type);
+            Buffer want_k(tokens, 33, type);
+            Buffer got_q(tokens, 33, type);
+            Buffer got_k(tokens, 33, type);
+            args.q_rope = want_q.view();
+            args.k = want_k.view();
+            reference::rope(args);
+            args.q_rope = got_q.view();
+            args.k = got_k.view();
+            cpu::rope(args);
+            CHECK(want_q.bytes() == got_q.bytes());
+            CHECK(want_k.bytes() == got_k.bytes());
+
+            Buffer norm = Buffer::random(tokens, 7, type, 4);
+            Buffer want(tokens, 13, type);
+            Buffer got(tokens, 13, type);
+            RopeLatentArgs latent{tokens, 6,           7,           positions.data(),
+                                  kFrequencies.data(), 1.25F,       norm.view(),
+                                  kv_a.view(),         want.view()};
+            reference::rope_latent(latent);
+            latent.latent = got.view();
+            cpu::rope_latent(latent);
+            CHECK(want.bytes() == got.bytes());
+        }
+    }
+}
+
+}  // namespace r1
