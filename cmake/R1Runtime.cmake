@@ -2,6 +2,13 @@
 r1_sources(kernel_sources "kernels/*.cpp")
 add_library(r1_kernels STATIC ${kernel_sources})
 target_link_libraries(r1_kernels PUBLIC r1_model)
+find_package(OpenMP REQUIRED COMPONENTS CXX)  # of the compiler itself
+if(R1_SANITIZE MATCHES "thread")
+    # GCC's OpenMP runtime is not instrumented, so its barriers look like races: one thread only.
+    target_compile_options(r1_kernels PRIVATE -fopenmp-simd)
+else()
+    target_link_libraries(r1_kernels PRIVATE OpenMP::OpenMP_CXX)
+endif()
 
 r1_sources(runtime_sources "runtime/*.cpp")
 list(FILTER runtime_sources EXCLUDE REGEX "/cuda_[^/]*$|/nccl_[^/]*$")

@@ -67,11 +67,20 @@ endif()
 
 # Benchmarks are programs, not tests: built with everything else so that they cannot rot.
 find_package(benchmark QUIET)
+pkg_check_modules(OpenBlas IMPORTED_TARGET openblas)  # the yardstick of the kernels' benchmark
 file(GLOB bench_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/bench/*.cpp")
 foreach(source IN LISTS bench_sources)
     get_filename_component(stem "${source}" NAME_WE)
+    if(stem MATCHES "^kernels_" AND NOT (TARGET r1_kernels AND OpenBlas_FOUND))
+        message(STATUS "OpenBLAS: not found, bench_${stem} skipped")
+        continue()
+    endif()
     add_executable("bench_${stem}" "${source}")
     target_link_libraries("bench_${stem}" PRIVATE r1_report)
+    if(stem MATCHES "^kernels_")
+        target_link_libraries("bench_${stem}" PRIVATE r1_kernels PkgConfig::OpenBlas
+            OpenMP::OpenMP_CXX)
+    endif()
     if(benchmark_FOUND)
         target_link_libraries("bench_${stem}" PRIVATE benchmark::benchmark)
     endif()

@@ -33,31 +33,25 @@ inline constexpr std::int64_t tiles(std::int64_t width) { return (width + kTile 
 inline float load(const ConstMatrix& matrix, std::int64_t row, std::int64_t column) {
     const std::int64_t at = row * matrix.stride + column;
     switch (matrix.dtype) {
-        case DType::f32:
-            return static_cast<const float*>(matrix.data)[at];
+        case DType::f32: return static_cast<const float*>(matrix.data)[at];
         case DType::bf16:
             return float_from_bf16(static_cast<const std::uint16_t*>(matrix.data)[at]);
-        case DType::e4m3:
-            return float_from_e4m3(static_cast<const std::uint8_t*>(matrix.data)[at]);
-        default:
-            check_failed(__FILE__, __LINE__, "kernels read f32, bf16 and e4m3");
+        case DType::e4m3: return float_from_e4m3(static_cast<const std::uint8_t*>(matrix.data)[at]);
+        default: check_failed(__FILE__, __LINE__, "kernels read f32, bf16 and e4m3");
     }
 }
 
 inline void store(const Matrix& matrix, std::int64_t row, std::int64_t column, float value) {
     const std::int64_t at = row * matrix.stride + column;
     switch (matrix.dtype) {
-        case DType::f32:
-            static_cast<float*>(matrix.data)[at] = value;
-            return;
+        case DType::f32: static_cast<float*>(matrix.data)[at] = value; return;
         case DType::bf16:
             static_cast<std::uint16_t*>(matrix.data)[at] = bf16_from_float(value);
             return;
         case DType::e4m3:
             static_cast<std::uint8_t*>(matrix.data)[at] = e4m3_from_float(value);
             return;
-        default:
-            check_failed(__FILE__, __LINE__, "kernels write f32, bf16 and e4m3");
+        default: check_failed(__FILE__, __LINE__, "kernels write f32, bf16 and e4m3");
     }
 }
 

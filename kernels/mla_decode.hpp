@@ -17,9 +17,9 @@ namespace r1 {
 
 struct MlaDecodeArgs {
     std::int64_t sequences = 1;
-    std::int64_t queries = 1;       // new tokens of each sequence, their latents in the cache
-    std::int64_t cache_rows = 0;    // rows of the cache from one sequence to the next
-    std::int64_t context_max = 0;   // the largest context, for the workspace
+    std::int64_t queries = 1;      // new tokens of each sequence, their latents in the cache
+    std::int64_t cache_rows = 0;   // rows of the cache from one sequence to the next
+    std::int64_t context_max = 0;  // the largest context, for the workspace
     std::int64_t heads = 0;
     std::int64_t nope_dim = 0;
     std::int64_t rope_dim = 0;

@@ -22,10 +22,10 @@ struct PermuteArgs {
     // [received, 2 * slots]: local experts (as numbers; negative: none here), then their weights.
     const float* route = nullptr;
     PermutedBytes data;
-    PermutedBytes scales;                 // row_bytes 0: none
-    std::int32_t* row_map = nullptr;      // [rows] the received token of each row
-    float* row_weights = nullptr;         // [rows]
-    std::int32_t* offsets = nullptr;      // [experts + 1]; the last one is the number of rows
+    PermutedBytes scales;             // row_bytes 0: none
+    std::int32_t* row_map = nullptr;  // [rows] the received token of each row
+    float* row_weights = nullptr;     // [rows]
+    std::int32_t* offsets = nullptr;  // [experts + 1]; the last one is the number of rows
 };
 
 // The same rows again by a row_map that permute() made: `rows` of `data` and `scales`.

@@ -13,7 +13,7 @@ inline constexpr float kQuantizeAmaxMin = 1e-4F;
 struct QuantizeFp8Args {
     std::int64_t rows = 0;
     std::int64_t width = 0;
-    ConstMatrix x;           // [rows, width]
+    ConstMatrix x;                  // [rows, width]
     std::uint8_t* codes = nullptr;  // [rows, width] e4m3
     float* scales = nullptr;        // [rows, tiles(width)]
 };

@@ -20,7 +20,7 @@ struct RopeArgs {
     const float* frequencies = nullptr;       // [rope_dim / 2], of rope_frequencies()
     float magnitude = 1;                      // of rope_magnitude()
     bool keys_rotated = false;  // kv_a's rotary keys come from the cache: they are only copied
-    ConstMatrix q;     // [tokens, heads * (nope_dim + rope_dim)]
+    ConstMatrix q;              // [tokens, heads * (nope_dim + rope_dim)]
     ConstMatrix kv_a;  // [tokens, kv_lora_rank + rope_dim], the rotary key shared by all heads last
     ConstMatrix kv;    // [tokens, heads * (nope_dim + v_dim)]
     Matrix q_rope;     // [tokens, heads * (nope_dim + rope_dim)]

@@ -43,10 +43,9 @@ void rope_frequencies(const RopeSettings& settings, std::span<float> frequencies
             static_cast<float>(std::pow(settings.theta, static_cast<double>(exponent)));
         float frequency = 1.0F / power;
         if (settings.yarn) {
-            const float ramp =
-                std::clamp((static_cast<float>(j) - static_cast<float>(low)) /
-                               static_cast<float>(high - low),
-                           0.0F, 1.0F);
+            const float ramp = std::clamp(
+                (static_cast<float>(j) - static_cast<float>(low)) / static_cast<float>(high - low),
+                0.0F, 1.0F);
             const float smooth = 1.0F - ramp;
             frequency = frequency / static_cast<float>(settings.factor) * (1.0F - smooth) +
                         frequency * smooth;

@@ -82,10 +82,9 @@ void attend(const AttentionBlock& block, const KeyChunk& chunk) {
         const std::int64_t keys = std::min(kPanel, chunk.count - key);
         for (std::int64_t i = 0; i < block.qk_dim; i += kDepth) {
             const std::int64_t depth = std::min(kDepth, block.qk_dim - i);
-            pack_transposed(chunk.keys, chunk.row0 + key, keys, chunk.key_column + i, depth,
-                            panel);
-            multiply_panel(block.rows, depth, block.q + i / kDepth * block.rows * kRowStride,
-                           panel, block.scores + key, kRowStride, i > 0);
+            pack_transposed(chunk.keys, chunk.row0 + key, keys, chunk.key_column + i, depth, panel);
+            multiply_panel(block.rows, depth, block.q + i / kDepth * block.rows * kRowStride, panel,
+                           block.scores + key, kRowStride, i > 0);
         }
     }
     for (std::int64_t row = 0; row < block.rows; ++row) {

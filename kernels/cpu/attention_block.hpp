@@ -19,12 +19,12 @@ struct AttentionBlock {
     std::int64_t qk_dim = 0;
     std::int64_t v_dim = 0;
     float scale = 1;
-    float* q = nullptr;        // [ceil(qk_dim / kDepth)][rows, kRowStride]
-    float* scores = nullptr;   // [rows, kRowStride]
+    float* q = nullptr;            // [ceil(qk_dim / kDepth)][rows, kRowStride]
+    float* scores = nullptr;       // [rows, kRowStride]
     std::int64_t* seen = nullptr;  // [rows] each sees keys 0 .. seen - 1
-    float* sums = nullptr;     // [rows, padded(v_dim)] weighted values, not yet divided
-    float* largest = nullptr;  // [rows] score
-    float* total = nullptr;    // [rows] sum of the weights, relative to the largest
+    float* sums = nullptr;         // [rows, padded(v_dim)] weighted values, not yet divided
+    float* largest = nullptr;      // [rows] score
+    float* total = nullptr;        // [rows] sum of the weights, relative to the largest
 };
 
 // Row r of key i is keys[key0 + i, key_column ..], and likewise for values.

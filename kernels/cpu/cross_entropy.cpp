@@ -4,8 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/cpu/vector_math.hpp"
 
 namespace r1::cpu {

@@ -1,7 +1,7 @@
 #include "kernels/embedding.hpp"
 
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 
 namespace r1::cpu {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernels/cpu/panels.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/workspace.hpp"
 
 namespace r1::cpu {
@@ -66,8 +66,8 @@ void run_tile(const GemmProblem& problem, const Tile& tile, const Scratch& scrat
         const std::int64_t depth = std::min(step, problem.k - k0);
         pack_rows(problem.x, tile.row0, tile.rows, k0, depth, scratch.a);
         for (std::int64_t panel = 0; panel < tile.columns; panel += kPanel) {
-            pack_transposed(problem.w, tile.column0 + panel,
-                            std::min(kPanel, tile.columns - panel), k0, depth, b);
+            pack_transposed(problem.w, tile.column0 + panel, std::min(kPanel, tile.columns - panel),
+                            k0, depth, b);
             if (scaled) {
                 add_scaled(problem, tile, panel, k0, depth, b, scratch);
             } else {
@@ -82,7 +82,6 @@ void run_tile(const GemmProblem& problem, const Tile& tile, const Scratch& scrat
     }
 }
 
-
 }  // namespace
 
 std::size_t gemm_workspace_bytes(std::int64_t n) {
@@ -95,8 +94,8 @@ void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, 
         return;
     }
     Carver carver(workspace);
-    float* scratch = carver.take<float>(thread_count() * (kTileRows * kRowStride +
-                                                          kTileRows * kSumStride));
+    float* scratch =
+        carver.take<float>(thread_count() * (kTileRows * kRowStride + kTileRows * kSumStride));
     // Narrower tiles where there would be too few to share out; the sums do not depend on it.
     const std::int64_t row_blocks = std::max(ceil_divide(rows_total, kTileRows), problems);
     const std::int64_t wanted = ceil_divide(4 * thread_count(), row_blocks);

@@ -50,14 +50,9 @@ template <class Body>
 void vectorized(const Body& body) {
 #ifdef R1_X86
     switch (isa()) {
-        case Isa::avx512:
-            run_avx512(body);
-            return;
-        case Isa::avx2:
-            run_avx2(body);
-            return;
-        case Isa::baseline:
-            break;
+        case Isa::avx512: run_avx512(body); return;
+        case Isa::avx2: run_avx2(body); return;
+        case Isa::baseline: break;
     }
 #endif
     body();

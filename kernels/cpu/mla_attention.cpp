@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "kernels/cpu/attention_block.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/workspace.hpp"
 
 namespace r1::cpu {
@@ -48,9 +48,9 @@ void write(const MlaAttentionArgs& args, const AttentionBlock& block, std::int64
         }
         store_row(args.o, row0 + r, head * args.v_dim, args.v_dim, sums);
         if (args.lse != nullptr) {
-            args.lse[(row0 + r) * args.heads + head] = static_cast<float>(
-                static_cast<double>(block.largest[r]) +
-                std::log(static_cast<double>(block.total[r])));
+            args.lse[(row0 + r) * args.heads + head] =
+                static_cast<float>(static_cast<double>(block.largest[r]) +
+                                   std::log(static_cast<double>(block.total[r])));
         }
     }
 }
@@ -71,11 +71,10 @@ void mla_attention(const MlaAttentionArgs& args) {
             const std::int64_t first = task % blocks * kBlockRows;
             const std::int64_t head = task / blocks % args.heads;
             const std::int64_t sequence = task / blocks / args.heads;
-            const AttentionBlock block =
-                block_of(args, std::min(kBlockRows, args.queries - first),
-                         args.workspace.subspan(
-                             static_cast<std::size_t>(thread_index()) * scratch_bytes,
-                             scratch_bytes));
+            const AttentionBlock block = block_of(
+                args, std::min(kBlockRows, args.queries - first),
+                args.workspace.subspan(static_cast<std::size_t>(thread_index()) * scratch_bytes,
+                                       scratch_bytes));
             const std::int64_t row0 = sequence * args.queries + first;
             begin_attention(block, args.q, row0, head * args.qk_dim);
             for (std::int64_t r = 0; r < block.rows; ++r) {
@@ -85,8 +84,7 @@ void mla_attention(const MlaAttentionArgs& args) {
             for (std::int64_t key = 0; key < keys; key += kKeyChunk) {
                 attend(block, {args.k, head * args.qk_dim, args.kv,
                                head * (args.nope_dim + args.v_dim) + args.nope_dim,
-                               sequence * args.keys + key, key,
-                               std::min(kKeyChunk, keys - key)});
+                               sequence * args.keys + key, key, std::min(kKeyChunk, keys - key)});
             }
             write(args, block, row0, head);
         });

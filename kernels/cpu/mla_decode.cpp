@@ -5,8 +5,8 @@
 
 #include "kernels/cpu/attention_block.hpp"
 #include "kernels/cpu/isa.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/cpu/vector_math.hpp"
 #include "kernels/workspace.hpp"
 
@@ -52,12 +52,12 @@ struct Plan {
 };
 
 struct Buffers {
-    float* q;              // [rows, q_stride] absorbed queries
-    float* sums;           // [splits, rows, o_stride]; in the end the first split has the result
-    float* largest;        // [splits, rows]
-    float* total;          // [splits, rows]
-    std::int64_t* seen;    // [rows]
-    float* scratch;        // [threads, plan.scratch()]
+    float* q;            // [rows, q_stride] absorbed queries
+    float* sums;         // [splits, rows, o_stride]; in the end the first split has the result
+    float* largest;      // [splits, rows]
+    float* total;        // [splits, rows]
+    std::int64_t* seen;  // [rows]
+    float* scratch;      // [threads, plan.scratch()]
 };
 
 struct Batch {
@@ -65,7 +65,7 @@ struct Batch {
     const Plan& plan;
     const Buffers& buffers;
     std::int64_t sequence;
-    std::int64_t first;    // query
+    std::int64_t first;  // query
     std::int64_t queries;
     std::int64_t rows = queries * args.heads;
     std::int64_t row0 = sequence * args.queries + first;  // of q and o
@@ -212,8 +212,8 @@ void mla_decode(const MlaDecodeArgs& args) {
         R1_CHECK(context >= args.queries && context <= args.cache_rows &&
                  context <= args.context_max);
         for (std::int64_t query = 0; query < args.queries; query += plan.queries) {
-            Batch{args, plan, buffers, sequence, query,
-                  std::min(plan.queries, args.queries - query)}
+            Batch{args,     plan,  buffers,
+                  sequence, query, std::min(plan.queries, args.queries - query)}
                 .run();
         }
     }

@@ -34,12 +34,12 @@ void pack_transposed(const ConstMatrix& w, std::int64_t row0, std::int64_t rows,
 
 // b[i * kPanel + j] = w[row0 + i, column0 + j] for i < depth, j < columns; zero for other j: the
 // panel of y = x W.
-void pack_panel(const ConstMatrix& w, std::int64_t row0, std::int64_t depth,
-                std::int64_t column0, std::int64_t columns, float* b);
+void pack_panel(const ConstMatrix& w, std::int64_t row0, std::int64_t depth, std::int64_t column0,
+                std::int64_t columns, float* b);
 
 // c[r * c_stride + j] (+)= sum over i of a[r * kRowStride + i] * b[i * kPanel + j], all 32 j.
 // b is aligned to 64 bytes.
-void multiply_panel(std::int64_t rows, std::int64_t depth, const float* a, const float* b,
-                    float* c, std::int64_t c_stride, bool accumulate);
+void multiply_panel(std::int64_t rows, std::int64_t depth, const float* a, const float* b, float* c,
+                    std::int64_t c_stride, bool accumulate);
 
 }  // namespace r1::cpu

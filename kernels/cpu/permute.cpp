@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/threads.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "model/base/check.hpp"
 
 namespace r1::cpu {

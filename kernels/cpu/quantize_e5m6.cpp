@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 
 namespace r1::cpu {
 
@@ -24,12 +24,12 @@ std::uint32_t encode(float value) {
     }
     if (magnitude < kSmallestNormal) {
         // 2^3 has a last place of 2^-20, the smallest value: adding it rounds to multiples.
-        return sign | (std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 8.0F) & 0x7FU);
+        return sign |
+               (std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 8.0F) & 0x7FU);
     }
     // Beyond the largest even before rounding; keeps the sum below from running over.
     const std::uint32_t capped = std::min(magnitude, 0x47800000U);
-    const std::uint32_t code =
-        ((capped + 0xFFFFU + (capped >> 17U & 1U)) >> 17U) - (112U << 6U);
+    const std::uint32_t code = ((capped + 0xFFFFU + (capped >> 17U & 1U)) >> 17U) - (112U << 6U);
     return sign | std::min(code, kLargest);
 }
 
@@ -79,10 +79,9 @@ void dequantize_e5m6(const DequantizeE5m6Args& args) {
         for (std::int64_t i = piece * kPiece; i < end; ++i) {
             const std::uint8_t* bytes = args.packed + i / kPair * 3;
             const std::uint32_t middle = bytes[1];
-            const std::uint32_t code = i % kPair == 0
-                                           ? bytes[0] | (middle & 15U) << 8U
-                                           : middle >> 4U | static_cast<std::uint32_t>(bytes[2])
-                                                                << 4U;
+            const std::uint32_t code =
+                i % kPair == 0 ? bytes[0] | (middle & 15U) << 8U
+                               : middle >> 4U | static_cast<std::uint32_t>(bytes[2]) << 4U;
             store(args.y, i / args.width, i % args.width, decode(code));
         }
     });

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernels/cpu/fp8_tile.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 
 namespace r1::cpu {
 

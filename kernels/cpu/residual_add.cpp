@@ -1,8 +1,8 @@
 #include "kernels/residual_add.hpp"
 
 #include "kernels/cpu/isa.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 
 namespace r1::cpu {
 

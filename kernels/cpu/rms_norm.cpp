@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "kernels/cpu/isa.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 
 namespace r1::cpu {
 
@@ -45,8 +45,7 @@ void norm_row(const RmsNormArgs& args, std::int64_t row) {
         sum += sum_of_squares(x.data(), count);
     });
     const double mean = sum / static_cast<double>(args.width);
-    const auto factor =
-        static_cast<float>(1 / std::sqrt(mean + static_cast<double>(args.epsilon)));
+    const auto factor = static_cast<float>(1 / std::sqrt(mean + static_cast<double>(args.epsilon)));
     for_pieces(args.width, [&](std::int64_t column, std::int64_t count) {
         load_row(args.x, row, column, count, x.data());
         load_row(args.weight, 0, column, count, weight.data());

@@ -2,8 +2,8 @@
 
 #include <array>
 
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/rope_table.hpp"
 
 namespace r1::cpu {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "kernels/cpu/threads.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 
 namespace r1::cpu {
 

@@ -7,8 +7,8 @@
 
 namespace r1::cpu {
 
-void load_row(const ConstMatrix& matrix, std::int64_t row, std::int64_t column,
-              std::int64_t count, float* values) {
+void load_row(const ConstMatrix& matrix, std::int64_t row, std::int64_t column, std::int64_t count,
+              float* values) {
     const std::int64_t at = row * matrix.stride + column;
     switch (matrix.dtype) {
         case DType::f32:
@@ -34,8 +34,7 @@ void load_row(const ConstMatrix& matrix, std::int64_t row, std::int64_t column,
             });
             return;
         }
-        default:
-            check_failed(__FILE__, __LINE__, "kernels read f32, bf16 and e4m3");
+        default: check_failed(__FILE__, __LINE__, "kernels read f32, bf16 and e4m3");
     }
 }
 
@@ -43,9 +42,7 @@ void store_row(const Matrix& matrix, std::int64_t row, std::int64_t column, std:
                const float* values) {
     const std::int64_t at = row * matrix.stride + column;
     switch (matrix.dtype) {
-        case DType::f32:
-            std::copy_n(values, count, static_cast<float*>(matrix.data) + at);
-            return;
+        case DType::f32: std::copy_n(values, count, static_cast<float*>(matrix.data) + at); return;
         case DType::bf16: {
             auto* target = static_cast<std::uint16_t*>(matrix.data) + at;
             vectorized([&]() R1_INLINE {
@@ -66,8 +63,7 @@ void store_row(const Matrix& matrix, std::int64_t row, std::int64_t column, std:
             });
             return;
         }
-        default:
-            check_failed(__FILE__, __LINE__, "kernels write f32, bf16 and e4m3");
+        default: check_failed(__FILE__, __LINE__, "kernels write f32, bf16 and e4m3");
     }
 }
 

@@ -13,8 +13,8 @@ namespace r1::cpu {
 inline constexpr std::int64_t kPiece = 1024;
 using Piece = std::array<float, kPiece>;
 
-void load_row(const ConstMatrix& matrix, std::int64_t row, std::int64_t column,
-              std::int64_t count, float* values);
+void load_row(const ConstMatrix& matrix, std::int64_t row, std::int64_t column, std::int64_t count,
+              float* values);
 void store_row(const Matrix& matrix, std::int64_t row, std::int64_t column, std::int64_t count,
                const float* values);
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
-#include "kernels/cpu/threads.hpp"
 #include "kernels/workspace.hpp"
 
 namespace r1::cpu {

@@ -1,34 +1,14 @@
-// Loops over threads. Every body writes its own part of the output and sums in an order of its
-// own, so results are the same bytes for any number of threads.
+// How many threads the kernels use. Not inline: every file of a program must agree, compiled with
+// OpenMP or not.
 #pragma once
 
 #include <cstdint>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 namespace r1::cpu {
 
-#ifdef _OPENMP
-inline std::int64_t thread_count() { return omp_get_max_threads(); }
-inline std::int64_t thread_index() { return omp_get_thread_num(); }
-#else
-inline std::int64_t thread_count() { return 1; }
-inline std::int64_t thread_index() { return 0; }
-#endif
-
-// Elements below which waking the threads costs more than it saves.
-inline constexpr std::int64_t kParallelElementsMin = 1 << 14;
-
-// body(index) for 0 <= index < count, in turns; each index has `elements` of work.
-template <class Body>
-void parallel_for(std::int64_t count, std::int64_t elements, const Body& body) {
-    [[maybe_unused]] const bool wide = count > 1 && count * elements >= kParallelElementsMin;
-#pragma omp parallel for schedule(static, 1) if (wide)
-    for (std::int64_t index = 0; index < count; ++index) {
-        body(index);
-    }
-}
+// What the next kernel will use at most; the workspaces of kernels grow with it.
+std::int64_t thread_count();
+void set_thread_count(std::int64_t count);
+std::int64_t thread_index();
 
 }  // namespace r1::cpu

@@ -27,8 +27,8 @@ std::uint32_t encode(float value) {
         exponent = std::max(exponent, std::ilogb(magnitude));
     }
     // In units of the last place. nearbyint rounds ties to even.
-    const auto units = static_cast<std::uint32_t>(
-        std::nearbyint(std::ldexp(magnitude, kMantissaBits - exponent)));
+    const auto units =
+        static_cast<std::uint32_t>(std::nearbyint(std::ldexp(magnitude, kMantissaBits - exponent)));
     // Codes of neighbouring values are neighbours, so a carry goes where it should.
     const auto base = static_cast<std::uint32_t>(exponent + kBias - 1) << kMantissaBits;
     return sign | std::min(base + units, kLargest);
@@ -69,10 +69,9 @@ void dequantize_e5m6(const DequantizeE5m6Args& args) {
     const std::int64_t count = args.rows * args.width;
     for (std::int64_t i = 0; i < count; ++i) {
         const std::uint8_t* bytes = args.packed + i / 2 * 3;
-        const std::uint32_t code =
-            i % 2 == 0 ? bytes[0] | (bytes[1] & 15U) << 8U
-                       : static_cast<std::uint32_t>(bytes[1]) >> 4U |
-                             static_cast<std::uint32_t>(bytes[2]) << 4U;
+        const std::uint32_t code = i % 2 == 0 ? bytes[0] | (bytes[1] & 15U) << 8U
+                                              : static_cast<std::uint32_t>(bytes[1]) >> 4U |
+                                                    static_cast<std::uint32_t>(bytes[2]) << 4U;
         store(args.y, i / args.width, i % args.width, decode(code));
     }
 }

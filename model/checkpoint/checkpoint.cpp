@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "model/base/check.hpp"
@@ -195,27 +196,6 @@ std::vector<float> Checkpoint::f32(std::string_view name) const {
     std::vector<float> out(static_cast<std::size_t>(at(name).count()));
     f32(name, out);
     return out;
-}
-
-void ProblemList::add(const std::string& file, const std::string& message) {
-    if (diagnostics_.errors().size() < kMax) {
-        diagnostics_.error({file, 0, 0}, "", message);
-    } else {
-        ++left_out_;
-    }
-}
-
-void ProblemList::add(const InputError& error) {
-    for (const Diagnostic& diagnostic : error.diagnostics()) {
-        diagnostics_.error(diagnostic);
-    }
-}
-
-void ProblemList::throw_if_any() {
-    if (left_out_ > 0) {
-        diagnostics_.error({}, "", "and " + std::to_string(left_out_) + " problems more");
-    }
-    diagnostics_.throw_if_errors();
 }
 
 }  // namespace r1

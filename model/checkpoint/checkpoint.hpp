@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +18,9 @@
 #include "model/config/model_config.hpp"
 
 namespace r1 {
+
+class ProblemList;
+struct CheckpointFiles;
 
 class Checkpoint {
 public:
@@ -53,8 +55,8 @@ private:
 
     Checkpoint(std::filesystem::path origin, ModelConfig config);
     void open_files(const std::filesystem::path& path);
-    void add_file(const std::filesystem::path& file, class ProblemList& problems);
-    void add_shards(const struct CheckpointFiles& files, class ProblemList& problems);
+    void add_file(const std::filesystem::path& file, ProblemList& problems);
+    void add_shards(const CheckpointFiles& files, ProblemList& problems);
     [[nodiscard]] const Entry* entry(std::string_view name) const;
     // The name under which the tensor is stored.
     [[nodiscard]] std::string_view stored_name(std::string_view name) const;
@@ -63,20 +65,6 @@ private:
     ModelConfig config_;
     std::vector<std::unique_ptr<SafetensorsFile>> files_;
     std::map<std::string_view, Entry> entries_;  // names lie in the files' views
-};
-
-// Problems of a checkpoint; after kMax it only counts: a wrong config gives one a tensor.
-class ProblemList {
-public:
-    static constexpr std::size_t kMax = 1000;
-
-    void add(const std::string& file, const std::string& message);
-    void add(const InputError& error);
-    void throw_if_any();
-
-private:
-    Diagnostics diagnostics_;
-    std::size_t left_out_ = 0;
 };
 
 inline constexpr std::int64_t kShardBytes = 5'000'000'000;  // Hugging Face's default

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <set>
 
-#include "model/checkpoint/checkpoint.hpp"
 #include "model/checkpoint/convert.hpp"
 #include "model/config/parameters.hpp"
 
@@ -175,6 +174,27 @@ private:
 };
 
 }  // namespace
+
+void ProblemList::add(const std::string& file, const std::string& message) {
+    if (diagnostics_.errors().size() < kMax) {
+        diagnostics_.error({file, 0, 0}, "", message);
+    } else {
+        ++left_out_;
+    }
+}
+
+void ProblemList::add(const InputError& error) {
+    for (const Diagnostic& diagnostic : error.diagnostics()) {
+        diagnostics_.error(diagnostic);
+    }
+}
+
+void ProblemList::throw_if_any() {
+    if (left_out_ > 0) {
+        diagnostics_.error({}, "", "and " + std::to_string(left_out_) + " problems more");
+    }
+    diagnostics_.throw_if_errors();
+}
 
 std::string scale_name(std::string_view weight) {
     return std::string(weight) + std::string(kScaleSuffix);

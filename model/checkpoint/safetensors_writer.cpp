@@ -3,8 +3,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
+#include <set>
 #include <system_error>
 
 #include <unistd.h>
@@ -108,7 +108,9 @@ std::string header_text(const std::vector<const TensorView*>& order,
 void write_safetensors(const fs::path& file, std::span<const TensorView> tensors,
                        const SafetensorsMetadata& metadata) {
     std::vector<const TensorView*> order;
+    std::set<std::string_view> names;
     for (const TensorView& tensor : tensors) {
+        R1_CHECK(names.insert(tensor.name).second);
         std::int64_t count = 1;
         for (const std::int64_t size : tensor.shape) {
             count *= size;
@@ -119,9 +121,6 @@ void write_safetensors(const fs::path& file, std::span<const TensorView> tensors
     std::sort(order.begin(), order.end(), [](const TensorView* a, const TensorView* b) {
         return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
     });
-    for (std::size_t i = 1; i < order.size(); ++i) {
-        R1_CHECK(order[i - 1]->dtype != order[i]->dtype || order[i - 1]->name != order[i]->name);
-    }
     const std::string header = header_text(order, metadata);
     R1_CHECK(header.size() <= kSafetensorsHeaderMax);
 

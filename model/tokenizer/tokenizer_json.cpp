@@ -171,7 +171,6 @@ private:
 
     // False, and an error, if the id is no id or taken.
     bool add_entry(const std::string& pointer, const std::string& entry, const Json& id) {
-        // A literal beyond 64 bits is a float, one beyond int64 an unsigned that compares as such.
         const bool is_id = id.is_number_integer() && id >= 0 && id <= kIdMax;
         if (!is_id) {
             error(pointer, "the id of " + quote(entry) + " is not a whole number up to " +

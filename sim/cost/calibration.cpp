@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "sim/hardware/device.hpp"
 #include "sim/hardware/presets.hpp"
 
 namespace r1 {
 
 namespace {
+
+constexpr Range kColumn{0, 1e15};  // sizes of kernels, and constants
 
 const std::vector<std::string>& levels() {
     static const std::vector<std::string> names = {"measured", "calibrated", "datasheet",
@@ -50,11 +53,11 @@ void read_point(ObjectReader& reader, const Calibration& calibration, Calibratio
         if (const Json* raw = reader.raw(column); raw != nullptr && raw->is_boolean()) {
             value = raw->get<bool>() ? 1 : 0;
         } else {
-            reader.required(column, value, kNotNegative);
+            reader.required(column, value, kColumn);
         }
         point.columns.push_back(value);
     }
-    reader.required("value", point.value, kPositive);
+    reader.required("value", point.value, kRate);
     reader.required("source", point.source);
     reader.required("row", point.row);
     reader.accept("derivation");
@@ -122,7 +125,7 @@ Calibration read_calibration(const Document& document, const std::string& pointe
         std::string name;
         double value = 0;
         entry.required("name", name);
-        entry.required("value", value, kNotNegative);
+        entry.required("value", value, kColumn);
         for (const char* accepted : {"source", "row", "derivation", "comment"}) {
             entry.accept(accepted);
         }

@@ -44,9 +44,9 @@ Device read_device(const Document& document, const std::string& pointer, Diagnos
     double memory_gb = 0;
     double hbm_gb_per_s = 0;
     double power_w = 0;
-    reader.required("memory_gb", memory_gb, kPositive);
-    reader.required("hbm_bandwidth_gb_per_s", hbm_gb_per_s, kPositive);
-    reader.required("power_w", power_w, kPositive);
+    reader.required("memory_gb", memory_gb, kRate);
+    reader.required("hbm_bandwidth_gb_per_s", hbm_gb_per_s, kRate);
+    reader.required("power_w", power_w, kRate);
     device.memory = Bytes(memory_gb * 1e9);
     device.hbm = gb_per_s(hbm_gb_per_s);
     device.power = Watts(power_w);
@@ -54,9 +54,9 @@ Device read_device(const Document& document, const std::string& pointer, Diagnos
         double bf16 = 0;
         double fp8 = 0;
         double fp32 = 0;
-        peaks->required("bf16", bf16, kPositive);
-        peaks->optional("fp8", fp8, kPositive);
-        peaks->optional("fp32", fp32, kPositive);
+        peaks->required("bf16", bf16, kRate);
+        peaks->optional("fp8", fp8, kRate);
+        peaks->optional("fp32", fp32, kRate);
         peaks->finish();
         device.peak_bf16 = tflops(bf16);
         device.peak_fp8 = tflops(fp8);

@@ -11,6 +11,10 @@
 
 namespace r1 {
 
+// GB/s, TFLOPS, GB or W: far beyond any hardware, and products of them stay finite.
+inline constexpr Range kRate{1e-9, 1e9};
+inline constexpr Range kLatencyUs{0, 1e9};
+
 // What a field of a file rests on, by field name ("memory_gb", "nvlink.latency_us").
 using Sources = std::map<std::string, std::string>;
 

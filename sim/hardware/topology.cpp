@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kGpusMax = 1 << 20;    // a typing error must not ask for terabytes of links
 constexpr int kSuggestionsMax = 20;  // did-you-mean compares with every link name
-constexpr Range kFraction{0, 1, true};
+constexpr Range kFraction{1e-6, 1};
 
 const std::vector<std::string>& fabric_kind_names() {
     static const std::vector<std::string> names{"mpft", "mrft", "single_switch", "none"};
@@ -30,9 +30,9 @@ void read_nvlink(ObjectReader& reader, Topology& topology) {
     double latency_us = 0;
     NvlinkSpec& nvlink = topology.nvlink;
     nvlink.domain_gpus = topology.gpus_per_node;
-    reader.required("bandwidth_gb_per_s", bandwidth, kPositive);
+    reader.required("bandwidth_gb_per_s", bandwidth, kRate);
     reader.required("achievable_fraction", nvlink.achievable_fraction, kFraction);
-    reader.required("latency_us", latency_us, kNotNegative);
+    reader.required("latency_us", latency_us, kLatencyUs);
     reader.optional("switches", nvlink.switches, Range{0, 1024});
     reader.optional("domain_gpus", nvlink.domain_gpus, Range{1, kGpusMax});
     if (nvlink.domain_gpus != topology.gpus_per_node && topology.gpus_per_node > 0) {
@@ -50,7 +50,7 @@ void read_nic(ObjectReader& reader, Topology& topology) {
     NicSpec& nic = topology.nic;
     std::vector<std::int64_t> affinity;
     reader.required("per_node", nic.per_node, Range{1, 1024});
-    reader.required("bandwidth_gb_per_s", bandwidth, kPositive);
+    reader.required("bandwidth_gb_per_s", bandwidth, kRate);
     reader.required("achievable_fraction", nic.achievable_fraction, kFraction);
     reader.required("affinity", affinity);
     reader.finish();
@@ -85,11 +85,11 @@ void read_fabric(ObjectReader& reader, Topology& topology) {
     }
     if (fabric.kind != FabricKind::none) {
         reader.required("switch_ports", fabric.switch_ports, Range{2, 65536});
-        reader.required("same_leaf_latency_us", same_leaf_us, kNotNegative);
+        reader.required("same_leaf_latency_us", same_leaf_us, kLatencyUs);
     }
     if (tree) {
         fabric.planes = topology.nic.per_node;
-        reader.required("cross_leaf_latency_us", cross_leaf_us, kNotNegative);
+        reader.required("cross_leaf_latency_us", cross_leaf_us, kLatencyUs);
         reader.optional("oversubscription", fabric.oversubscription, kAtLeastOne);
         reader.optional("planes", fabric.planes, Range{1, 1024});
         if (fabric.planes != topology.nic.per_node && topology.nic.per_node > 0) {

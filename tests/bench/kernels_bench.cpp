@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "kernels/cpu/threads.hpp"
+#include "kernels/cpu/parallel_for.hpp"
 #include "kernels/gemm_bf16.hpp"
 #include "kernels/gemm_fp8.hpp"
 #include "kernels/mla_decode.hpp"
@@ -94,7 +94,8 @@ bool bench_gemms(const Shape& shape, int turns) {
     GemmBf16Args bf16{shape.m, shape.n, shape.k, x.view(), w.view(), y.view(), {}};
     Workspace workspace(cpu::gemm_bf16_workspace_bytes(bf16));
     bf16.workspace = workspace.span();
-    Best best = race(turns, [&] { cpu::gemm_bf16(bf16); }, sgemm);
+    Best best = race(
+        turns, [&] { cpu::gemm_bf16(bf16); }, sgemm);
     std::snprintf(name, sizeof name, "gemm_bf16 %lldx%lldx%lld", static_cast<long long>(shape.m),
                   static_cast<long long>(shape.n), static_cast<long long>(shape.k));
     bool ok = report(name, flops / best.kernel_s, flops / best.yardstick_s, "GFlop/s", 0.9);
@@ -104,10 +105,10 @@ bool bench_gemms(const Shape& shape, int turns) {
     const std::vector<float> x_scales(static_cast<std::size_t>(shape.m * tiles(shape.k)), 0.5F);
     const std::vector<float> w_scales(static_cast<std::size_t>(tiles(shape.n) * tiles(shape.k)),
                                       0.25F);
-    const GemmFp8Args fp8{shape.m,         shape.n,           shape.k,         x8.codes(),
-                          x_scales.data(), w8.codes(),        w_scales.data(), y.view(),
-                          workspace.span()};
-    best = race(turns, [&] { cpu::gemm_fp8(fp8); }, sgemm);
+    const GemmFp8Args fp8{shape.m,    shape.n,         shape.k,  x8.codes(),      x_scales.data(),
+                          w8.codes(), w_scales.data(), y.view(), workspace.span()};
+    best = race(
+        turns, [&] { cpu::gemm_fp8(fp8); }, sgemm);
     std::snprintf(name, sizeof name, "gemm_fp8 %lldx%lldx%lld", static_cast<long long>(shape.m),
                   static_cast<long long>(shape.n), static_cast<long long>(shape.k));
     return report(name, flops / best.kernel_s, flops / best.yardstick_s, "GFlop/s", 0.5) && ok;
@@ -121,17 +122,16 @@ double read_bandwidth(int turns) {
     double best_s = 1e30;
     for (int turn = 0; turn < turns; ++turn) {
         best_s = std::min(best_s, seconds([&] {
-                              cpu::parallel_for(
-                                  static_cast<std::int64_t>(sums.size()), share,
-                                  [&](std::int64_t part) {
-                                      const float* from = data.data() + part * share;
-                                      float sum = 0;
+                              cpu::parallel_for(static_cast<std::int64_t>(sums.size()), share,
+                                                [&](std::int64_t part) {
+                                                    const float* from = data.data() + part * share;
+                                                    float sum = 0;
 #pragma omp simd reduction(+ : sum)
-                                      for (std::int64_t i = 0; i < share; ++i) {
-                                          sum += from[i];
-                                      }
-                                      sums[static_cast<std::size_t>(part)] = sum;
-                                  });
+                                                    for (std::int64_t i = 0; i < share; ++i) {
+                                                        sum += from[i];
+                                                    }
+                                                    sums[static_cast<std::size_t>(part)] = sum;
+                                                });
                           }));
     }
     return static_cast<double>(data.size() * sizeof(float)) / best_s;
@@ -163,7 +163,8 @@ bool bench_decode(std::int64_t heads, double bytes_per_s, double flops_per_s, in
     args.o = o.view();
     Workspace workspace(cpu::mla_decode_workspace_bytes(args));
     args.workspace = workspace.span();
-    const Best best = race(turns, [&] { cpu::mla_decode(args); }, [] {});
+    const Best best = race(
+        turns, [&] { cpu::mla_decode(args); }, [] {});
     const double bytes = 2.0 * static_cast<double>(kContext * kLatent + heads * 256 * 512);
     const double flops = 2.0 * static_cast<double>(heads) *
                          static_cast<double>(kContext * (kLatent + 512) + 256 * 512);

@@ -71,8 +71,9 @@ double tolerance(std::int64_t qk, DType type) {
 
 const std::vector<Sizes>& sizes() {
     static const std::vector<Sizes> list = {
-        {1, 1, 1, 1, 2, 2, 3, 5},      {2, 5, 5, 3, 6, 4, 5, 7},       {1, 0, 3, 2, 4, 2, 4, 8},
-        {1, 130, 130, 2, 16, 8, 33, 40}, {2, 3, 300, 2, 33, 7, 16, 64}, {1, 2, 513, 1, 260, 30, 40, 270},
+        {1, 1, 1, 1, 2, 2, 3, 5},      {2, 5, 5, 3, 6, 4, 5, 7},
+        {1, 0, 3, 2, 4, 2, 4, 8},      {1, 130, 130, 2, 16, 8, 33, 40},
+        {2, 3, 300, 2, 33, 7, 16, 64}, {1, 2, 513, 1, 260, 30, 40, 270},
     };
     return list;
 }
@@ -253,8 +254,7 @@ TEST_CASE("mla_decode: the absorbed form agrees with the naive one", "[kernels][
     CHECK(distance(naive, absorbed) <= 4 * std::sqrt(24.0) * tolerance(12 * 24, DType::f32));
 }
 
-TEST_CASE("mla_decode: a token is the same bytes alone and beside others",
-          "[kernels][attention]") {
+TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[kernels][attention]") {
     // Contexts that end just after a split of keys begins, and queries on both sides of it.
     const Sizes s{1, 3, 2049, 2, 8, 4, 8, 40};
     Absorbed problem(s, {2049}, 2049, DType::f32, 30);
@@ -272,28 +272,26 @@ TEST_CASE("mla_decode: a token is the same bytes alone and beside others",
     }
 }
 
-#ifdef _OPENMP
 TEST_CASE("attention: the same bytes for any number of threads", "[kernels][attention]") {
     const Sizes s{1, 200, 4500, 3, 8, 4, 8, 40};
     Absorbed problem(s, {4500}, 4500, DType::bf16, 40);
     Buffer k = Buffer::random(4500, 36, DType::bf16, 43);
     Buffer kv = Buffer::random(4500, 48, DType::bf16, 44);
     const MlaAttentionArgs args = naive_args(s, problem.q, k, kv);
-    const int before = omp_get_max_threads();
+    const std::int64_t before = cpu::thread_count();
     std::vector<std::vector<std::uint8_t>> results;
     for (const int threads : {1, 2, 5}) {
-        omp_set_num_threads(threads);
+        cpu::set_thread_count(threads);
         Buffer o(200, 24, DType::f32);
         run_cpu(problem.args, o.view());
         results.push_back(o.bytes());
         run_cpu(args, o.view());
         results.push_back(o.bytes());
     }
-    omp_set_num_threads(before);
+    cpu::set_thread_count(before);
     for (std::size_t i = 2; i < results.size(); ++i) {
         CHECK(results[i] == results[i % 2]);
     }
 }
-#endif
 
 }  // namespace r1

@@ -22,9 +22,10 @@ class Buffer {
 public:
     Buffer(std::int64_t rows, std::int64_t width, DType dtype, std::int64_t stride = 0)
         : rows_(rows), width_(width), dtype_(dtype), stride_(std::max(stride, width)) {
-        const std::int64_t bytes = rows * stride_ * (dtype == DType::f32    ? 4
-                                                     : dtype == DType::bf16 ? 2
-                                                                            : 1);
+        const std::int64_t bytes = rows * stride_ *
+                                   (dtype == DType::f32    ? 4
+                                    : dtype == DType::bf16 ? 2
+                                                           : 1);
         bytes_.assign(static_cast<std::size_t>(bytes), 0xFF);
     }
 

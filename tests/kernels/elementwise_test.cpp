@@ -27,7 +27,11 @@ TEST_CASE("rms_norm: by hand, over a part of the row", "[kernels]") {
     std::vector<float> x = {3, 4, 100};
     std::vector<float> weight = {1, 2};
     std::vector<float> y(2);
-    const RmsNormArgs args{1, 2, 0, {x.data(), DType::f32, 3}, {weight.data(), DType::f32, 2},
+    const RmsNormArgs args{1,
+                           2,
+                           0,
+                           {x.data(), DType::f32, 3},
+                           {weight.data(), DType::f32, 2},
                            {y.data(), DType::f32, 2}};
     for (const bool fast : {false, true}) {
         fast ? cpu::rms_norm(args) : reference::rms_norm(args);
@@ -81,8 +85,9 @@ TEST_CASE("swiglu: by hand", "[kernels]") {
     std::vector<float> y(2);
     const float weight = 0.5F;
     for (const bool fast : {false, true}) {
-        const SwigluArgs args{1, 2, {gate_up.data(), DType::f32, 4}, &weight,
-                              {y.data(), DType::f32, 2}, nullptr, nullptr};
+        const SwigluArgs args{
+            1,       2,      {gate_up.data(), DType::f32, 4}, &weight, {y.data(), DType::f32, 2},
+            nullptr, nullptr};
         fast ? cpu::swiglu(args) : reference::swiglu(args);
         CHECK(y[0] == 0);
         CHECK(y[1] == Approx(0.5 * 3 * 2 / (1 + std::exp(-2.0))));

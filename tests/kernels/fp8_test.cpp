@@ -71,11 +71,9 @@ std::vector<float> golden_gemm(const test::SafeTensors& file, Gemm gemm) {
     const auto x_scales = file.as_f32("act.scale");
     const auto w_scales = file.as_f32("gemm.w_scale_inv");
     std::vector<float> y(static_cast<std::size_t>(m * n));
-    GemmFp8Args args{m,        n,
-                     k,        x.data(),
-                     x_scales.data(), w.data(),
-                     w_scales.data(), {y.data(), DType::f32, n},
-                     {}};
+    GemmFp8Args args{
+        m, n, k, x.data(), x_scales.data(), w.data(), w_scales.data(), {y.data(), DType::f32, n},
+        {}};
     Workspace workspace(cpu::gemm_fp8_workspace_bytes(args));
     args.workspace = workspace.span();
     gemm(args);

@@ -26,9 +26,10 @@ struct Shape {
 
 // Odd, empty, a single row, around the tile, panel and depth borders.
 const std::vector<Shape>& shapes() {
-    static const std::vector<Shape> list = {
-        {1, 1, 1},    {0, 5, 7},     {3, 0, 4},     {3, 5, 0},      {1, 33, 257},  {2, 31, 16},
-        {15, 64, 96}, {14, 32, 256}, {29, 130, 300}, {113, 100, 127}, {400, 40, 513}, {7, 300, 700}};
+    static const std::vector<Shape> list = {{1, 1, 1},       {0, 5, 7},      {3, 0, 4},
+                                            {3, 5, 0},       {1, 33, 257},   {2, 31, 16},
+                                            {15, 64, 96},    {14, 32, 256},  {29, 130, 300},
+                                            {113, 100, 127}, {400, 40, 513}, {7, 300, 700}};
     return list;
 }
 
@@ -71,8 +72,9 @@ TEST_CASE("gemm_bf16: sums by hand", "[kernels][gemm]") {
     std::vector<float> x = {1, 2, 3, 4};
     std::vector<float> w = {5, 6, 7, 8};
     std::vector<float> y(4);
-    GemmBf16Args args{2, 2, 2, {x.data(), DType::f32, 2}, {w.data(), DType::f32, 2},
-                      {y.data(), DType::f32, 2}, {}};
+    GemmBf16Args args{
+        2, 2, 2, {x.data(), DType::f32, 2}, {w.data(), DType::f32, 2}, {y.data(), DType::f32, 2},
+        {}};
     reference::gemm_bf16(args);
     CHECK(y == std::vector<float>{17, 23, 39, 53});
     Workspace workspace(cpu::gemm_bf16_workspace_bytes(args));
@@ -125,9 +127,9 @@ TEST_CASE("gemm_fp8: cpu agrees with the reference to the bit", "[kernels][gemm]
         for (const DType type : {DType::f32, DType::bf16}) {
             Buffer want(s.m, s.n, type, s.n + 2);
             Buffer got(s.m, s.n, type, s.n + 2);
-            GemmFp8Args args{s.m,       s.n,       s.k,
-                             x.codes(), x_scales.data(), w.codes(), w_scales.data(),
-                             want.view(), {}};
+            GemmFp8Args args{
+                s.m,         s.n, s.k, x.codes(), x_scales.data(), w.codes(), w_scales.data(),
+                want.view(), {}};
             reference::gemm_fp8(args);
             Workspace workspace(cpu::gemm_fp8_workspace_bytes(args));
             args.workspace = workspace.span();
@@ -199,10 +201,11 @@ TEST_CASE("grouped gemm: each expert's rows by its weights", "[kernels][gemm]") 
         Buffer w8 = Buffer::random(experts * n, k, DType::e4m3, 12);
         const auto x_scales = random_scales(rows * tiles(k), 13);
         const auto w_scales = random_scales(experts * tiles(n) * tiles(k), 14);
-        GroupedGemmFp8Args fp8{experts,           n,          k,
-                               offsets.data(),    x8.codes(), x_scales.data(),
-                               w8.codes(),        w_scales.data(),
-                               want.view(),       workspace.span()};
+        GroupedGemmFp8Args fp8{experts,     n,
+                               k,           offsets.data(),
+                               x8.codes(),  x_scales.data(),
+                               w8.codes(),  w_scales.data(),
+                               want.view(), workspace.span()};
         reference::grouped_gemm_fp8(fp8);
         fp8.y = got.view();
         cpu::grouped_gemm_fp8(fp8);
@@ -210,15 +213,14 @@ TEST_CASE("grouped gemm: each expert's rows by its weights", "[kernels][gemm]") 
     }
 }
 
-#ifdef _OPENMP
 TEST_CASE("gemm: the same bytes for any number of threads", "[kernels][gemm]") {
     const Shape s{50, 500, 300};
     Buffer x = Buffer::random(s.m, s.k, DType::f32, 15);
     Buffer w = Buffer::random(s.n, s.k, DType::f32, 16);
-    const int before = omp_get_max_threads();
+    const std::int64_t before = cpu::thread_count();
     std::vector<std::vector<std::uint8_t>> results;
     for (const int threads : {1, 2, 3, 7}) {
-        omp_set_num_threads(threads);
+        cpu::set_thread_count(threads);
         Buffer y(s.m, s.n, DType::f32);
         GemmBf16Args args{s.m, s.n, s.k, x.view(), w.view(), y.view(), {}};
         Workspace workspace(cpu::gemm_bf16_workspace_bytes(args));
@@ -226,11 +228,10 @@ TEST_CASE("gemm: the same bytes for any number of threads", "[kernels][gemm]") {
         cpu::gemm_bf16(args);
         results.push_back(y.bytes());
     }
-    omp_set_num_threads(before);
+    cpu::set_thread_count(before);
     for (const auto& result : results) {
         CHECK(result == results.front());
     }
 }
-#endif
 
 }  // namespace r1

@@ -180,9 +180,9 @@ TEST_CASE("rope: cpu agrees with the reference to the bit", "[kernels][rope]") {
             Buffer norm = Buffer::random(tokens, 7, type, 4);
             Buffer want(tokens, 13, type);
             Buffer got(tokens, 13, type);
-            RopeLatentArgs latent{tokens, 6,           7,           positions.data(),
-                                  kFrequencies.data(), 1.25F,       norm.view(),
-                                  kv_a.view(),         want.view()};
+            RopeLatentArgs latent{
+                tokens, 6,           7,           positions.data(), kFrequencies.data(),
+                1.25F,  norm.view(), kv_a.view(), want.view()};
             reference::rope_latent(latent);
             latent.latent = got.view();
             cpu::rope_latent(latent);

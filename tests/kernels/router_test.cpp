@@ -110,8 +110,7 @@ TEST_CASE("router_topk: cpu agrees with the reference to the bit", "[kernels][ro
             args.normalize = (variant & 8) != 0;
             args.scaling_factor = 2.5F;
             args.logits = static_cast<const float*>(logits.view().data);
-            args.bias =
-                (variant & 4) != 0 ? nullptr : static_cast<const float*>(bias.view().data);
+            args.bias = (variant & 4) != 0 ? nullptr : static_cast<const float*>(bias.view().data);
             const Choice want = route(args, reference::router_topk);
             const Choice got = route(args, cpu::router_topk);
             CHECK(want.indices == got.indices);
@@ -129,8 +128,16 @@ TEST_CASE("permute: rows by expert, by hand", "[kernels][permute]") {
         std::vector<std::int32_t> row_map(3);
         std::vector<std::int32_t> offsets(3);
         std::vector<float> row_weights(3);
-        const PermuteArgs args{3, 2, 2, 3, route.data(), {8, x.data(), y.data()}, {},
-                               row_map.data(), row_weights.data(), offsets.data()};
+        const PermuteArgs args{3,
+                               2,
+                               2,
+                               3,
+                               route.data(),
+                               {8, x.data(), y.data()},
+                               {},
+                               row_map.data(),
+                               row_weights.data(),
+                               offsets.data()};
         fast ? cpu::permute(args) : reference::permute(args);
         CHECK(offsets == std::vector<std::int32_t>{0, 1, 3});
         CHECK(row_map == std::vector<std::int32_t>{0, 0, 1});
@@ -168,7 +175,8 @@ TEST_CASE("permute: cpu agrees with the reference, and unpermute sums back", "[k
         };
         std::vector<Result> results;
         for (const bool fast : {false, true}) {
-            Result r{Buffer(rows_max, width, DType::bf16), Buffer(rows_max, tiles(width), DType::f32),
+            Result r{Buffer(rows_max, width, DType::bf16),
+                     Buffer(rows_max, tiles(width), DType::f32),
                      std::vector<std::int32_t>(static_cast<std::size_t>(rows_max), -1),
                      std::vector<std::int32_t>(experts + 1),
                      std::vector<float>(static_cast<std::size_t>(rows_max))};

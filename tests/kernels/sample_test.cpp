@@ -31,8 +31,8 @@ TEST_CASE("cross_entropy: by hand", "[kernels]") {
     const std::vector<std::int32_t> labels = {2, -1};
     std::vector<float> nll(2);
     std::vector<float> lse(2);
-    const CrossEntropyArgs args{2, 4, {logits.data(), DType::f32, 4}, labels.data(), nll.data(),
-                                lse.data()};
+    const CrossEntropyArgs args{
+        2, 4, {logits.data(), DType::f32, 4}, labels.data(), nll.data(), lse.data()};
     for (const bool fast : {false, true}) {
         fast ? cpu::cross_entropy(args) : reference::cross_entropy(args);
         CHECK(nll[0] == Approx(std::log(4.0)));
@@ -50,9 +50,9 @@ TEST_CASE("cross_entropy: cpu agrees with the reference", "[kernels]") {
             if (vocabulary == 1) {
                 store(logits.view(), 2, 0, -5);
             }
-            const std::vector<std::int32_t> labels = {
-                0, static_cast<std::int32_t>(vocabulary - 1), -1,
-                static_cast<std::int32_t>(vocabulary / 2)};
+            const std::vector<std::int32_t> labels = {0, static_cast<std::int32_t>(vocabulary - 1),
+                                                      -1,
+                                                      static_cast<std::int32_t>(vocabulary / 2)};
             Buffer want(2, 4, DType::f32);
             Buffer got(2, 4, DType::f32);
             const auto run = [&](Buffer& out, void (*kernel)(const CrossEntropyArgs&)) {
