@@ -326,6 +326,7 @@ TrainingSetup Scenario::training_setup() const {
     setup.sizes.sequence_length = workload.sequence_length;
     setup.sizes.local_experts =
         (model.n_routed_experts + plan.redundant_experts) / plan.expert_parallel;
+    setup.sizes.inference = workload.kind == WorkloadKind::prefill;
     setup.plan = plan;
     setup.stage_layers = stage_layers;
     setup.micro_batches = micro_batches;

@@ -269,3 +269,10 @@ raw() {
     run -3 "$R1SIM" simulate "$main_job" --set plan.x=1 -o "$BATS_TEST_TMPDIR/report.json"
     [ "$(<"$BATS_TEST_TMPDIR/report.json")" = kept ]
 }
+
+@test "errors: rates that would overflow the timeline" {
+    bad topology '.nvlink.bandwidth_gb_per_s = 1e300' "/cluster/nvlink/bandwidth_gb_per_s: must be"
+    bad calibration '.curves[0].points[0].value = 1e-300' "/curves/0/points/0/value: must be"
+    run -3 timeout 20 "$R1SIM" simulate "$main_job" --set cluster.nic.bandwidth_gb_per_s=1e-9
+    holds "the step takes more than 100 days"
+}
