@@ -142,7 +142,14 @@ Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork&
     if (exchange.group.ranks == 1) {
         return activity;  // every expert is local
     }
-    const Seconds shortest = input.cost.expert_exchange(exchange);
+    // The measured rate belongs to whole links: a degraded one slows the kernels as much.
+    const bool crosses = exchange.group.nodes() > 1;
+    const BytesPerSecond whole =
+        crosses ? input.topology.nic.achievable() : input.topology.nvlink.achievable();
+    const EngineNetwork::Endpoint& port =
+        network.endpoints()
+            .endpoints[(crosses ? network.nic(program) : network.nvlink(program)).index()];
+    const Seconds shortest = input.cost.expert_exchange(exchange) * (whole / port.up);
     const Bytes token = exchange.token_bytes * static_cast<double>(comm.tokens);
     const std::int64_t peers = exchange.group.ranks_per_node - 1;
     const std::int64_t nodes = exchange.group.nodes() - 1;

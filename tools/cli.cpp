@@ -16,9 +16,9 @@
 namespace r1 {
 
 const std::vector<Command>& commands() {
-    static const std::vector<Command> table = {simulate_command(), model_command(),
-                                               schedule_command(), topology_command(),
-                                               schema_command(),   doctor_command()};
+    static const std::vector<Command> table = {
+        simulate_command(), model_command(),  schedule_command(), topology_command(),
+        eval_command(),     schema_command(), doctor_command()};
     return table;
 }
 

@@ -74,6 +74,7 @@ Command model_command();
 Command schedule_command();
 Command simulate_command();
 Command topology_command();
+Command eval_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();

@@ -96,29 +96,27 @@ void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, 
     Carver carver(workspace);
     float* scratch =
         carver.take<float>(thread_count() * (kTileRows * kRowStride + kTileRows * kSumStride));
-    // Narrower tiles where there would be too few to share out; the sums do not depend on it.
-    const std::int64_t row_blocks = std::max(ceil_divide(rows_total, kTileRows), problems);
-    const std::int64_t wanted = ceil_divide(4 * thread_count(), row_blocks);
+    // One product is shared out by rows and columns; of many, each task takes all rows, however
+    // many those are. Narrower tiles where there would be too few; the sums do not depend on it.
+    const std::int64_t row_parts = problems == 1 ? ceil_divide(rows_total, kTileRows) : 1;
+    const std::int64_t wanted = ceil_divide(4 * thread_count(), problems * row_parts);
     const std::int64_t width =
         std::clamp(ceil_divide(ceil_divide(n, wanted), kPanel) * kPanel, kPanel, kTileColumns);
     const std::int64_t column_tiles = ceil_divide(n, width);
-    const std::int64_t row_tiles = ceil_divide(rows_total, kTileRows);
-    const std::int64_t tasks = problems * column_tiles * row_tiles;
-#pragma omp parallel for schedule(static, 1)
+    const std::int64_t tasks = problems * column_tiles * row_parts;
+#pragma omp parallel for schedule(dynamic, 1)
     for (std::int64_t task = 0; task < tasks; ++task) {
-        const GemmProblem problem = problem_of(args, task / column_tiles / row_tiles);
-        // Row tiles of nearly equal height, as many as this problem has use for.
-        const std::int64_t count = ceil_divide(problem.m, kTileRows);
-        const std::int64_t index = task / column_tiles % row_tiles;
-        if (index >= count) {
-            continue;
-        }
-        const std::int64_t column = task % column_tiles * width;
-        const std::int64_t row = problem.m * index / count;
+        const GemmProblem problem = problem_of(args, task / column_tiles / row_parts);
         float* own = scratch + thread_index() * (kTileRows * kRowStride + kTileRows * kSumStride);
-        run_tile(problem,
-                 {row, problem.m * (index + 1) / count - row, column, std::min(width, n - column)},
-                 {own, own + kTileRows * kRowStride});
+        const std::int64_t column = task % column_tiles * width;
+        // Row tiles of nearly equal height.
+        const std::int64_t count = ceil_divide(problem.m, kTileRows);
+        for (std::int64_t i = task / column_tiles % row_parts; i < count; i += row_parts) {
+            const std::int64_t row = problem.m * i / count;
+            run_tile(problem,
+                     {row, problem.m * (i + 1) / count - row, column, std::min(width, n - column)},
+                     {own, own + kTileRows * kRowStride});
+        }
     }
 }
 

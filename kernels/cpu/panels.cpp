@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/cpu/isa.hpp"
@@ -130,20 +131,17 @@ R1_AVX512 inline __m512 pairs(__m512 a, __m512 b, bool high) {
     return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
 }
 
-// 16 rows of 16 columns (rows at `stride`) to b[column * kPanel + row].
-template <class T>
-R1_AVX512 void transpose16(const T* w, std::int64_t stride, float* b) {
-    __m512 x[16];
+// Asks for the row that the next panel has in this one's place. The hardware does not foresee it:
+// it sees 32 short streams. Beyond the matrix this does nothing.
+R1_AVX512 R1_INLINE inline void prefetch_next_panel(const void* row, std::int64_t stride_bytes) {
+    const auto at = reinterpret_cast<std::uintptr_t>(row);
+    const auto ahead = static_cast<std::uintptr_t>(kPanel * stride_bytes);
+    _mm_prefetch(reinterpret_cast<const char*>(at + ahead), _MM_HINT_T1);
+}
+
+// x[row] with 16 columns to x[column] with 16 rows.
+R1_AVX512 R1_INLINE inline void transpose(__m512 (&x)[16]) {
     __m512 y[16];
-#pragma GCC unroll 16
-    for (int r = 0; r < 16; ++r) {
-        x[r] = load16(w + r * stride);
-        // The next panel's row, which the hardware does not foresee: it sees 32 short streams.
-        // Beyond the matrix this does nothing.
-        const auto row = reinterpret_cast<std::uintptr_t>(w + r * stride);
-        const auto ahead = static_cast<std::uintptr_t>(kPanel * stride) * sizeof(T);
-        _mm_prefetch(reinterpret_cast<const char*>(row + ahead), _MM_HINT_T0);
-    }
 #pragma GCC unroll 8
     for (int r = 0; r < 16; r += 2) {  // 1x1 blocks within 128-bit lanes
         y[r] = _mm512_unpacklo_ps(x[r], x[r + 1]);
@@ -165,20 +163,61 @@ R1_AVX512 void transpose16(const T* w, std::int64_t stride, float* b) {
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-        _mm512_store_ps(b + i * kPanel, _mm512_shuffle_f32x4(y[i], y[i + 8], 0x88));
-        _mm512_store_ps(b + (i + 8) * kPanel, _mm512_shuffle_f32x4(y[i], y[i + 8], 0xDD));
-        _mm512_store_ps(b + (i + 4) * kPanel, _mm512_shuffle_f32x4(y[i + 4], y[i + 12], 0x88));
-        _mm512_store_ps(b + (i + 12) * kPanel, _mm512_shuffle_f32x4(y[i + 4], y[i + 12], 0xDD));
+        x[i] = _mm512_shuffle_f32x4(y[i], y[i + 8], 0x88);
+        x[i + 8] = _mm512_shuffle_f32x4(y[i], y[i + 8], 0xDD);
+        x[i + 4] = _mm512_shuffle_f32x4(y[i + 4], y[i + 12], 0x88);
+        x[i + 12] = _mm512_shuffle_f32x4(y[i + 4], y[i + 12], 0xDD);
     }
 }
 
-// The whole 16x16 blocks of a full panel; returns the columns done.
+// 16 rows of 16 columns (rows at `stride`) to b[column * kPanel + row].
+template <class T>
+R1_AVX512 void transpose16(const T* w, std::int64_t stride, float* b) {
+    __m512 x[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) {
+        x[r] = load16(w + r * stride);
+        prefetch_next_panel(w + r * stride, stride * static_cast<std::int64_t>(sizeof(T)));
+    }
+    transpose(x);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+        _mm512_store_ps(b + i * kPanel, x[i]);
+    }
+}
+
+// 16 rows of 32 columns: pairs of BF16 move as one, for half of the shuffles.
+R1_AVX512 void transpose32(const std::uint16_t* w, std::int64_t stride, float* b) {
+    __m512 x[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) {
+        x[r] = _mm512_loadu_ps(w + r * stride);
+        prefetch_next_panel(w + r * stride, stride * 2);
+    }
+    transpose(x);
+    const __m512i odd = _mm512_set1_epi32(-0x10000);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+        const __m512i both = _mm512_castps_si512(x[i]);
+        _mm512_store_si512(b + 2 * i * kPanel, _mm512_slli_epi32(both, 16));
+        _mm512_store_si512(b + (2 * i + 1) * kPanel, _mm512_and_si512(both, odd));
+    }
+}
+
+// The whole blocks of a full panel; returns the columns done.
 template <class T>
 std::int64_t transpose_blocks(const T* w, std::int64_t stride, std::int64_t depth, float* b) {
     const std::int64_t done = depth / 16 * 16;
     for (std::int64_t half = 0; half < kPanel; half += 16) {
-        for (std::int64_t i = 0; i < done; i += 16) {
-            transpose16(w + half * stride + i, stride, b + i * kPanel + half);
+        const T* rows = w + half * stride;
+        std::int64_t i = 0;
+        if constexpr (std::is_same_v<T, std::uint16_t>) {
+            for (; i + 32 <= done; i += 32) {
+                transpose32(rows + i, stride, b + i * kPanel + half);
+            }
+        }
+        for (; i < done; i += 16) {
+            transpose16(rows + i, stride, b + i * kPanel + half);
         }
     }
     return done;

@@ -1,7 +1,9 @@
 // Loops over threads. Every body writes its own part of the output and sums in an order of its
-// own, so results are the same bytes for any number of threads.
+// own, so results are the same bytes for any number of threads and whichever thread runs it. That
+// allows dynamic turns: a thread that the machine holds up does not hold up the others.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/threads.hpp"
@@ -11,11 +13,13 @@ namespace r1::cpu {
 // Elements below which waking the threads costs more than it saves.
 inline constexpr std::int64_t kParallelElementsMin = 1 << 14;
 
-// body(index) for 0 <= index < count, in turns; each index has `elements` of work.
+// body(index) for 0 <= index < count; each index has `elements` of work.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t elements, const Body& body) {
     [[maybe_unused]] const bool wide = count > 1 && count * elements >= kParallelElementsMin;
-#pragma omp parallel for schedule(static, 1) if (wide)
+    [[maybe_unused]] const std::int64_t turn =
+        std::max<std::int64_t>(count / (8 * thread_count()), 1);
+#pragma omp parallel for schedule(dynamic, turn) if (wide)
     for (std::int64_t index = 0; index < count; ++index) {
         body(index);
     }

@@ -20,6 +20,9 @@ struct LayerSizes {
     std::int64_t sequences = 1;  // of a micro-batch
     std::int64_t sequence_length = 0;
     std::int64_t local_experts = 0;  // (routed + redundant) / expert_parallel
+    // No backward pass follows: nothing is stored for one, and kv_b_proj runs in BF16, as serving
+    // engines hold it dequantised for the absorbed form.
+    bool inference = false;
 
     [[nodiscard]] std::int64_t tokens() const { return sequences * sequence_length; }
     [[nodiscard]] bool fp8() const { return precision.gemm == DType::e4m3; }

@@ -17,8 +17,10 @@ TensorId Ffn::forward(Emitter& e, const Operand& input) const {
     }
     e.compute(KernelId::swiglu, {rows, width}, inputs, outputs);
     const TensorId out = linear(e, "down_proj", "output", act, e.config().hidden_size, grouping);
-    // The backward pass keeps the SwiGLU's inputs, in FP8 (arXiv 2412.19437, sec. 3.3.3).
-    quantize(e, "gate_up", gate_up, rows, 2 * width, fp8);
+    if (!e.sizes().inference) {
+        // The backward pass keeps the SwiGLU's inputs, in FP8 (arXiv 2412.19437, sec. 3.3.3).
+        quantize(e, "gate_up", gate_up, rows, 2 * width, fp8);
+    }
     return out;
 }
 

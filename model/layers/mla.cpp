@@ -36,7 +36,8 @@ struct Mla {
             linear(e, "q_b_proj", "q", q_a, c.query_dim());
         }
         const Operand kv_a =
-            quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens, c.kv_lora_rank, fp8);
+            quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens, c.kv_lora_rank,
+                     fp8 && !e.sizes().inference);
         const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
         e.compute(KernelId::rope, {tokens, 2 * c.query_dim()},
                   {act("q", c.query_dim()), act("kv_a", kv_a_width), kv},
@@ -76,7 +77,7 @@ void mla_forward(Emitter& layer, TensorId input) {
               {mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
                mla.act("kv", mla.kv_width)},
               {o, mla.lse()});
-    if (mla.fp8) {
+    if (mla.fp8 && !e.sizes().inference) {
         e.compute(KernelId::quantize_fp8, {mla.tokens, c.value_dim()}, {o}, {mla.stored_output()});
     }
     const Operand o_operand = quantize(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);

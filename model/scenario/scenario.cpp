@@ -42,6 +42,20 @@ void read_workload(ObjectReader reader, Workload& workload) {
     reader.finish();
 }
 
+// A forward pass runs in the precision of the model's weights unless told otherwise.
+void default_precision(const Document& document, Scenario& scenario) {
+    if (scenario.workload.kind != WorkloadKind::prefill) {
+        return;
+    }
+    Precision& precision = scenario.workload.precision;
+    if (document.find("/workload/precision/gemm") == nullptr) {
+        precision.gemm = scenario.model.fp8_weights ? DType::e4m3 : DType::bf16;
+    }
+    if (document.find("/workload/precision/dispatch") == nullptr) {
+        precision.dispatch = precision.gemm;
+    }
+}
+
 void read_routing(ObjectReader reader, RoutingSpec& routing) {
     int source = 0;
     reader.optional_choice("source", {"balanced"}, source);
@@ -424,6 +438,7 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     reader.optional("seed", seed, kNotNegative);
     scenario.seed = static_cast<std::uint64_t>(seed);
     reader.finish();
+    default_precision(document, scenario);
     if (diagnostics.ok() && shape_problems.ok()) {  // the checks below need whole parts
         CrossChecks(document, diagnostics, scenario).run();
     }

@@ -153,6 +153,9 @@ Seconds RooflineCostModel::matrix_time(const CalibrationCurve& curve, const Comp
     const auto all_sms = static_cast<double>(topology_.device.sms);
     const bool fp8 = curve.kernel.find("fp8") != std::string::npos;
     const FlopsPerSecond peak = topology_.device.peak(fp8 ? DType::e4m3 : DType::bf16);
+    // Efficiencies belong to the device that was measured; they carry over to another peak.
+    const FlopsPerSecond measured_peak = tflops(
+        constant(fp8 ? "reference_fp8_tflops" : "reference_bf16_tflops", peak.value() / 1e12));
     const int sms_column = curve.column("sms");
     std::vector<double> at;
     for (const std::string& column : curve.columns) {
@@ -166,7 +169,7 @@ Seconds RooflineCostModel::matrix_time(const CalibrationCurve& curve, const Comp
         features.push_back(features_of(curve, point));
         const double share =
             sms_column < 0 ? 1 : point.columns[static_cast<std::size_t>(sms_column)] / all_sms;
-        efficiencies.push_back(tflops(point.value) / (peak * share));
+        efficiencies.push_back(tflops(point.value) / (measured_peak * share));
     }
     const double efficiency = interpolate(features, efficiencies, at);
     const double share = static_cast<double>(sms) / all_sms;
@@ -185,7 +188,9 @@ Seconds RooflineCostModel::memory_time(const CalibrationCurve& curve, Bytes byte
         rates.push_back(point.value);
     }
     const double at = column < 0 ? 0.0 : std::log2(std::max(1.0, bytes.value()));
-    return bytes / gb_per_s(interpolate(features, rates, {at}));
+    const double hbm = topology_.device.hbm.value();
+    const double scale = hbm / (1e9 * constant("reference_hbm_gb_per_s", hbm / 1e9));
+    return bytes / gb_per_s(interpolate(features, rates, {at}) * scale);
 }
 
 Seconds RooflineCostModel::compute(const ChunkTemplate& chunk, const Op& op,

@@ -23,8 +23,8 @@ struct GoldenKind {
 constexpr GoldenKind kKinds[] = {
     {"tables/", "fp8_tables", "base_dtype_test"},
     {"cases/", "gate", "routing_test"},
-    {"cases/", "fp8_quant", nullptr},
-    {"cases/", "rope_", nullptr},
+    {"cases/", "fp8_quant", "fp8_test"},
+    {"cases/", "rope_", "rope_test"},
     {"cases/", "grpo", nullptr},
     {"cases/", "mtp_loss", nullptr},
     {"cases/", "adamw", nullptr},
@@ -32,9 +32,9 @@ constexpr GoldenKind kKinds[] = {
     {"cases/", "seq_balance", nullptr},
     {"", "grads_main", nullptr},
     {"", "grads_mtp", nullptr},
-    {"", "expected_", nullptr},
+    {"", "expected_", "golden_model_test"},
     {"", "config", "config_test"},
-    {"", "model", nullptr},  // checkpoints, shards and their index
+    {"", "model", "golden_model_test"},  // checkpoints, shards and their index
 };
 
 const GoldenKind* kind_of(const std::string& path) {

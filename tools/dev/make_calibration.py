@@ -610,6 +610,11 @@ def network_constants(device):
         line = specs["h100.peaks"]["nvlink_oneway_GBps"]
         add("nvlink_achievable_fraction", achieved / line, "nccl.rules",
             f"nccl.h100.nvlink_effective {achieved} over h100.peaks nvlink_oneway_GBps {line}")
+    # Efficiencies are against these, rates of memory-bound kernels scale with the last.
+    peaks = {e["id"]: e["value"] for e in load("hardware_h100_h800_h200.json")["specs"]}["h100.peaks"]
+    for name, key in (("reference_bf16_tflops", "bf16_TFLOPS"), ("reference_fp8_tflops", "fp8_TFLOPS"),
+                      ("reference_hbm_gb_per_s", "hbm_GBps")):
+        add(name, peaks[key], "hardware.peaks", f"h100.peaks {key}: H800 and H100 alike")
     # Rates of dispatch and combine scale with the links that they were measured on: H800 nodes.
     add("reference_nic_gb_per_s", nominal, "isca.network", "isca.ib.nominal: NICs of the H800 nodes")
     add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_oneway"], "isca.network",
@@ -661,6 +666,9 @@ def sources(device):
         "hardware_h100_h800_h200.json", "HBM bandwidth, stream copy",
         [e for e in load("hardware_h100_h800_h200.json")["measured"]
          if e["id"] == "azure.h100.stream"][0]["source"], "measured", "h100")
+    out["hardware.peaks"] = entry(
+        "hardware_h100_h800_h200.json", "dense peaks of the devices that were measured",
+        "ai-dynamo/aiconfigurator systems/h100_sxm.yaml", "datasheet", "h100")
     out["deepep.normal"] = entry("deepep.json", deepep_table["measures"], deepep_table["source"],
                                  "measured", "h800")
     out["isca.f7"] = entry("isca25_insights.json", "EP dispatch and combine bandwidth on MPFT",
@@ -729,7 +737,10 @@ def build_assumed_cpu(like):
     values = dict.fromkeys(zero, 0.0)
     values.update(launch_gap_us=1.0, nic_achievable_fraction=1.0, nvlink_achievable_fraction=0.8,
                   nvlink_latency_us=1.0, reference_nic_gb_per_s=5.0,
-                  reference_nvlink_gb_per_s=5.0)
+                  reference_nvlink_gb_per_s=5.0,
+                  reference_bf16_tflops=hardware["peaks_tflops"]["bf16"],
+                  reference_fp8_tflops=hardware["peaks_tflops"]["bf16"],
+                  reference_hbm_gb_per_s=hardware["hbm_bandwidth_gb_per_s"])
     return {"schema": "r1sim.calibration/1", "name": "assumed_cpu",
             "comment": "One assumed point a kernel, for tiny scenarios on the cpu device. No "
                        "number here was measured; tools/dev/make_calibration.py wrote this file.",

@@ -1,0 +1,224 @@
+#include "runtime/evaluate.hpp"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "model/base/check.hpp"
+#include "model/routing/traffic.hpp"
+#include "runtime/cpu_device.hpp"
+
+namespace r1 {
+
+namespace {
+
+void check_tokens(const ModelConfig& config, const std::vector<std::int32_t>& tokens,
+                  std::int64_t sequence_length) {
+    if (tokens.empty()) {
+        throw InputError("tokens", "there are none");
+    }
+    if (config.max_position_embeddings > 0 && sequence_length > config.max_position_embeddings) {
+        throw InputError("tokens", fmt::format("{} tokens exceed the model's {} positions",
+                                               sequence_length, config.max_position_embeddings));
+    }
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] < 0 || tokens[i] >= config.vocab_size) {
+            throw InputError("tokens", fmt::format("token {} at position {} is not in the "
+                                                   "vocabulary of {}",
+                                                   tokens[i], i, config.vocab_size));
+        }
+    }
+}
+
+// tokens[t + shift] within each sequence, `fill` behind its end.
+std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& tokens, std::int64_t length,
+                                  std::int64_t shift, std::int32_t fill) {
+    std::vector<std::int32_t> result(tokens.size(), fill);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const std::int64_t position = static_cast<std::int64_t>(i) % length;
+        if (position + shift < length) {
+            result[i] = tokens[i + static_cast<std::size_t>(shift)];
+        }
+    }
+    return result;
+}
+
+// Collects results under the golden names, dropping the last `cut` rows of every sequence.
+class Collector {
+public:
+    Collector(const ExecutionResult& result, Evaluation& evaluation, std::int64_t sequences,
+              std::int64_t length)
+        : result_(result), evaluation_(evaluation), sequences_(sequences), length_(length) {}
+
+    void floats(const std::string& from, const std::string& to, std::int64_t cut) {
+        const TensorValue& value = result_.tensors.at(from);
+        put(to, value.shape, cut).f32 = rows(value.f32(), value.shape, cut);
+    }
+    void integers(const std::string& from, const std::string& to, std::int64_t cut) {
+        const TensorValue& value = result_.tensors.at(from);
+        put(to, value.shape, cut).i32 = rows(value.i32(), value.shape, cut);
+    }
+
+    void router(const ModelConfig& config, const std::string& from, const std::string& to,
+                std::int64_t cut) {
+        floats(from + "gate.logits", to + "scores", cut);
+        NamedTensor& scores = evaluation_.tensors.at(to + "scores");
+        if (config.scoring_func == ScoringFunc::sigmoid) {
+            for (float& score : scores.f32) {
+                score = 1 / (1 + std::exp(-score));
+            }
+        }
+        integers(from + "gate.indices", to + "indices", cut);
+        floats(from + "gate.weights", to + "weights", cut);
+        const NamedTensor& indices = evaluation_.tensors.at(to + "indices");
+        const NamedTensor& weights = evaluation_.tensors.at(to + "weights");
+        NamedTensor dense;
+        dense.shape = scores.shape;
+        dense.f32.assign(scores.f32.size(), 0);
+        const auto slots = static_cast<std::size_t>(config.num_experts_per_tok);
+        const auto experts = static_cast<std::size_t>(config.n_routed_experts);
+        for (std::size_t i = 0; i < indices.i32.size(); ++i) {
+            dense.f32[i / slots * experts + static_cast<std::size_t>(indices.i32[i])] =
+                weights.f32[i];
+        }
+        evaluation_.tensors[to + "weights_dense"] = std::move(dense);
+    }
+
+    // nll without the rows that have no label, and their mean.
+    void loss(const std::string& from, const std::string& to, std::int64_t cut) {
+        floats(from, to + "nll", cut);
+        const std::vector<float>& nll = evaluation_.tensors.at(to + "nll").f32;
+        double sum = 0;
+        for (const float value : nll) {
+            sum += value;
+        }
+        NamedTensor mean;
+        mean.shape = {1};
+        mean.f32 = {nll.empty() ? 0.0F : static_cast<float>(sum / static_cast<double>(nll.size()))};
+        evaluation_.tensors[to + "loss"] = std::move(mean);
+    }
+
+private:
+    NamedTensor& put(const std::string& name, std::vector<std::int64_t> shape, std::int64_t cut) {
+        shape.front() -= std::min(cut, length_) * sequences_;
+        NamedTensor& tensor = evaluation_.tensors[name];
+        if (sequences_ > 1) {
+            shape.front() /= sequences_;
+            shape.insert(shape.begin(), sequences_);
+        }
+        tensor.shape = std::move(shape);
+        return tensor;
+    }
+
+    template <class T>
+    std::vector<T> rows(const std::vector<T>& values, const std::vector<std::int64_t>& shape,
+                        std::int64_t cut) const {
+        const std::size_t width = values.size() / static_cast<std::size_t>(shape.front());
+        const auto kept = static_cast<std::size_t>(std::max<std::int64_t>(0, length_ - cut));
+        std::vector<T> result;
+        for (std::int64_t sequence = 0; sequence < sequences_; ++sequence) {
+            const auto begin =
+                values.begin() +
+                static_cast<std::ptrdiff_t>(static_cast<std::size_t>(sequence * length_) * width);
+            result.insert(result.end(), begin, begin + static_cast<std::ptrdiff_t>(kept * width));
+        }
+        return result;
+    }
+
+    const ExecutionResult& result_;
+    Evaluation& evaluation_;
+    std::int64_t sequences_;
+    std::int64_t length_;
+};
+
+// Hidden states and routing of one decoder layer.
+void collect_layer(Collector& collect, const ModelConfig& config, const EvaluateOptions& options,
+                   bool moe, const std::string& prefix, const std::string& output,
+                   const std::string& to, std::int64_t cut) {
+    if (options.hidden) {
+        collect.floats(prefix + "self_attn.output", to + "attn_out", cut);
+        collect.floats(output, to + "hidden", cut);
+    }
+    if (options.router && moe) {
+        collect.router(config, prefix + "mlp.", to + "router.", cut);
+    }
+}
+
+void collect_all(Collector& collect, const ModelConfig& config, const EvaluateOptions& options) {
+    collect.floats("logits", "logits", 0);
+    collect.loss("nll", "", 1);
+    if (options.hidden) {
+        collect.floats("hidden.in", "embed", 0);
+        collect.floats("final_norm", "final_norm", 0);
+    }
+    for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+        collect_layer(collect, config, options, config.is_moe(layer),
+                      fmt::format("layers.{}.", layer), fmt::format("hidden.{}", layer + 1),
+                      fmt::format("layers.{}.", layer), 0);
+    }
+    if (options.mtp && config.num_nextn_predict_layers > 0) {
+        // Row i reads token i + 1 and predicts token i + 2.
+        EvaluateOptions all = options;
+        all.hidden = all.router = true;
+        collect_layer(collect, config, all, config.has_experts(), "mtp.", "mtp.out", "mtp.", 1);
+        collect.floats("mtp.logits", "mtp.logits", 1);
+        collect.loss("mtp.nll", "mtp.", 2);
+    }
+}
+
+bool wanted(const Tensor& tensor) {
+    const std::string& name = tensor.name;
+    const auto ends = [&](const char* suffix) { return name.ends_with(suffix); };
+    return ends("logits") || ends("nll") || name.starts_with("hidden.") || name == "mtp.out" ||
+           name == "final_norm" || ends("self_attn.output") || ends("gate.indices") ||
+           ends("gate.weights");
+}
+
+}  // namespace
+
+TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
+                            std::int64_t sequence_length) {
+    TrainingSetup setup;
+    setup.sizes.config = config;
+    setup.sizes.precision.gemm = config.fp8_weights ? DType::e4m3 : DType::bf16;
+    setup.sizes.precision.dispatch = setup.sizes.precision.gemm;
+    setup.sizes.sequences = sequences;
+    setup.sizes.sequence_length = sequence_length;
+    setup.sizes.local_experts = config.n_routed_experts;
+    setup.sizes.inference = true;
+    setup.plan.schedule = ScheduleKind::one_f_one_b;
+    setup.plan.data_parallel = 1;
+    setup.stage_layers = {config.num_hidden_layers};
+    return setup;
+}
+
+Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t>& tokens,
+                    std::int64_t sequences, const EvaluateOptions& options) {
+    const ModelConfig& config = checkpoint.config();
+    const auto total = static_cast<std::int64_t>(tokens.size());
+    const std::int64_t length = sequences > 0 ? total / sequences : 0;
+    check_tokens(config, tokens, length);
+    R1_CHECK(length * sequences == total);
+
+    const TrainingSetup setup = forward_setup(config, sequences, length);
+    const ExecutionGraph graph = build_forward_graph(setup);
+    const StageWeights weights(graph.templates().front(), checkpoint, 0, options.policy);
+    const InputValues inputs = {{"tokens", tokens},
+                                {"labels", shifted(tokens, length, 1, -1)},
+                                {"mtp.tokens", shifted(tokens, length, 1, 0)},
+                                {"mtp.labels", shifted(tokens, length, 2, -1)}};
+    const ExpertTraffic local = balanced_traffic(config, {1, 1}, 0, 0);
+    CpuDevice device(config);
+    const ExecutionResult result = execute({graph, config, weights, options.policy, inputs,
+                                            balanced_binding(config, local, total), length, wanted},
+                                           device);
+    Evaluation evaluation;
+    evaluation.graph_hash = graph.hash();
+    evaluation.timeline = result.timeline;
+    evaluation.arena_bytes = result.arena_bytes;
+    Collector collect(result, evaluation, sequences, length);
+    collect_all(collect, config, options);
+    return evaluation;
+}
+
+}  // namespace r1

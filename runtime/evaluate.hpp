@@ -1,0 +1,45 @@
+// Logits and everything on the way to them, for whole sequences: the forward graph, executed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint/checkpoint.hpp"
+#include "model/workload/train.hpp"
+#include "runtime/executor.hpp"
+
+namespace r1 {
+
+struct EvaluateOptions {
+    ExecutionPolicy policy;
+    bool hidden = false;  // embed, layers.N.attn_out, layers.N.hidden, final_norm
+    bool router = false;  // layers.N.router.{scores, indices, weights, weights_dense}
+    bool mtp = false;     // mtp.*
+};
+
+struct NamedTensor {
+    std::vector<std::int64_t> shape;
+    std::vector<float> f32;  // one of the two
+    std::vector<std::int32_t> i32;
+};
+
+struct Evaluation {
+    std::map<std::string, NamedTensor> tensors;  // named as in the golden sets
+    GraphHash graph_hash;
+    Timeline timeline;
+    std::size_t arena_bytes = 0;
+};
+
+// The setup of a forward pass over `sequences` x `sequence_length` tokens on one rank; the same as
+// that of a prefill scenario with this model.
+TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
+                            std::int64_t sequence_length);
+
+// tokens: [sequences, sequence_length]. Throws InputError for token ids out of range, and for
+// lengths beyond the model's positions.
+Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t>& tokens,
+                    std::int64_t sequences, const EvaluateOptions& options);
+
+}  // namespace r1

@@ -1,0 +1,121 @@
+#include "runtime/weights.hpp"
+
+#include <cstring>
+
+#include "model/base/check.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr std::string_view kScaleSuffix = "_scale_inv";
+
+bool is_scale(const Tensor& tensor) { return tensor.name.ends_with(kScaleSuffix); }
+
+std::string checkpoint_name(const std::string& name, const ModelConfig& config,
+                            std::int64_t first_layer) {
+    const auto layer = [](std::int64_t index) {
+        return "model.layers." + std::to_string(index) + ".";
+    };
+    if (name.starts_with("mtp.")) {
+        return layer(config.num_hidden_layers) + name.substr(4);
+    }
+    if (name.starts_with("layers.")) {
+        const std::size_t dot = name.find('.', 7);
+        return layer(first_layer + std::stoll(name.substr(7, dot - 7))) + name.substr(dot + 1);
+    }
+    return name;
+}
+
+std::string replaced(std::string text, std::string_view from, const std::string& to) {
+    const std::size_t at = text.find(from);
+    R1_CHECK(at != std::string::npos);
+    return text.replace(at, from.size(), to);
+}
+
+template <class T>
+void append(std::vector<std::byte>& out, const std::vector<T>& values) {
+    const std::size_t before = out.size();
+    out.resize(before + values.size() * sizeof(T));
+    std::memcpy(out.data() + before, values.data(), values.size() * sizeof(T));
+}
+
+void append_values(Weight& weight, const std::vector<float>& values) {
+    if (weight.dtype == DType::f32) {
+        append(weight.data, values);
+        return;
+    }
+    R1_CHECK(weight.dtype == DType::bf16);
+    std::vector<std::uint16_t> rounded;
+    rounded.reserve(values.size());
+    for (const float value : values) {
+        rounded.push_back(bf16_from_float(value));
+    }
+    append(weight.data, rounded);
+}
+
+void append_fp8(Weight& weight, const std::string& name, const Checkpoint& checkpoint) {
+    const TensorView& stored = checkpoint.at(name);
+    const TensorView* scale = checkpoint.scale_of(name);
+    if (stored.dtype != StoredType::f8_e4m3 || scale == nullptr) {
+        throw InputError(checkpoint.file_of(name),
+                         "tensor '" + name +
+                             "' is not FP8 with block scales, but the model's "
+                             "config says that its weights are");
+    }
+    weight.data.insert(weight.data.end(), stored.data.begin(), stored.data.end());
+    const std::vector<float> scales = checkpoint.f32(scale->name);
+    weight.scales.insert(weight.scales.end(), scales.begin(), scales.end());
+}
+
+}  // namespace
+
+std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelConfig& config,
+                                          std::int64_t first_layer) {
+    const std::string name = checkpoint_name(parameter.name, config, first_layer);
+    constexpr std::string_view kFused = "gate_up_proj";
+    std::vector<std::string> parts = {name};
+    if (name.find(kFused) != std::string::npos) {
+        parts = {replaced(name, kFused, "gate_proj"), replaced(name, kFused, "up_proj")};
+    }
+    constexpr std::string_view kExperts = ".experts.";
+    if (name.find(kExperts) == std::string::npos) {
+        return parts;
+    }
+    std::vector<std::string> names;
+    for (const std::string& part : parts) {
+        const auto experts = static_cast<std::int64_t>(parameter.shape.front().constant);
+        for (std::int64_t expert = 0; expert < experts; ++expert) {
+            names.push_back(replaced(part, kExperts, ".experts." + std::to_string(expert) + "."));
+        }
+    }
+    return names;
+}
+
+StageWeights::StageWeights(const ChunkTemplate& chunk, const Checkpoint& checkpoint,
+                           std::int64_t first_layer, const ExecutionPolicy& policy) {
+    for (std::uint32_t i = 0; i < chunk.tensors.size(); ++i) {
+        const Tensor& tensor = chunk.tensors[i];
+        if (tensor.role != TensorRole::parameter || is_scale(tensor)) {
+            continue;
+        }
+        Weight weight;
+        weight.dtype = stored_as(tensor, policy);
+        weight.parts = tensor.name.find("gate_up_proj") == std::string::npos ? 1 : 2;
+        for (const std::string& name : checkpoint_names(tensor, checkpoint.config(), first_layer)) {
+            if (weight.dtype == DType::e4m3) {
+                append_fp8(weight, name, checkpoint);
+            } else {
+                append_values(weight, checkpoint.f32(name));
+            }
+        }
+        weights_.emplace(i, std::move(weight));
+    }
+}
+
+const Weight* StageWeights::find(TensorId tensor) const {
+    const auto found = weights_.find(tensor.value);
+    return found == weights_.end() ? nullptr : &found->second;
+}
+
+}  // namespace r1
