@@ -160,6 +160,28 @@ std::string quote(std::string_view word) {
     return "'" + std::string(word.substr(0, end)) + "...'";
 }
 
+namespace {
+
+// A longer candidate whose beginning is the word, within a quarter of its length: our keys end in
+// their units, and people leave those out.
+const std::string* begins_like(std::string_view word, const std::vector<std::string>& candidates) {
+    const std::string* closest = nullptr;
+    std::size_t closest_distance = word.size() / 4 + 1;
+    for (const std::string& candidate : candidates) {
+        if (candidate.size() > word.size()) {
+            const std::size_t distance =
+                edit_distance(word, std::string_view(candidate).substr(0, word.size()));
+            if (distance < closest_distance) {
+                closest = &candidate;
+                closest_distance = distance;
+            }
+        }
+    }
+    return closest;
+}
+
+}  // namespace
+
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
     if (word.empty() || word.size() > kSuggestionMax) {
         return "";
@@ -177,6 +199,9 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
             closest = &candidate;
             closest_distance = distance;
         }
+    }
+    if (closest == nullptr && word.size() >= 4) {
+        closest = begins_like(word, candidates);
     }
     return closest == nullptr ? "" : ", did you mean " + quote(*closest) + "?";
 }

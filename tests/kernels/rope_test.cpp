@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -24,6 +27,42 @@ double largest_distance(const std::vector<float>& a, const std::vector<float>& b
     return largest;
 }
 
+struct GoldenRope {
+    RopeSettings settings;
+    std::int64_t nope_dim = 128;
+};
+
+// The settings of a case are in its note in the index: "theta=…, dim=…, rope_scaling={…}|null, …
+// qk_nope_head_dim=…".
+GoldenRope golden_settings(const std::filesystem::path& path) {
+    std::ifstream stream(test::golden_dir() / "index.json");
+    const auto index = nlohmann::json::parse(stream);
+    const std::string note =
+        index.at("files").at("cases/" + path.filename().string()).at("note").get<std::string>();
+    const auto after = [&note](const std::string& key) {
+        const std::size_t at = note.find(key + "=");
+        REQUIRE(at != std::string::npos);
+        return note.substr(at + key.size() + 1);
+    };
+    GoldenRope golden;
+    RopeSettings& settings = golden.settings;
+    settings.theta = std::stod(after("theta"));
+    settings.dim = std::stoll(after(" dim"));
+    golden.nope_dim = std::stoll(after("qk_nope_head_dim"));
+    const std::string scaling = after("rope_scaling");
+    settings.yarn = scaling.front() == '{';
+    if (settings.yarn) {
+        const auto json = nlohmann::json::parse(scaling.substr(0, scaling.find('}') + 1));
+        settings.factor = json.at("factor");
+        settings.original_positions = json.at("original_max_position_embeddings");
+        settings.beta_fast = json.at("beta_fast");
+        settings.beta_slow = json.at("beta_slow");
+        settings.mscale = json.at("mscale");
+        settings.mscale_all_dim = json.at("mscale_all_dim");
+    }
+    return golden;
+}
+
 RopeArgs random_args(std::int64_t tokens, DType type, Buffer& q, Buffer& kv_a, Buffer& kv) {
     RopeArgs args;
     args.tokens = tokens;
@@ -45,30 +84,28 @@ const std::vector<float> kFrequencies = {1.0F, 0.1F, 0.01F};
 
 }  // namespace
 
-// The settings are those that the cases' names and notes give: R1's, and the same without YaRN.
 TEST_CASE("rope: the golden tables and rotations", "[kernels][rope][golden]") {
     for (const auto& path : test::golden_cases("rope_")) {
         INFO(path.filename().string());
         const test::SafeTensors file(path);
         const std::vector<std::int32_t> positions = file.as_i32("positions");
-        RopeSettings settings;
-        settings.dim = file.at("x").shape[2];
-        settings.yarn = path.filename().string().find("yarn") != std::string::npos;
-        settings.factor = 40;
+        const GoldenRope golden = golden_settings(path);
+        const RopeSettings& settings = golden.settings;
+        REQUIRE(settings.dim == file.at("x").shape[2]);
         std::vector<float> frequencies(static_cast<std::size_t>(settings.dim / 2));
         rope_frequencies(settings, frequencies);
         const std::vector<float> want_frequencies = file.as_f32("inv_freq");
         for (std::size_t i = 0; i < frequencies.size(); ++i) {
             CHECK(frequencies[i] == Approx(want_frequencies[i]).epsilon(1e-6));
         }
-        CHECK(softmax_scale(settings, 128 + settings.dim) ==
+        CHECK(softmax_scale(settings, golden.nope_dim + settings.dim) ==
               Approx(file.as_f32("softmax_scale")[0]).epsilon(1e-6));
-        CHECK(rope_magnitude(settings) == 1);
+        CHECK((rope_magnitude(settings) == 1 || settings.mscale != settings.mscale_all_dim));
         std::vector<float> cos;
         std::vector<float> sin;
         for (const std::int32_t position : positions) {
             for (const float frequency : frequencies) {
-                const Rotation turn = rotation(position, frequency, 1);
+                const Rotation turn = rotation(position, frequency, rope_magnitude(settings));
                 cos.push_back(turn.cos);
                 sin.push_back(turn.sin);
             }
@@ -87,6 +124,7 @@ TEST_CASE("rope: the golden tables and rotations", "[kernels][rope][golden]") {
         args.rope_dim = settings.dim;
         args.positions = positions.data();
         args.frequencies = frequencies.data();
+        args.magnitude = rope_magnitude(settings);
         args.q = {x.data(), DType::f32, args.heads * args.rope_dim};
         args.q_rope = {y.data(), DType::f32, args.heads * args.rope_dim};
         reference::rope(args);

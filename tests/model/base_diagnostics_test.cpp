@@ -84,6 +84,8 @@ TEST_CASE("did_you_mean: suggests the closest candidate within a third of the wo
     CHECK(did_you_mean("nmae", keys) == ", did you mean 'name'?");
     CHECK(did_you_mean("weed", keys) == ", did you mean 'seed'?");
     CHECK(did_you_mean("wood", keys).empty());  // 3 of 4 letters differ
+    CHECK(did_you_mean("bandwith", {"latency_us", "bandwidth_gb_per_s"}) ==
+          ", did you mean 'bandwidth_gb_per_s'?");  // without its unit
     CHECK(did_you_mean("", keys).empty());
     CHECK(did_you_mean("x", {}).empty());
     CHECK(did_you_mean("NAME", {"nama", "name"}) == ", did you mean 'name'?");
