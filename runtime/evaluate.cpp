@@ -14,7 +14,7 @@ namespace {
 
 void check_tokens(const ModelConfig& config, const std::vector<std::int32_t>& tokens,
                   std::int64_t sequence_length) {
-    if (tokens.empty()) {
+    if (tokens.empty() || sequence_length < 1) {
         throw InputError("tokens", "there are none");
     }
     if (config.max_position_embeddings > 0 && sequence_length > config.max_position_embeddings) {

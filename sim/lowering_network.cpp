@@ -23,8 +23,8 @@ BytesPerSecond nic_share(const Fabric& fabric, RankId rank) {
     for (int local = 0; local < fabric.gpus_per_node; ++local) {
         users += nic_of(fabric, rank_of(fabric, node, local)) == nic;
     }
-    const int link =
-        fabric.link_of_nic[static_cast<std::size_t>(node * fabric.nics_per_node + *nic)];
+    const int place = node * fabric.nics_per_node + *nic;
+    const int link = fabric.link_of_nic[static_cast<std::size_t>(place)];
     return fabric.links[static_cast<std::size_t>(link)].total() / users;
 }
 

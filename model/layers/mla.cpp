@@ -35,9 +35,8 @@ struct Mla {
                 quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens, c.q_lora_rank, fp8);
             linear(e, "q_b_proj", "q", q_a, c.query_dim());
         }
-        const Operand kv_a =
-            quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens, c.kv_lora_rank,
-                     fp8 && !e.sizes().inference);
+        const Operand kv_a = quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens,
+                                      c.kv_lora_rank, fp8 && !e.sizes().inference);
         const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
         e.compute(KernelId::rope, {tokens, 2 * c.query_dim()},
                   {act("q", c.query_dim()), act("kv_a", kv_a_width), kv},

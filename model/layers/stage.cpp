@@ -37,7 +37,7 @@ private:
     using Emit = std::function<void(Emitter&)>;
 
     // Wraps `emit` so that it finds its tensors under `prefix`.
-    [[nodiscard]] EmitPiece piece(const std::string& prefix, int layer, Emit emit) const {
+    [[nodiscard]] EmitPiece piece(const std::string& prefix, int layer, const Emit& emit) const {
         const LayerSizes& sizes = sizes_;
         return [&sizes, prefix, layer, emit](ChunkBuilder& builder) {
             Emitter emitter(builder, sizes, prefix);
@@ -55,8 +55,8 @@ private:
                            const std::string& to) {
         Block block;
         block.layer = slot;
-        const auto set = [&](Piece which, Emit emit) {
-            block[which] = piece(prefix, slot, std::move(emit));
+        const auto set = [&](Piece which, const Emit& emit) {
+            block[which] = piece(prefix, slot, emit);
         };
         const auto grad = [](const std::string& name) { return name + ".grad"; };
         const auto residual_grad = [](Emitter& e) {
