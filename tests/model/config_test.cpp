@@ -24,14 +24,14 @@ ModelConfig parse(const Json& json, Diagnostics& diagnostics) {
 
 ModelConfig parse(const Json& json) {
     Diagnostics diagnostics;
-    const ModelConfig config = parse(json, diagnostics);
+    ModelConfig config = parse(json, diagnostics);
     diagnostics.throw_if_errors();
     return config;
 }
 
 ModelConfig load(const std::string& name) {
     Diagnostics diagnostics;
-    const ModelConfig config = read_model_config(load_model_document(name, "."), "", diagnostics);
+    ModelConfig config = read_model_config(load_model_document(name, "."), "", diagnostics);
     diagnostics.throw_if_errors();
     return config;
 }
