@@ -1,11 +1,10 @@
 #include "runtime/arena.hpp"
 
-#include <cmath>
-#include <cstdlib>
+#include <algorithm>
 #include <map>
 #include <new>
 
-#include "model/base/check.hpp"
+#include "kernels/workspace.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -19,12 +18,6 @@
 namespace r1 {
 
 namespace {
-
-constexpr std::size_t kAlignment = 64;
-
-std::size_t aligned(std::size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // Free ranges of a block that has no end; `high` is the most that was ever in use.
 class FirstFit {
@@ -75,12 +68,6 @@ private:
     std::size_t high_ = 0;
 };
 
-std::size_t stored_bytes(const Tensor& tensor, const SymbolValues& values,
-                         const ExecutionPolicy& policy) {
-    const double count = elements(tensor).value(values);
-    return static_cast<std::size_t>(std::ceil(count * bits(stored_as(tensor, policy)) / 8));
-}
-
 }  // namespace
 
 ArenaPlan plan_arena(const ChunkTemplate& chunk, const SymbolValues& values,
@@ -103,7 +90,7 @@ ArenaPlan plan_arena(const ChunkTemplate& chunk, const SymbolValues& values,
         for (const TensorId id : chunk.ops[i].outputs) {
             const Tensor& tensor = chunk.tensors[id.index()];
             if (tensor.role == TensorRole::activation) {
-                plan.size[id.index()] = aligned(stored_bytes(tensor, values, policy));
+                plan.size[id.index()] = aligned_bytes(stored_bytes(tensor, values, policy));
                 plan.offset[id.index()] = block.take(plan.size[id.index()]);
             }
         }
@@ -119,40 +106,59 @@ ArenaPlan plan_arena(const ChunkTemplate& chunk, const SymbolValues& values,
             }
         }
     }
-    plan.bytes = block.high();
+    plan.activation_bytes = block.high();
     return plan;
 }
 
-Arena::Arena(const ArenaPlan& plan) : plan_(plan) {
-    if (plan.bytes > 0) {
-        memory_ = static_cast<std::byte*>(std::aligned_alloc(kAlignment, plan.bytes));
-        if (memory_ == nullptr) {
-            throw std::bad_alloc();
-        }
-        R1_POISON(memory_, plan.bytes);
-    }
+Arena::Arena(std::size_t bytes) : bytes_(bytes) {
+    memory_ = static_cast<std::byte*>(
+        ::operator new(std::max<std::size_t>(bytes, 1), std::align_val_t(kWorkspaceAlignment)));
+    R1_POISON(memory_, bytes_);
 }
 
 Arena::~Arena() {
-    if (memory_ != nullptr) {
-        R1_UNPOISON(memory_, plan_.bytes);
-        std::free(memory_);
-    }
+    R1_UNPOISON(memory_, bytes_);
+    ::operator delete(memory_, std::align_val_t(kWorkspaceAlignment));
 }
 
-std::byte* Arena::open(TensorId tensor) {
-    std::byte* address = at(tensor);
-    R1_UNPOISON(address, plan_.size[tensor.index()]);
-    return address;
-}
-
-std::byte* Arena::at(TensorId tensor) const {
-    const std::size_t offset = plan_.offset[tensor.index()];
-    R1_CHECK(offset != ArenaPlan::kNowhere);
-    R1_CHECK(offset + plan_.size[tensor.index()] <= plan_.bytes);
+std::byte* Arena::at(std::size_t offset, std::size_t size) const {
+    R1_CHECK(offset <= bytes_ && size <= bytes_ - offset);
     return memory_ + offset;
 }
 
-void Arena::close(TensorId tensor) { R1_POISON(at(tensor), plan_.size[tensor.index()]); }
+std::byte* Arena::open(std::size_t offset, std::size_t size) {
+    std::byte* address = at(offset, size);
+    R1_UNPOISON(address, size);
+    return address;
+}
+
+void Arena::close(std::size_t offset, std::size_t size) { R1_POISON(at(offset, size), size); }
+
+ChunkBuffers::ChunkBuffers(const ArenaPlan& plan, Arena& arena) : plan_(plan), arena_(arena) {
+    arena_.open(plan.activation_bytes, plan.workspace_bytes);
+}
+
+ChunkBuffers::~ChunkBuffers() { arena_.close(0, arena_.bytes()); }
+
+std::byte* ChunkBuffers::open(TensorId tensor) {
+    std::byte* buffer = at(tensor);
+    arena_.open(plan_.offset[tensor.index()], plan_.size[tensor.index()]);
+    return buffer;
+}
+
+std::byte* ChunkBuffers::at(TensorId tensor) const {
+    const std::size_t offset = plan_.offset[tensor.index()];
+    R1_CHECK(offset != ArenaPlan::kNowhere);
+    R1_CHECK(offset + plan_.size[tensor.index()] <= plan_.activation_bytes);
+    return arena_.at(offset, plan_.size[tensor.index()]);
+}
+
+void ChunkBuffers::close(TensorId tensor) {
+    arena_.close(plan_.offset[tensor.index()], plan_.size[tensor.index()]);
+}
+
+std::span<std::byte> ChunkBuffers::workspace() const {
+    return {arena_.at(plan_.activation_bytes, plan_.workspace_bytes), plan_.workspace_bytes};
+}
 
 }  // namespace r1

@@ -1,11 +1,10 @@
-#include "runtime/cpu_matrix.hpp"
+#include "runtime/cpu_kernels.hpp"
 
 #include "kernels/dequantize_fp8.hpp"
 #include "kernels/gemm_bf16.hpp"
 #include "kernels/gemm_fp8.hpp"
 #include "kernels/grouped_gemm_bf16.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
-#include "kernels/mla_attention.hpp"
 #include "kernels/quantize_fp8.hpp"
 #include "model/base/check.hpp"
 
@@ -55,7 +54,7 @@ std::size_t weight_index(const OpCall& call) { return call.inputs[1].weight != n
 
 }  // namespace
 
-void run_quantize_fp8(CpuDevice&, const OpCall& c) {
+void run_quantize_fp8(const CpuDevice&, const OpCall& c) {
     if (c.policy.fp8 == Fp8Mode::dequantize) {
         convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
         return;
@@ -65,7 +64,7 @@ void run_quantize_fp8(CpuDevice&, const OpCall& c) {
                        data_of<std::uint8_t>(c.outputs[0]), data_of<float>(c.outputs[1])});
 }
 
-void run_dequantize_fp8(CpuDevice&, const OpCall& c) {
+void run_dequantize_fp8(const CpuDevice&, const OpCall& c) {
     if (c.inputs[0].stored != DType::e4m3) {
         convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
         return;
@@ -74,87 +73,70 @@ void run_dequantize_fp8(CpuDevice&, const OpCall& c) {
                          data_of<float>(c.inputs[1]), matrix(c.outputs[0])});
 }
 
-void run_gemm(CpuDevice& device, const OpCall& c) {
+std::size_t gemm_workspace(const OpCall& c) {
+    if (c.inputs[weight_index(c)].weight->dtype == DType::e4m3) {
+        GemmFp8Args args;
+        args.m = c.dims[0];
+        args.n = c.dims[1];
+        args.k = c.dims[2];
+        return cpu::gemm_fp8_workspace_bytes(args);
+    }
+    GemmBf16Args args;
+    args.m = c.dims[0];
+    args.n = c.dims[1];
+    args.k = c.dims[2];
+    return cpu::gemm_bf16_workspace_bytes(args);
+}
+
+void run_gemm(const CpuDevice&, const OpCall& c) {
     const TensorArg& weight = c.inputs[weight_index(c)];
     for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
         const WeightPart part = part_of(weight, c.outputs[0], c.dims[1], c.dims[2], 1, p);
         if (weight.weight->dtype == DType::e4m3) {
-            GemmFp8Args args;
-            args.m = c.dims[0];
-            args.n = part.n;
-            args.k = c.dims[2];
-            args.x = data_of<std::uint8_t>(c.inputs[0]);
-            args.x_scales = data_of<float>(c.inputs[1]);
-            args.w = reinterpret_cast<const std::uint8_t*>(part.data);
-            args.w_scales = part.scales;
-            args.y = part.y;
-            args.workspace = device.workspace(cpu::gemm_fp8_workspace_bytes(args));
-            cpu::gemm_fp8(args);
+            cpu::gemm_fp8({c.dims[0], part.n, c.dims[2], data_of<std::uint8_t>(c.inputs[0]),
+                           data_of<float>(c.inputs[1]),
+                           reinterpret_cast<const std::uint8_t*>(part.data), part.scales, part.y,
+                           c.workspace});
         } else {
-            GemmBf16Args args;
-            args.m = c.dims[0];
-            args.n = part.n;
-            args.k = c.dims[2];
-            args.x = matrix(c.inputs[0]);
-            args.w = {part.data, weight.weight->dtype, c.dims[2]};
-            args.y = part.y;
-            args.workspace = device.workspace(cpu::gemm_bf16_workspace_bytes(args));
-            cpu::gemm_bf16(args);
+            cpu::gemm_bf16({c.dims[0], part.n, c.dims[2], matrix(c.inputs[0]),
+                            ConstMatrix{part.data, weight.weight->dtype, c.dims[2]}, part.y,
+                            c.workspace});
         }
     }
 }
 
-void run_grouped_gemm(CpuDevice& device, const OpCall& c) {
+std::size_t grouped_gemm_workspace(const OpCall& c) {
+    if (c.inputs[weight_index(c)].weight->dtype == DType::e4m3) {
+        GroupedGemmFp8Args args;
+        args.experts = c.dims[0];
+        args.n = c.dims[2];
+        args.k = c.dims[3];
+        return cpu::grouped_gemm_fp8_workspace_bytes(args);
+    }
+    GroupedGemmBf16Args args;
+    args.experts = c.dims[0];
+    args.n = c.dims[2];
+    args.k = c.dims[3];
+    return cpu::grouped_gemm_bf16_workspace_bytes(args);
+}
+
+void run_grouped_gemm(const CpuDevice&, const OpCall& c) {
     const TensorArg& weight = c.inputs[weight_index(c)];
     const auto* offsets = data_of<std::int32_t>(c.inputs.back());
     const std::int64_t experts = c.dims[0];
     for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
         const WeightPart part = part_of(weight, c.outputs[0], c.dims[2], c.dims[3], experts, p);
         if (weight.weight->dtype == DType::e4m3) {
-            GroupedGemmFp8Args args;
-            args.experts = experts;
-            args.n = part.n;
-            args.k = c.dims[3];
-            args.offsets = offsets;
-            args.x = data_of<std::uint8_t>(c.inputs[0]);
-            args.x_scales = data_of<float>(c.inputs[1]);
-            args.w = reinterpret_cast<const std::uint8_t*>(part.data);
-            args.w_scales = part.scales;
-            args.y = part.y;
-            args.workspace = device.workspace(cpu::grouped_gemm_fp8_workspace_bytes(args));
-            cpu::grouped_gemm_fp8(args);
+            cpu::grouped_gemm_fp8({experts, part.n, c.dims[3], offsets,
+                                   data_of<std::uint8_t>(c.inputs[0]), data_of<float>(c.inputs[1]),
+                                   reinterpret_cast<const std::uint8_t*>(part.data), part.scales,
+                                   part.y, c.workspace});
         } else {
-            GroupedGemmBf16Args args;
-            args.experts = experts;
-            args.n = part.n;
-            args.k = c.dims[3];
-            args.offsets = offsets;
-            args.x = matrix(c.inputs[0]);
-            args.w = {part.data, weight.weight->dtype, c.dims[3]};
-            args.y = part.y;
-            args.workspace = device.workspace(cpu::grouped_gemm_bf16_workspace_bytes(args));
-            cpu::grouped_gemm_bf16(args);
+            cpu::grouped_gemm_bf16({experts, part.n, c.dims[3], offsets, matrix(c.inputs[0]),
+                                    ConstMatrix{part.data, weight.weight->dtype, c.dims[3]}, part.y,
+                                    c.workspace});
         }
     }
-}
-
-void run_mla_attention(CpuDevice& device, const OpCall& c) {
-    MlaAttentionArgs args;
-    args.sequences = c.dims[0];
-    args.queries = c.dims[1];
-    args.keys = c.dims[1];
-    args.heads = c.dims[2];
-    args.qk_dim = c.dims[3];
-    args.nope_dim = c.config.qk_nope_head_dim;
-    args.v_dim = c.dims[4];
-    args.scale = device.softmax_scale();
-    args.q = matrix(c.inputs[0]);
-    args.k = matrix(c.inputs[1]);
-    args.kv = matrix(c.inputs[2]);
-    args.o = matrix(c.outputs[0]);
-    args.lse = data_of<float>(c.outputs[1]);
-    args.workspace = device.workspace(cpu::mla_attention_workspace_bytes(args));
-    cpu::mla_attention(args);
 }
 
 }  // namespace r1

@@ -1,7 +1,9 @@
 // What executes ops. A device knows kernels; the graph, memory and order are the executor's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,7 @@ namespace r1 {
 
 struct TensorArg {
     const Tensor* tensor = nullptr;
-    std::byte* data = nullptr;
+    std::byte* data = nullptr;  // caches: of the step's first sequence
     DType stored = DType::f32;
     const Weight* weight = nullptr;  // parameters only
 
@@ -30,13 +32,18 @@ struct OpCall {
     std::vector<std::int64_t> dims;  // of compute ops, values of the run
     std::int64_t received = 0;       // value of Symbol::received_tokens
     std::int64_t sequence_length = 0;
+    std::int64_t cache_capacity = 0;  // rows of a cache from one sequence to the next
     std::vector<TensorArg> inputs;
     std::vector<TensorArg> outputs;
+    std::span<std::byte> workspace;
 };
 
 class Device {
 public:
     virtual ~Device() = default;
+    // Bytes of OpCall::workspace that execute() needs for such an op. The call has sizes and
+    // weights, but no data; its dims are the largest that the run will see.
+    [[nodiscard]] virtual std::size_t workspace_bytes(const OpCall& call) const = 0;
     // Throws FeatureError if the device has no kernel for the op.
     virtual void execute(const OpCall& call) = 0;
     // "cpu": for run_info.

@@ -5,30 +5,14 @@
 #include <fmt/format.h>
 
 #include "model/base/check.hpp"
-#include "model/routing/traffic.hpp"
+#include "model/workload/train.hpp"
+#include "runtime/binding.hpp"
 #include "runtime/cpu_device.hpp"
+#include "runtime/token_check.hpp"
 
 namespace r1 {
 
 namespace {
-
-void check_tokens(const ModelConfig& config, const std::vector<std::int32_t>& tokens,
-                  std::int64_t sequence_length) {
-    if (tokens.empty() || sequence_length < 1) {
-        throw InputError("tokens", "there are none");
-    }
-    if (config.max_position_embeddings > 0 && sequence_length > config.max_position_embeddings) {
-        throw InputError("tokens", fmt::format("{} tokens exceed the model's {} positions",
-                                               sequence_length, config.max_position_embeddings));
-    }
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-        if (tokens[i] < 0 || tokens[i] >= config.vocab_size) {
-            throw InputError("tokens", fmt::format("token {} at position {} is not in the "
-                                                   "vocabulary of {}",
-                                                   tokens[i], i, config.vocab_size));
-        }
-    }
-}
 
 // tokens[t + shift] within each sequence, `fill` behind its end.
 std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& tokens, std::int64_t length,
@@ -46,16 +30,16 @@ std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& tokens, std::
 // Collects results under the golden names, dropping the last `cut` rows of every sequence.
 class Collector {
 public:
-    Collector(const ExecutionResult& result, Evaluation& evaluation, std::int64_t sequences,
+    Collector(const TensorValues& result, Evaluation& evaluation, std::int64_t sequences,
               std::int64_t length)
         : result_(result), evaluation_(evaluation), sequences_(sequences), length_(length) {}
 
     void floats(const std::string& from, const std::string& to, std::int64_t cut) {
-        const TensorValue& value = result_.tensors.at(from);
+        const TensorValue& value = result_.at(from);
         put(to, value.shape, cut).f32 = rows(value.f32(), value.shape, cut);
     }
     void integers(const std::string& from, const std::string& to, std::int64_t cut) {
-        const TensorValue& value = result_.tensors.at(from);
+        const TensorValue& value = result_.at(from);
         put(to, value.shape, cut).i32 = rows(value.i32(), value.shape, cut);
     }
 
@@ -125,7 +109,7 @@ private:
         return result;
     }
 
-    const ExecutionResult& result_;
+    const TensorValues& result_;
     Evaluation& evaluation_;
     std::int64_t sequences_;
     std::int64_t length_;
@@ -176,46 +160,35 @@ bool wanted(const Tensor& tensor) {
 
 }  // namespace
 
-TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
-                            std::int64_t sequence_length) {
-    TrainingSetup setup;
-    setup.sizes.config = config;
-    setup.sizes.precision.gemm = config.fp8_weights ? DType::e4m3 : DType::bf16;
-    setup.sizes.precision.dispatch = setup.sizes.precision.gemm;
-    setup.sizes.sequences = sequences;
-    setup.sizes.sequence_length = sequence_length;
-    setup.sizes.local_experts = config.n_routed_experts;
-    setup.sizes.inference = true;
-    setup.plan.schedule = ScheduleKind::one_f_one_b;
-    setup.plan.data_parallel = 1;
-    setup.stage_layers = {config.num_hidden_layers};
-    return setup;
-}
-
 Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t>& tokens,
                     std::int64_t sequences, const EvaluateOptions& options) {
     const ModelConfig& config = checkpoint.config();
     const auto total = static_cast<std::int64_t>(tokens.size());
     const std::int64_t length = sequences > 0 ? total / sequences : 0;
-    check_tokens(config, tokens, length);
+    check_token_ids(config, tokens, "tokens");
+    check_length(config, length, "tokens");
     R1_CHECK(length * sequences == total);
 
     const TrainingSetup setup = forward_setup(config, sequences, length);
-    const ExecutionGraph graph = build_forward_graph(setup);
-    const StageWeights weights(graph.templates().front(), checkpoint, 0, options.policy);
+    Evaluation evaluation{{}, build_forward_graph(setup), {}, {}, 0};
+    const ExecutionGraph& graph = evaluation.graph;
+    StageWeights weights(options.policy);
+    weights.load(graph.templates().front(), checkpoint, 0);
     const InputValues inputs = {{"tokens", tokens},
                                 {"labels", shifted(tokens, length, 1, -1)},
                                 {"mtp.tokens", shifted(tokens, length, 1, 0)},
                                 {"mtp.labels", shifted(tokens, length, 2, -1)}};
-    const ExpertTraffic local = balanced_traffic(config, {1, 1}, 0, 0);
+    const SymbolValues symbols = local_binding(config, total);
     CpuDevice device(config);
-    const ExecutionResult result = execute({graph, config, weights, options.policy, inputs,
-                                            balanced_binding(config, local, total), length, wanted},
-                                           device);
-    Evaluation evaluation;
-    evaluation.graph_hash = graph.hash();
-    evaluation.timeline = result.timeline;
-    evaluation.arena_bytes = result.arena_bytes;
+    const auto keep = [&](const Tensor& tensor) {
+        return wanted(tensor) || (options.expert_rows && is_expert_offsets(tensor));
+    };
+    const Executor executor({graph, config, options.policy, length, keep}, weights, symbols,
+                            device);
+    Arena arena(executor.plan().bytes());
+    evaluation.arena_bytes = arena.bytes();
+    const TensorValues result = executor.run({inputs, symbols}, arena, &evaluation.intervals);
+    evaluation.bound = {graph.hash(), symbols, expert_rows(result)};
     Collector collect(result, evaluation, sequences, length);
     collect_all(collect, config, options);
     return evaluation;

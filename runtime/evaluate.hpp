@@ -7,16 +7,17 @@
 #include <vector>
 
 #include "model/checkpoint/checkpoint.hpp"
-#include "model/workload/train.hpp"
+#include "runtime/binding.hpp"
 #include "runtime/executor.hpp"
 
 namespace r1 {
 
 struct EvaluateOptions {
     ExecutionPolicy policy;
-    bool hidden = false;  // embed, layers.N.attn_out, layers.N.hidden, final_norm
-    bool router = false;  // layers.N.router.{scores, indices, weights, weights_dense}
-    bool mtp = false;     // mtp.*
+    bool hidden = false;       // embed, layers.N.attn_out, layers.N.hidden, final_norm
+    bool router = false;       // layers.N.router.{scores, indices, weights, weights_dense}
+    bool mtp = false;          // mtp.*
+    bool expert_rows = false;  // into Evaluation::bound
 };
 
 struct NamedTensor {
@@ -27,15 +28,11 @@ struct NamedTensor {
 
 struct Evaluation {
     std::map<std::string, NamedTensor> tensors;  // named as in the golden sets
-    GraphHash graph_hash;
-    Timeline timeline;
+    ExecutionGraph graph;
+    BoundStep bound;                  // the symbols; expert rows if asked for
+    std::vector<Interval> intervals;  // of all ops, by clock_ps()
     std::size_t arena_bytes = 0;
 };
-
-// The setup of a forward pass over `sequences` x `sequence_length` tokens on one rank; the same as
-// that of a prefill scenario with this model.
-TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
-                            std::int64_t sequence_length);
 
 // tokens: [sequences, sequence_length]. Throws InputError for token ids out of range, and for
 // lengths beyond the model's positions.

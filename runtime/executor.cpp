@@ -1,113 +1,32 @@
 #include "runtime/executor.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
-#include "model/base/check.hpp"
-#include "runtime/arena.hpp"
+#include "kernels/workspace.hpp"
 
 namespace r1 {
 
 namespace {
 
-TimePs since(std::chrono::steady_clock::time_point begin) {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() -
-                                                                begin)
-               .count() *
-           1000;
+std::int64_t value_of(Symbol symbol, const SymbolValues& symbols) {
+    return static_cast<std::int64_t>(symbols[static_cast<std::size_t>(symbol)]);
 }
 
-class ChunkRun {
-public:
-    ChunkRun(const ExecutionInput& input, const ChunkTemplate& chunk)
-        : input_(input),
-          chunk_(chunk),
-          plan_(plan_arena(chunk, input.symbols, input.policy, input.keep)),
-          arena_(plan_) {}
-
-    void run(Device& device, ExecutionResult& result) {
-        const auto begin = std::chrono::steady_clock::now();
-        for (std::size_t i = 0; i < chunk_.ops.size(); ++i) {
-            const OpCall call = prepare(chunk_.ops[i]);
-            const TimePs start = since(begin);
-            device.execute(call);
-            result.timeline.intervals.push_back(
-                {{0, 0, static_cast<std::uint32_t>(i)}, 0, start, since(begin)});
-            for (const TensorId id : plan_.dies[i]) {
-                arena_.close(id);
-            }
-        }
-        for (std::size_t t = 0; t < chunk_.tensors.size(); ++t) {
-            const Tensor& tensor = chunk_.tensors[t];
-            if (plan_.offset[t] != ArenaPlan::kNowhere && input_.keep(tensor)) {
-                result.tensors[tensor.name] = copy_out(TensorId(t));
-            }
-        }
-        result.arena_bytes = plan_.bytes;
-    }
-
-private:
-    OpCall prepare(const Op& op) {
-        OpCall call{op, input_.config, input_.policy, {}, 0, input_.sequence_length, {}, {}};
-        call.received = static_cast<std::int64_t>(
-            input_.symbols[static_cast<std::size_t>(Symbol::received_tokens)]);
-        if (const ComputeOp* compute = op.compute()) {
-            for (const Extent& dim : compute->dims) {
-                call.dims.push_back(static_cast<std::int64_t>(dim.value(input_.symbols)));
-            }
-        }
-        for (const TensorId id : op.inputs) {
-            call.inputs.push_back(argument(id, false));
-        }
-        for (const TensorId id : op.outputs) {
-            call.outputs.push_back(argument(id, true));
-        }
-        return call;
-    }
-
-    TensorArg argument(TensorId id, bool writes) {
-        const Tensor& tensor = chunk_.tensors[id.index()];
-        TensorArg arg;
-        arg.tensor = &tensor;
-        arg.stored = stored_as(tensor, input_.policy);
-        switch (tensor.role) {
-            case TensorRole::activation: arg.data = writes ? arena_.open(id) : arena_.at(id); break;
-            case TensorRole::parameter: arg.weight = input_.weights.find(id); break;
-            case TensorRole::input: {
-                const auto found = input_.inputs.find(tensor.name);
-                R1_CHECK(found != input_.inputs.end());
-                // Kernels take inputs as const; the argument serves both.
-                arg.data =
-                    reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
-                break;
-            }
-            default: check_failed(__FILE__, __LINE__, "a forward graph reads no gradients");
-        }
-        return arg;
-    }
-
-    TensorValue copy_out(TensorId id) const {
-        const Tensor& tensor = chunk_.tensors[id.index()];
-        TensorValue value;
-        value.dtype = stored_as(tensor, input_.policy);
-        std::size_t count = 1;
-        for (const Extent& extent : tensor.shape) {
-            value.shape.push_back(static_cast<std::int64_t>(extent.value(input_.symbols)));
-            count *= static_cast<std::size_t>(value.shape.back());
-        }
-        const auto size = static_cast<std::size_t>(bits(value.dtype) / 8) * count;
-        value.data.resize(size);
-        std::memcpy(value.data.data(), arena_.at(id), size);
-        return value;
-    }
-
-    const ExecutionInput& input_;
-    const ChunkTemplate& chunk_;
-    ArenaPlan plan_;
-    Arena arena_;
-};
+const ChunkTemplate& only_chunk(const ExecutionGraph& graph) {
+    R1_CHECK(graph.instances().ranks() == 1);
+    const std::vector<Item>& items = graph.programs().front().items;
+    R1_CHECK(items.size() == 1 && items.front().kind == ItemKind::forward);
+    return graph.chunk(items.front().chunk);
+}
 
 }  // namespace
+
+TimePs clock_ps() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() * 1000;
+}
 
 std::vector<float> TensorValue::f32() const {
     std::vector<float> values(data.size() / static_cast<std::size_t>(bits(dtype) / 8));
@@ -131,15 +50,115 @@ std::vector<std::int32_t> TensorValue::i32() const {
     return values;
 }
 
-ExecutionResult execute(const ExecutionInput& input, Device& device) {
-    const ExecutionGraph& graph = input.graph;
-    R1_CHECK(graph.instances().ranks() == 1);
-    const std::vector<Item>& items = graph.programs().front().items;
-    R1_CHECK(items.size() == 1 && items.front().kind == ItemKind::forward);
-    ExecutionResult result;
-    result.timeline.lanes.push_back({RankId(std::size_t{0}), 0, 1});
-    ChunkRun(input, graph.chunk(items.front().chunk)).run(device, result);
-    return result;
+Executor::Executor(ExecutionSetup setup, const StageWeights& weights, const SymbolValues& largest,
+                   Device& device)
+    : setup_(std::move(setup)),
+      chunk_(only_chunk(setup_.graph)),
+      weights_(weights),
+      device_(device),
+      plan_(plan_arena(chunk_, largest, setup_.policy, setup_.keep)) {
+    for (const Op& op : chunk_.ops) {
+        plan_.workspace_bytes =
+            std::max(plan_.workspace_bytes,
+                     aligned_bytes(device_.workspace_bytes(shaped_call(op, largest))));
+    }
+}
+
+// The call without data.
+OpCall Executor::shaped_call(const Op& op, const SymbolValues& symbols) const {
+    OpCall call{op, setup_.config, setup_.policy, {}, 0, 0, 0, {}, {}, {}};
+    call.received = value_of(Symbol::received_tokens, symbols);
+    call.cache_capacity = value_of(Symbol::cache_capacity, symbols);
+    call.sequence_length = setup_.sequence_length;
+    if (const ComputeOp* compute = op.compute()) {
+        for (const Extent& dim : compute->dims) {
+            call.dims.push_back(static_cast<std::int64_t>(dim.value(symbols)));
+        }
+    }
+    const auto shaped = [this](TensorId id) {
+        TensorArg arg;
+        arg.tensor = &chunk_.tensors[id.index()];
+        arg.stored = stored_as(*arg.tensor, setup_.policy);
+        if (arg.tensor->role == TensorRole::parameter) {
+            arg.weight = weights_.find(arg.tensor->name);
+        }
+        return arg;
+    };
+    for (const TensorId id : op.inputs) {
+        call.inputs.push_back(shaped(id));
+    }
+    for (const TensorId id : op.outputs) {
+        call.outputs.push_back(shaped(id));
+    }
+    return call;
+}
+
+std::byte* Executor::data_of(TensorId id, bool writes, const ExecutionStep& step,
+                             ChunkBuffers& buffers) const {
+    const Tensor& tensor = chunk_.tensors[id.index()];
+    switch (tensor.role) {
+        case TensorRole::activation:
+            R1_CHECK(stored_bytes(tensor, step.symbols, setup_.policy) <= plan_.size[id.index()]);
+            return writes ? buffers.open(id) : buffers.at(id);
+        case TensorRole::parameter: return nullptr;  // the argument has the weight
+        case TensorRole::cache:
+            R1_CHECK(step.cache != nullptr);
+            return step.cache->at(tensor.name, step.first_sequence);
+        case TensorRole::input: {
+            const auto found = step.inputs.find(tensor.name);
+            R1_CHECK(found != step.inputs.end());
+            R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
+            // Kernels take inputs as const; the argument serves both.
+            return reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
+        }
+        default: check_failed(__FILE__, __LINE__, "a forward graph reads no gradients");
+    }
+}
+
+TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
+                           std::vector<Interval>* intervals, std::int32_t iteration) const {
+    ChunkBuffers buffers(plan_, arena);
+    for (std::size_t i = 0; i < chunk_.ops.size(); ++i) {
+        const Op& op = chunk_.ops[i];
+        OpCall call = shaped_call(op, step.symbols);
+        for (std::size_t t = 0; t < op.inputs.size(); ++t) {
+            call.inputs[t].data = data_of(op.inputs[t], false, step, buffers);
+        }
+        for (std::size_t t = 0; t < op.outputs.size(); ++t) {
+            call.outputs[t].data = data_of(op.outputs[t], true, step, buffers);
+        }
+        call.workspace = buffers.workspace();
+        const TimePs start = intervals == nullptr ? 0 : clock_ps();
+        device_.execute(call);
+        if (intervals != nullptr) {
+            intervals->push_back(
+                {{0, 0, static_cast<std::uint32_t>(i)}, iteration, start, clock_ps()});
+        }
+        for (const TensorId id : plan_.dies[i]) {
+            buffers.close(id);
+        }
+    }
+    TensorValues kept;
+    for (std::size_t t = 0; t < chunk_.tensors.size(); ++t) {
+        const Tensor& tensor = chunk_.tensors[t];
+        if (plan_.offset[t] != ArenaPlan::kNowhere && setup_.keep(tensor)) {
+            kept[tensor.name] = copy_out(TensorId(t), step.symbols, buffers);
+        }
+    }
+    return kept;
+}
+
+TensorValue Executor::copy_out(TensorId id, const SymbolValues& symbols,
+                               const ChunkBuffers& buffers) const {
+    const Tensor& tensor = chunk_.tensors[id.index()];
+    TensorValue value;
+    value.dtype = stored_as(tensor, setup_.policy);
+    for (const Extent& extent : tensor.shape) {
+        value.shape.push_back(static_cast<std::int64_t>(extent.value(symbols)));
+    }
+    value.data.resize(stored_bytes(tensor, symbols, setup_.policy));
+    std::memcpy(value.data.data(), buffers.at(id), value.data.size());
+    return value;
 }
 
 }  // namespace r1

@@ -1,4 +1,4 @@
-// Executes the forward graph of one rank on a device.
+// Executes the forward graph of one rank on a device: op by op, in planned memory.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +9,13 @@
 
 #include "model/graph/graph.hpp"
 #include "model/timeline/timeline.hpp"
+#include "runtime/arena.hpp"
 #include "runtime/device.hpp"
+#include "runtime/latent_cache.hpp"
 
 namespace r1 {
 
-// Values of tensors with role `input`, by name: token ids and labels.
+// Values of tensors with role `input`, by name: token ids, labels, positions.
 using InputValues = std::map<std::string, std::vector<std::int32_t>>;
 
 // A tensor that outlived the run.
@@ -25,25 +27,54 @@ struct TensorValue {
     [[nodiscard]] std::vector<float> f32() const;  // f32 and bf16
     [[nodiscard]] std::vector<std::int32_t> i32() const;
 };
+using TensorValues = std::map<std::string, TensorValue>;
 
-struct ExecutionResult {
-    std::map<std::string, TensorValue> tensors;  // those asked for
-    Timeline timeline;                           // measured
-    std::size_t arena_bytes = 0;
-};
-
-struct ExecutionInput {
-    const ExecutionGraph& graph;
+// What stays the same from step to step.
+struct ExecutionSetup {
+    const ExecutionGraph& graph;  // one rank and one chunk (pipeline_parallel 1, one micro-batch)
     const ModelConfig& config;
-    const StageWeights& weights;
     const ExecutionPolicy& policy;
-    const InputValues& inputs;
-    SymbolValues symbols{};
-    std::int64_t sequence_length = 0;
+    std::int64_t sequence_length = 0;         // of whole sequences; positions restart with each
     std::function<bool(const Tensor&)> keep;  // which activations to return
 };
 
-// The graph has one rank and one chunk (pipeline_parallel 1, one micro-batch).
-ExecutionResult execute(const ExecutionInput& input, Device& device);
+// What one run of the graph gets.
+struct ExecutionStep {
+    const InputValues& inputs;
+    SymbolValues symbols{};
+    const LatentCache* cache = nullptr;  // where the graph has cache tensors
+    std::int64_t first_sequence = 0;     // of the cache: the graph's own sequences follow
+};
+
+class Executor {
+public:
+    // Plans memory for steps whose symbols are at most `largest`. Keeps references to the setup's
+    // parts, the weights and the device.
+    Executor(ExecutionSetup setup, const StageWeights& weights, const SymbolValues& largest,
+             Device& device);
+
+    [[nodiscard]] const ArenaPlan& plan() const { return plan_; }
+
+    // Runs the chunk in an arena of at least plan().bytes(). Appends to `intervals`, if given, when
+    // each op ran, by clock_ps().
+    TensorValues run(const ExecutionStep& step, Arena& arena,
+                     std::vector<Interval>* intervals = nullptr, std::int32_t iteration = 0) const;
+
+private:
+    [[nodiscard]] OpCall shaped_call(const Op& op, const SymbolValues& symbols) const;
+    [[nodiscard]] std::byte* data_of(TensorId id, bool writes, const ExecutionStep& step,
+                                     ChunkBuffers& buffers) const;
+    [[nodiscard]] TensorValue copy_out(TensorId id, const SymbolValues& symbols,
+                                       const ChunkBuffers& buffers) const;
+
+    ExecutionSetup setup_;
+    const ChunkTemplate& chunk_;
+    const StageWeights& weights_;
+    Device& device_;
+    ArenaPlan plan_;
+};
+
+// Picoseconds on a clock of this process that never goes back.
+TimePs clock_ps();
 
 }  // namespace r1

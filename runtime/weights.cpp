@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "model/base/check.hpp"
+#include "kernels/matrix.hpp"
 
 namespace r1 {
 
@@ -31,6 +31,25 @@ std::string replaced(std::string text, std::string_view from, const std::string&
     const std::size_t at = text.find(from);
     R1_CHECK(at != std::string::npos);
     return text.replace(at, from.size(), to);
+}
+
+// Fused projections lie in the checkpoint as two.
+std::int64_t parts_of(const Tensor& tensor) {
+    return tensor.name.find("gate_up_proj") == std::string::npos ? 1 : 2;
+}
+
+// Scales of a weight's 128x128 blocks; a part's blocks begin at its own first row.
+std::size_t scale_count(const Tensor& tensor, const ExecutionPolicy& policy) {
+    if (stored_as(tensor, policy) != DType::e4m3) {
+        return 0;
+    }
+    const std::size_t dims = tensor.shape.size();
+    const auto rows = static_cast<std::int64_t>(tensor.shape[dims - 2].constant);
+    const auto columns = static_cast<std::int64_t>(tensor.shape[dims - 1].constant);
+    const std::int64_t experts =
+        dims == 3 ? static_cast<std::int64_t>(tensor.shape[0].constant) : 1;
+    const std::int64_t parts = parts_of(tensor);
+    return static_cast<std::size_t>(experts * parts * tiles(rows / parts) * tiles(columns));
 }
 
 template <class T>
@@ -92,16 +111,18 @@ std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelCo
     return names;
 }
 
-StageWeights::StageWeights(const ChunkTemplate& chunk, const Checkpoint& checkpoint,
-                           std::int64_t first_layer, const ExecutionPolicy& policy) {
-    for (std::uint32_t i = 0; i < chunk.tensors.size(); ++i) {
-        const Tensor& tensor = chunk.tensors[i];
-        if (tensor.role != TensorRole::parameter || is_scale(tensor)) {
+void StageWeights::load(const ChunkTemplate& chunk, const Checkpoint& checkpoint,
+                        std::int64_t first_layer) {
+    for (const Tensor& tensor : chunk.tensors) {
+        if (tensor.role != TensorRole::parameter || is_scale(tensor) ||
+            weights_.count(tensor.name) > 0) {
             continue;
         }
         Weight weight;
-        weight.dtype = stored_as(tensor, policy);
-        weight.parts = tensor.name.find("gate_up_proj") == std::string::npos ? 1 : 2;
+        weight.dtype = stored_as(tensor, policy_);
+        weight.parts = parts_of(tensor);
+        weight.data.reserve(stored_bytes(tensor, {}, policy_));
+        weight.scales.reserve(scale_count(tensor, policy_));
         for (const std::string& name : checkpoint_names(tensor, checkpoint.config(), first_layer)) {
             if (weight.dtype == DType::e4m3) {
                 append_fp8(weight, name, checkpoint);
@@ -109,13 +130,31 @@ StageWeights::StageWeights(const ChunkTemplate& chunk, const Checkpoint& checkpo
                 append_values(weight, checkpoint.f32(name));
             }
         }
-        weights_.emplace(i, std::move(weight));
+        weights_.emplace(tensor.name, std::move(weight));
     }
 }
 
-const Weight* StageWeights::find(TensorId tensor) const {
-    const auto found = weights_.find(tensor.value);
+const Weight* StageWeights::find(const std::string& name) const {
+    const auto found = weights_.find(name);
     return found == weights_.end() ? nullptr : &found->second;
+}
+
+std::size_t StageWeights::bytes() const {
+    std::size_t total = 0;
+    for (const auto& [name, weight] : weights_) {
+        total += weight.data.capacity() + weight.scales.capacity() * sizeof(float);
+    }
+    return total;
+}
+
+std::size_t StageWeights::planned_bytes(const ChunkTemplate& chunk, const ExecutionPolicy& policy) {
+    std::size_t total = 0;
+    for (const Tensor& tensor : chunk.tensors) {
+        if (tensor.role == TensorRole::parameter && !is_scale(tensor)) {
+            total += stored_bytes(tensor, {}, policy) + scale_count(tensor, policy) * sizeof(float);
+        }
+    }
+    return total;
 }
 
 }  // namespace r1

@@ -29,15 +29,22 @@ std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelCo
 
 class StageWeights {
 public:
-    // Loads every parameter that the chunk reads. Throws InputError.
-    StageWeights(const ChunkTemplate& chunk, const Checkpoint& checkpoint, std::int64_t first_layer,
-                 const ExecutionPolicy& policy);
+    explicit StageWeights(const ExecutionPolicy& policy) : policy_(policy) {}
 
-    // nullptr for tensors that are no parameters, and for scales: their weight holds them.
-    [[nodiscard]] const Weight* find(TensorId tensor) const;
+    // Loads every parameter that the chunk reads and that is not there yet. Throws InputError.
+    void load(const ChunkTemplate& chunk, const Checkpoint& checkpoint, std::int64_t first_layer);
+
+    // By the name of the graph's tensor. nullptr for tensors that are no parameters, and for
+    // scales: their weight holds them.
+    [[nodiscard]] const Weight* find(const std::string& name) const;
+
+    [[nodiscard]] std::size_t bytes() const;
+    // What load() will allocate for a chunk.
+    static std::size_t planned_bytes(const ChunkTemplate& chunk, const ExecutionPolicy& policy);
 
 private:
-    std::map<std::uint32_t, Weight> weights_;
+    ExecutionPolicy policy_;
+    std::map<std::string, Weight> weights_;
 };
 
 }  // namespace r1

@@ -75,6 +75,7 @@ Command schedule_command();
 Command simulate_command();
 Command topology_command();
 Command eval_command();
+Command generate_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();

@@ -65,15 +65,33 @@ void softmax_row(const AttentionBlock& block, std::int64_t row, std::int64_t cou
 
 }  // namespace
 
-void begin_attention(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
-                     std::int64_t column0) {
+void pack_queries(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
+                  std::int64_t column0) {
     for (std::int64_t i = 0; i < block.qk_dim; i += kDepth) {
         pack_rows(x, row0, block.rows, column0 + i, std::min(kDepth, block.qk_dim - i),
                   block.q + i / kDepth * block.rows * kRowStride);
     }
+}
+
+void clear_attention(const AttentionBlock& block) {
     std::fill_n(block.sums, block.rows * padded(block.v_dim), 0.0F);
     std::fill_n(block.largest, block.rows, -INFINITY);
     std::fill_n(block.total, block.rows, 0.0F);
+}
+
+void begin_attention(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
+                     std::int64_t column0) {
+    pack_queries(block, x, row0, column0);
+    clear_attention(block);
+}
+
+void finish_attention(const AttentionBlock& block) {
+    for (std::int64_t r = 0; r < block.rows; ++r) {
+        float* sums = block.sums + r * padded(block.v_dim);
+        for (std::int64_t i = 0; i < block.v_dim; ++i) {
+            sums[i] /= block.total[r];
+        }
+    }
 }
 
 void attend(const AttentionBlock& block, const KeyChunk& chunk) {

@@ -43,9 +43,15 @@ inline constexpr std::int64_t attention_scratch(std::int64_t rows, std::int64_t 
     return (ceil_divide(qk_dim, kDepth) + 1) * rows * kRowStride;
 }
 
-// Packs queries x[row0 + r, column0 ..] and clears the sums.
+// Packs queries x[row0 + r, column0 ..].
+void pack_queries(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
+                  std::int64_t column0);
+void clear_attention(const AttentionBlock& block);
+// Both.
 void begin_attention(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
                      std::int64_t column0);
+// Divides the sums by the weights' sum.
+void finish_attention(const AttentionBlock& block);
 void attend(const AttentionBlock& block, const KeyChunk& chunk);
 
 }  // namespace r1::cpu

@@ -41,12 +41,10 @@ AttentionBlock block_of(const MlaAttentionArgs& args, std::int64_t rows,
 
 void write(const MlaAttentionArgs& args, const AttentionBlock& block, std::int64_t row0,
            std::int64_t head) {
+    finish_attention(block);
     for (std::int64_t r = 0; r < block.rows; ++r) {
-        float* sums = block.sums + r * padded(args.v_dim);
-        for (std::int64_t i = 0; i < args.v_dim; ++i) {
-            sums[i] /= block.total[r];
-        }
-        store_row(args.o, row0 + r, head * args.v_dim, args.v_dim, sums);
+        store_row(args.o, row0 + r, head * args.v_dim, args.v_dim,
+                  block.sums + r * padded(args.v_dim));
         if (args.lse != nullptr) {
             args.lse[(row0 + r) * args.heads + head] =
                 static_cast<float>(static_cast<double>(block.largest[r]) +

@@ -24,7 +24,7 @@ constexpr std::int64_t kTaskRowsFew = 32;
 
 // What one batch of queries of a sequence needs. Row: query * heads + head.
 struct Plan {
-    explicit Plan(const MlaDecodeArgs& args)
+    explicit Plan(const MlaCachedArgs& args)
         : queries(std::clamp<std::int64_t>(kBatchRows / std::max<std::int64_t>(args.heads, 1), 1,
                                            std::max<std::int64_t>(args.queries, 1))),
           rows(queries * args.heads),
@@ -61,7 +61,7 @@ struct Buffers {
 };
 
 struct Batch {
-    const MlaDecodeArgs& args;
+    const MlaCachedArgs& args;
     const Plan& plan;
     const Buffers& buffers;
     std::int64_t sequence;
@@ -188,7 +188,7 @@ struct Batch {
 
 }  // namespace
 
-std::size_t mla_decode_workspace_bytes(const MlaDecodeArgs& args) {
+std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args) {
     const Plan plan(args);
     return workspace_bytes_of<float>(plan.rows * plan.q_stride) +
            workspace_bytes_of<float>(plan.splits * plan.rows * plan.o_stride) +
@@ -197,7 +197,7 @@ std::size_t mla_decode_workspace_bytes(const MlaDecodeArgs& args) {
            workspace_bytes_of<float>(thread_count() * plan.scratch());
 }
 
-void mla_decode(const MlaDecodeArgs& args) {
+void mla_decode(const MlaCachedArgs& args) {
     const Plan plan(args);
     Carver carver(args.workspace);
     Buffers buffers{};

@@ -44,8 +44,10 @@ void norm_row(const RmsNormArgs& args, std::int64_t row) {
         load_row(args.x, row, column, count, x.data());
         sum += sum_of_squares(x.data(), count);
     });
-    const double mean = sum / static_cast<double>(args.width);
-    const auto factor = static_cast<float>(1 / std::sqrt(mean + static_cast<double>(args.epsilon)));
+    // From here on in float32, step by step as the reference model: what FP8 makes of an element
+    // between two codes depends on its last bit.
+    const auto mean = static_cast<float>(sum / static_cast<double>(args.width));
+    const float factor = 1.0F / std::sqrt(mean + args.epsilon);
     for_pieces(args.width, [&](std::int64_t column, std::int64_t count) {
         load_row(args.x, row, column, count, x.data());
         load_row(args.weight, 0, column, count, weight.data());

@@ -11,7 +11,7 @@ namespace {
 
 // One query of one head.
 struct Query {
-    const MlaDecodeArgs& args;
+    const MlaCachedArgs& args;
     std::int64_t row;        // of q and o
     std::int64_t first_key;  // row of the cache
     std::int64_t seen;
@@ -75,11 +75,11 @@ struct Query {
 
 }  // namespace
 
-std::size_t mla_decode_workspace_bytes(const MlaDecodeArgs& args) {
+std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args) {
     return 2 * workspace_bytes_of<double>(args.kv_lora_rank);
 }
 
-void mla_decode(const MlaDecodeArgs& args) {
+void mla_decode(const MlaCachedArgs& args) {
     Carver carver(args.workspace);
     double* q_latent = carver.take<double>(args.kv_lora_rank);
     double* o_latent = carver.take<double>(args.kv_lora_rank);

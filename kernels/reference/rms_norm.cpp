@@ -11,11 +11,13 @@ void rms_norm(const RmsNormArgs& args) {
             const double x = load(args.x, row, i);
             sum += x * x;
         }
-        const double mean = sum / static_cast<double>(args.width);
-        const double factor = 1 / std::sqrt(mean + static_cast<double>(args.epsilon));
+        // From here on in float32, step by step as the reference model: what FP8 makes of an
+        // element between two codes depends on its last bit.
+        const auto mean = static_cast<float>(sum / static_cast<double>(args.width));
+        const float factor = 1.0F / std::sqrt(mean + args.epsilon);
         for (std::int64_t i = 0; i < args.width; ++i) {
-            const double weight = load(args.weight, 0, i);
-            store(args.y, row, i, static_cast<float>(load(args.x, row, i) * factor * weight));
+            const float normed = load(args.x, row, i) * factor;
+            store(args.y, row, i, normed * load(args.weight, 0, i));
         }
     }
 }

@@ -18,14 +18,25 @@ constexpr std::int64_t kExpertsOfAllLayersMax = 500'000;
 
 // Keys of released config files that change nothing here.
 const std::vector<std::string>& harmless_keys() {
-    static const std::vector<std::string> keys = {
-        "architectures",  "attention_bias",    "attention_dropout",
-        "aux_loss_alpha", "auto_map",          "bos_token_id",
-        "dtype",          "eos_token_id",      "ep_size",
-        "hidden_act",     "initializer_range", "num_key_value_heads",
-        "pad_token_id",   "pretraining_tp",    "quantization_config",
-        "seq_aux",        "torch_dtype",       "transformers_version",
-        "use_cache",      "_name_or_path"};
+    static const std::vector<std::string> keys = {"architectures",
+                                                  "attention_bias",
+                                                  "attention_dropout",
+                                                  "aux_loss_alpha",
+                                                  "auto_map",
+                                                  "bos_token_id",
+                                                  "dtype",
+                                                  "ep_size",
+                                                  "hidden_act",
+                                                  "initializer_range",
+                                                  "num_key_value_heads",
+                                                  "pad_token_id",
+                                                  "pretraining_tp",
+                                                  "quantization_config",
+                                                  "seq_aux",
+                                                  "torch_dtype",
+                                                  "transformers_version",
+                                                  "use_cache",
+                                                  "_name_or_path"};
     return keys;
 }
 
@@ -102,6 +113,22 @@ void read_experts(ObjectReader& reader, ModelConfig& config) {
     }
 }
 
+// One id, a list of them, or null.
+void read_end_tokens(ObjectReader& reader, ModelConfig& config) {
+    const Json* ids = reader.raw("eos_token_id");
+    if (ids == nullptr || ids->is_null()) {
+        return;
+    }
+    const Json list = ids->is_array() ? *ids : Json::array({*ids});
+    for (const Json& id : list) {
+        if (!id.is_number_integer()) {
+            reader.error("eos_token_id", "must be a token id or a list of them");
+            return;
+        }
+        config.eos_token_ids.push_back(id.get<std::int64_t>());
+    }
+}
+
 std::string supported_type_problem(const std::string& type) {
     if (type == "deepseek_v3" || type == "kimi_k2" || type == "deepseek_v2") {
         return {};
@@ -152,6 +179,7 @@ ModelConfig read_model_config(const Document& document, const std::string& point
         quantization != nullptr && quantization->is_object()) {
         config.fp8_weights = quantization->value("quant_method", Json("")) == Json("fp8");
     }
+    read_end_tokens(reader, config);
     for (const std::string& key : harmless_keys()) {
         reader.accept(key);
     }

@@ -54,7 +54,8 @@ struct ModelConfig {
     TopkMethod topk_method = TopkMethod::noaux_tc;
     bool norm_topk_prob = true;
     bool tie_word_embeddings = false;
-    bool fp8_weights = false;  // quantization_config.quant_method == "fp8"
+    std::vector<std::int64_t> eos_token_ids;  // that end a text; empty: the file does not say
+    bool fp8_weights = false;                 // quantization_config.quant_method == "fp8"
 
     [[nodiscard]] std::int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
     [[nodiscard]] std::int64_t query_dim() const { return num_attention_heads * qk_head_dim(); }

@@ -24,11 +24,18 @@ TensorId ChunkBuilder::tensor(const std::string& name, DType dtype, std::vector<
 
 namespace {
 
-// Bytes of a tensor that a kernel moves: of an embedding table, the rows of the tokens only.
+// Bytes of a tensor that a kernel moves: of an embedding table, the rows of the tokens only; of a
+// cache, the rows that are new, or those that attention sees.
 Extent moved_bytes(KernelId kernel, const std::vector<Extent>& dims, const Tensor& tensor) {
     const bool embeds = kernel == KernelId::embedding || kernel == KernelId::embedding_backward;
     if (embeds && (tensor.role == TensorRole::parameter || tensor.role == TensorRole::gradient)) {
         return dims[0] * (dims[1].constant * bits(tensor.dtype) / 8);
+    }
+    if (tensor.role == TensorRole::cache) {
+        const double row = tensor.shape.back().constant * bits(tensor.dtype) / 8;
+        return kernel == KernelId::cache_latent
+                   ? dims.front() * row
+                   : (dims.back() + dims[1]) * (dims.front().constant * row);
     }
     return bytes(tensor);
 }

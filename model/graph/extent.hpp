@@ -13,8 +13,10 @@ namespace r1 {
 enum class Symbol : std::uint8_t {
     routed_rows,      // token copies that the rank's experts compute: rows of the grouped GEMMs
     received_tokens,  // tokens that dispatch brings to the rank, each once
+    past_tokens,      // of a sequence, in its cache before the step: the mean over the sequences
+    cache_capacity,   // tokens that a sequence's cache has room for
 };
-inline constexpr std::size_t kSymbolCount = 2;
+inline constexpr std::size_t kSymbolCount = 4;
 std::string_view name(Symbol symbol);
 
 using SymbolValues = std::array<double, kSymbolCount>;

@@ -157,6 +157,15 @@ void read_small(ObjectReader& reader, const char* key, Small& out) {
     out = static_cast<Small>(value);
 }
 
+std::optional<Symbol> parse_symbol(const std::string& key) {
+    for (std::size_t i = 0; i < kSymbolCount; ++i) {
+        if (key == name(static_cast<Symbol>(i))) {
+            return static_cast<Symbol>(i);
+        }
+    }
+    return std::nullopt;
+}
+
 std::optional<Extent> parse_extent(const Json& json) {
     if (json.is_number()) {
         return Extent(json.get<double>());
@@ -171,19 +180,20 @@ std::optional<Extent> parse_extent(const Json& json) {
         }
         if (key == "constant") {
             extent.constant = value.get<double>();
-        } else if (key == name(Symbol::routed_rows)) {
-            extent += Extent(Symbol::routed_rows) * value.get<double>();
-        } else if (key == name(Symbol::received_tokens)) {
-            extent += Extent(Symbol::received_tokens) * value.get<double>();
-        } else {
+            continue;
+        }
+        const std::optional<Symbol> symbol = parse_symbol(key);
+        if (!symbol) {
             return std::nullopt;
         }
+        extent += Extent(*symbol) * value.get<double>();
     }
     return extent;
 }
 
 constexpr const char* kExtentProblem =
-    "must be a number, or an object of routed_rows, received_tokens and constant";
+    "must be a number, or an object of routed_rows, received_tokens, past_tokens, cache_capacity "
+    "and constant";
 
 void read_extent(ObjectReader& reader, const char* key, Extent& out) {
     const Json* json = reader.raw(key);
@@ -262,7 +272,7 @@ ChunkTemplate read_template(ObjectReader& reader) {
         Tensor tensor;
         entry.required("name", tensor.name);
         read_dtype(entry, tensor.dtype);
-        read_enum<TensorRole, 5>(entry, "role", tensor.role);
+        read_enum<TensorRole, 6>(entry, "role", tensor.role);
         read_small(entry, "context", tensor.context);
         read_extents(entry, "shape", tensor.shape);
         entry.finish();

@@ -18,6 +18,9 @@ const std::array<KernelSignature, kKernelCount>& table() {
     static const Dims grouped = {"groups", "m", "n", "k"};
     static const Dims rows = {"rows", "width"};
     static const Dims attention = {"sequences", "tokens", "heads", "qk_head_dim", "v_head_dim"};
+    static const Dims cached = {
+        "sequences",        "queries",    "heads",        "qk_nope_head_dim",
+        "qk_rope_head_dim", "v_head_dim", "kv_lora_rank", "past"};
     static const Dims count = {"elements"};
     static const std::array<KernelSignature, kKernelCount> signatures = {{
         {K::none, "", C::memory, {}, 0, 0, 0, 0},
@@ -42,6 +45,10 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::rope_backward, "rope_backward", C::memory, rows, 3, 3, 3, 3},
         {K::mla_attention, "mla_attention", C::attention, attention, 3, 3, 2, 2},
         {K::mla_attention_backward, "mla_attention_backward", C::attention, attention, 6, 6, 3, 3},
+        {K::rope_query, "rope_query", C::memory, rows, 2, 2, 1, 1},
+        {K::cache_latent, "cache_latent", C::memory, rows, 3, 3, 1, 1},
+        {K::mla_prefill, "mla_prefill", C::attention, cached, 4, 4, 1, 1},
+        {K::mla_decode, "mla_decode", C::attention, cached, 4, 4, 1, 1},
         {K::router_topk, "router_topk", C::memory, rows, 1, 2, 2, 2},
         {K::router_topk_backward, "router_topk_backward", C::memory, rows, 4, 4, 1, 1},
         {K::permute, "permute", C::memory, rows, 2, 3, 1, 5},
@@ -53,6 +60,8 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::split, "split", C::memory, rows, 1, 1, 2, 2},
         {K::cross_entropy, "cross_entropy", C::memory, rows, 2, 2, 2, 2},
         {K::cross_entropy_backward, "cross_entropy_backward", C::memory, rows, 3, 3, 1, 1},
+        {K::sample, "sample", C::memory, rows, 2, 2, 1, 1},
+        {K::argmax, "argmax", C::memory, rows, 1, 1, 1, 1},
         {K::gradient_norm, "gradient_norm", C::memory, count, 1, 3, 1, 1},
         {K::adamw, "adamw", C::memory, count, 5, 5, 4, 4},
     }};
@@ -62,7 +71,9 @@ const std::array<KernelSignature, kKernelCount>& table() {
 }  // namespace
 
 std::string_view name(Symbol symbol) {
-    return symbol == Symbol::routed_rows ? "routed_rows" : "received_tokens";
+    static constexpr std::array<std::string_view, kSymbolCount> names = {
+        "routed_rows", "received_tokens", "past_tokens", "cache_capacity"};
+    return names[static_cast<std::size_t>(symbol)];
 }
 
 const KernelSignature* kernel_signature(KernelId id) {
@@ -100,6 +111,26 @@ Extent product(Extent varying, std::initializer_list<Extent> constants) {
     return varying;
 }
 
+// Both forms of attention over the latent cache, for dims as `cached` names them.
+Extent cached_attention_flops(KernelId id, const std::vector<Extent>& dims) {
+    const double sequences = dims[0].constant;
+    const double queries = dims[1].constant;
+    const double heads = dims[2].constant;
+    const double nope = dims[3].constant;
+    const double rope = dims[4].constant;
+    const double v = dims[5].constant;
+    const double lora = dims[6].constant;
+    const Extent& past = dims[7];
+    // Query i of the step sees what was before the step, and i + 1 tokens of it.
+    const Extent pairs = past * queries + Extent(queries * (queries + 1) / 2);
+    // Keys and values made from the latents that are seen; or queries and outputs moved to the
+    // latents' space (the absorbed form of arXiv 2405.04434, sec. 2.1.2).
+    const bool absorbed = id == KernelId::mla_decode;
+    const Extent projected = absorbed ? Extent(queries) : past + Extent(queries);
+    const double widths = absorbed ? 2 * lora + rope : nope + rope + v;
+    return (projected * (lora * (nope + v)) + pairs * widths) * (2 * sequences * heads);
+}
+
 }  // namespace
 
 Extent matrix_flops(KernelId id, const std::vector<Extent>& dims) {
@@ -113,6 +144,9 @@ Extent matrix_flops(KernelId id, const std::vector<Extent>& dims) {
             return dims[1].is_constant() ? product(dims[3], {dims[1], dims[2], 2})
                                          : product(dims[1], {dims[2], dims[3], 2});
         case KernelClass::attention: {
+            if (id == KernelId::mla_prefill || id == KernelId::mla_decode) {
+                return cached_attention_flops(id, dims);
+            }
             const double qk = dims[3].constant;
             const double v = dims[4].constant;
             // Forward: QK', PV. Backward: QK' again, dOV', P'dO, dSK, dS'Q.

@@ -33,6 +33,10 @@ enum class KernelId : std::uint8_t {
     rope_backward,
     mla_attention,
     mla_attention_backward,
+    rope_query,    // queries alone
+    cache_latent,  // [normed latent | rotated key] of new tokens into the cache
+    mla_prefill,   // over the latent cache, keys and values made from it
+    mla_decode,    // over the latent cache, absorbed form
     router_topk,
     router_topk_backward,
     permute,
@@ -44,6 +48,8 @@ enum class KernelId : std::uint8_t {
     split,
     cross_entropy,
     cross_entropy_backward,
+    sample,  // next tokens from logits, as the run's sampling settings say
+    argmax,
     gradient_norm,
     adamw,
 };

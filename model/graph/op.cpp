@@ -20,8 +20,8 @@ std::string_view name(Phase phase) {
 }
 
 std::string_view name(TensorRole role) {
-    static constexpr std::array<std::string_view, 5> names = {"activation", "input", "parameter",
-                                                              "gradient", "optimizer_state"};
+    static constexpr std::array<std::string_view, 6> names = {
+        "activation", "input", "parameter", "gradient", "optimizer_state", "cache"};
     return names[static_cast<std::size_t>(role)];
 }
 

@@ -30,6 +30,7 @@ enum class TensorRole : std::uint8_t {
     parameter,        // of the stage
     gradient,         // accumulated over micro-batches
     optimizer_state,  // sharded as ZeRO says
+    cache,            // of the sequences, from step to step: [sequences x capacity, width]
 };
 std::string_view name(TensorRole role);
 

@@ -12,17 +12,25 @@
 
 namespace r1 {
 
+// Whether attention works on the latent cache of its sequences, and in which form.
+enum class CacheUse : std::uint8_t {
+    none,     // whole sequences, no cache
+    prefill,  // new tokens of a prompt: fills the cache, predicts nothing
+    decode,   // the next tokens, sampled from logits; absorbed attention
+};
+
 // Sizes of one micro-batch on one rank. Fixed for a graph.
 struct LayerSizes {
     ModelConfig config;
     Precision precision;
     Recompute recompute;
-    std::int64_t sequences = 1;  // of a micro-batch
-    std::int64_t sequence_length = 0;
-    std::int64_t local_experts = 0;  // (routed + redundant) / expert_parallel
+    std::int64_t sequences = 1;        // of a micro-batch
+    std::int64_t sequence_length = 0;  // with a cache: the new tokens of each sequence
+    std::int64_t local_experts = 0;    // (routed + redundant) / expert_parallel
     // No backward pass follows: nothing is stored for one, and kv_b_proj runs in BF16, as serving
     // engines hold it dequantised for the absorbed form.
     bool inference = false;
+    CacheUse cache = CacheUse::none;
 
     [[nodiscard]] std::int64_t tokens() const { return sequences * sequence_length; }
     [[nodiscard]] bool fp8() const { return precision.gemm == DType::e4m3; }
@@ -59,6 +67,9 @@ public:
     }
     TensorId parameter(const std::string& name, DType dtype, std::vector<Extent> shape) {
         return builder_.tensor(prefix_ + name, dtype, std::move(shape), TensorRole::parameter);
+    }
+    TensorId cache(const std::string& name, DType dtype, std::vector<Extent> shape) {
+        return builder_.tensor(prefix_ + name, dtype, std::move(shape), TensorRole::cache);
     }
     TensorId gradient(const std::string& name, std::vector<Extent> shape) {
         return builder_.tensor(prefix_ + name + ".grad", DType::f32, std::move(shape),

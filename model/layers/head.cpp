@@ -22,6 +22,10 @@ TensorId embedding_gradient(Emitter& e) {
                               TensorRole::gradient);
 }
 
+TensorId sampled_tokens(Emitter& e) {
+    return e.builder().tensor("next_tokens", DType::i32, {e.sizes().tokens()});
+}
+
 // Head and loss of the trunk or of the MTP module; both share the head's weight.
 struct Head {
     Emitter& e;
@@ -46,9 +50,13 @@ struct Head {
             DType::bf16, {vocab, hidden}, TensorRole::parameter);
     }
 
-    void forward(TensorId input) const {
+    void predict(TensorId input) const {
         rms_norm(e, norm, "final_norm", input, hidden);
         e.compute(KernelId::gemm_bf16, {tokens, vocab, hidden}, {normed(), weight()}, {logits()});
+    }
+
+    void forward(TensorId input) const {
+        predict(input);
         e.compute(KernelId::cross_entropy, {tokens, vocab}, {logits(), ids(e, labels)},
                   {e.activation("nll", DType::f32, {tokens}),
                    e.activation("log_sum_exp", DType::f32, {tokens})});
@@ -100,6 +108,10 @@ struct MtpEntry {
     [[nodiscard]] TensorId trunk() const {
         return e.builder().tensor("final_norm", DType::bf16, {tokens, hidden});
     }
+    // The token after each row's own: given, or while decoding, just sampled.
+    [[nodiscard]] TensorId next_tokens() const {
+        return e.sizes().cache == CacheUse::decode ? sampled_tokens(e) : ids(e, "mtp.tokens");
+    }
     [[nodiscard]] Operand joined() const {
         return {e.activation("joined", tokens, 2 * hidden), {}, tokens, 2 * hidden};
     }
@@ -123,11 +135,22 @@ void head_backward_input(Emitter& e, TensorId input, TensorId input_grad) {
 }
 void head_backward_weight(Emitter& e) { trunk_head(e).backward_weight(); }
 
+void sample_forward(Emitter& e, TensorId input) {
+    const Head head = trunk_head(e);
+    head.predict(input);
+    e.compute(KernelId::sample, {head.tokens, head.vocab}, {head.logits(), ids(e, "randoms")},
+              {sampled_tokens(e)});
+}
+
+void final_norm_forward(Emitter& e, TensorId input) {
+    rms_norm(e, "model.norm", "final_norm", input, e.config().hidden_size);
+}
+
 void mtp_entry_forward(Emitter& e, TensorId output) {
     const MtpEntry mtp(e);
     const TensorId embedded = mtp.act("embedded");
     e.compute(KernelId::embedding, {mtp.tokens, mtp.hidden},
-              {ids(e, "mtp.tokens"), embedding_table(e)}, {embedded});
+              {mtp.next_tokens(), embedding_table(e)}, {embedded});
     const TensorId a = rms_norm(e, "enorm", "embedded.norm", embedded, mtp.hidden);
     const TensorId b = rms_norm(e, "hnorm", "trunk.norm", mtp.trunk(), mtp.hidden);
     e.compute(KernelId::concat, {mtp.tokens, 2 * mtp.hidden}, {a, b}, {mtp.joined().data});
@@ -160,6 +183,13 @@ void mtp_entry_backward_weight(Emitter& e, TensorId output_grad) {
 }
 
 void mtp_head_forward(Emitter& e, TensorId input) { mtp_head(e).forward(input); }
+void mtp_draft_forward(Emitter& e, TensorId input) {
+    const Head head = mtp_head(e);
+    head.predict(input);
+    e.compute(KernelId::argmax, {head.tokens, head.vocab}, {head.logits()},
+              {e.activation("draft", DType::i32, {head.tokens})});
+}
+
 void mtp_head_backward_input(Emitter& e, TensorId input, TensorId input_grad) {
     mtp_head(e).backward_input(input, input_grad);
 }

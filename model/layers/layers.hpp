@@ -12,6 +12,8 @@ namespace r1 {
 // Multi-head latent attention with its norms and residual (arXiv 2412.19437, sec. 2.1.1):
 // input [tokens, hidden] -> "attn.residual" [tokens, hidden] = input + attention(norm(input)).
 void mla_forward(Emitter& e, TensorId input);
+// What a layer whose output nobody reads does for later steps: its rows of the latent cache.
+void mla_cache_forward(Emitter& e, TensorId input);
 // "attn.residual.grad" -> `input_grad`.
 void mla_backward_input(Emitter& e, TensorId input, TensorId residual_grad, TensorId input_grad);
 void mla_backward_weight(Emitter& e);
@@ -64,12 +66,19 @@ void head_forward(Emitter& e, TensorId input);
 void head_backward_input(Emitter& e, TensorId input, TensorId input_grad);
 void head_backward_weight(Emitter& e);
 
+// Decoding: final norm, head and the next token of each row, "next_tokens".
+void sample_forward(Emitter& e, TensorId input);
+// "final_norm" alone, for the MTP module's cache in a prefill.
+void final_norm_forward(Emitter& e, TensorId input);
+
 // MTP module (arXiv 2412.19437, sec. 2.2): projection of [norm(embedding of the next token);
 // norm(final_norm)] -> `output`; the decoder layer is an ordinary one; then its norm and head.
 void mtp_entry_forward(Emitter& e, TensorId output);
 void mtp_entry_backward_input(Emitter& e, TensorId output_grad);
 void mtp_entry_backward_weight(Emitter& e, TensorId output_grad);
 void mtp_head_forward(Emitter& e, TensorId input);
+// Decoding: drafts the token after "next_tokens", "mtp.draft".
+void mtp_draft_forward(Emitter& e, TensorId input);
 void mtp_head_backward_input(Emitter& e, TensorId input, TensorId input_grad);
 void mtp_head_backward_weight(Emitter& e);
 

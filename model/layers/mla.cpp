@@ -28,13 +28,17 @@ struct Mla {
         rms_norm(e, "kv_a_layernorm", "kv_a_norm", act("kv_a", kv_a_width), c.kv_lora_rank);
     }
 
-    // Up-projections of the latents, and the rotated queries and assembled keys.
-    void up_projections() const {
+    void query_up_projection() const {
         if (c.q_lora_rank > 0) {
             const Operand q_a =
                 quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens, c.q_lora_rank, fp8);
             linear(e, "q_b_proj", "q", q_a, c.query_dim());
         }
+    }
+
+    // Up-projections of the latents, and the rotated queries and assembled keys.
+    void up_projections() const {
+        query_up_projection();
         const Operand kv_a = quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens,
                                       c.kv_lora_rank, fp8 && !e.sizes().inference);
         const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
@@ -46,6 +50,45 @@ struct Mla {
     [[nodiscard]] std::vector<Extent> attention_dims() const {
         return {e.sizes().sequences, e.sizes().sequence_length, c.num_attention_heads,
                 c.qk_head_dim(), c.v_head_dim};
+    }
+
+    [[nodiscard]] TensorId positions() const {
+        return e.builder().tensor("positions", DType::i32, {tokens}, TensorRole::input);
+    }
+    [[nodiscard]] TensorId cache() const {
+        return e.cache("latent_cache", DType::bf16,
+                       {Extent(Symbol::cache_capacity) * static_cast<double>(e.sizes().sequences),
+                        kv_a_width});
+    }
+
+    // The new tokens' rows of the cache: normed latents, and the rotated keys that heads share.
+    void fill_cache() const {
+        e.compute(KernelId::cache_latent, {tokens, kv_a_width},
+                  {act("kv_a_norm", c.kv_lora_rank), act("kv_a", kv_a_width), positions()},
+                  {cache()});
+    }
+
+    // Attention of the new tokens over the cache: "o".
+    void cached_attention() const {
+        query_up_projection();
+        e.compute(KernelId::rope_query, {tokens, c.query_dim()},
+                  {act("q", c.query_dim()), positions()}, {act("q_rope", c.query_dim())});
+        const TensorId kv_b =
+            e.parameter("kv_b_proj.weight", DType::bf16, {kv_width, c.kv_lora_rank});
+        e.compute(
+            e.sizes().cache == CacheUse::prefill ? KernelId::mla_prefill : KernelId::mla_decode,
+            {e.sizes().sequences, e.sizes().sequence_length, c.num_attention_heads,
+             c.qk_nope_head_dim, c.qk_rope_head_dim, c.v_head_dim, c.kv_lora_rank,
+             Symbol::past_tokens},
+            {act("q_rope", c.query_dim()), cache(), kv_b, positions()}, {act("o", c.value_dim())});
+    }
+
+    // Attention of whole sequences: "o".
+    void whole_attention() const {
+        up_projections();
+        e.compute(KernelId::mla_attention, attention_dims(),
+                  {act("q_rope", c.query_dim()), act("k", c.query_dim()), act("kv", kv_width)},
+                  {act("o", c.value_dim()), lse()});
     }
 
     // Attention outputs are stored in 12 bits under FP8 (E5M6, sec. 3.3.3), else in BF16.
@@ -70,18 +113,30 @@ void mla_forward(Emitter& layer, TensorId input) {
     }
     linear(e, "kv_a_proj_with_mqa", "kv_a", x, mla.kv_a_width);
     mla.latent_norms();
-    mla.up_projections();
+    if (e.sizes().cache == CacheUse::none) {
+        mla.whole_attention();
+    } else {
+        mla.fill_cache();
+        mla.cached_attention();
+    }
     const TensorId o = mla.act("o", c.value_dim());
-    e.compute(KernelId::mla_attention, mla.attention_dims(),
-              {mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
-               mla.act("kv", mla.kv_width)},
-              {o, mla.lse()});
     if (mla.fp8 && !e.sizes().inference) {
         e.compute(KernelId::quantize_fp8, {mla.tokens, c.value_dim()}, {o}, {mla.stored_output()});
     }
     const Operand o_operand = quantize(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
     const TensorId out = linear(e, "o_proj", "output", o_operand, c.hidden_size);
     residual_add(layer, "attn.residual", {input, out}, c.hidden_size);
+}
+
+void mla_cache_forward(Emitter& layer, TensorId input) {
+    Emitter e = layer.sub("self_attn.");
+    const Mla mla(e);
+    const ModelConfig& c = mla.c;
+    const TensorId h = rms_norm(layer, "input_layernorm", "self_attn.input", input, c.hidden_size);
+    linear(e, "kv_a_proj_with_mqa", "kv_a",
+           quantize(e, "input", h, mla.tokens, c.hidden_size, mla.fp8), mla.kv_a_width);
+    rms_norm(e, "kv_a_layernorm", "kv_a_norm", mla.act("kv_a", mla.kv_a_width), c.kv_lora_rank);
+    mla.fill_cache();
 }
 
 namespace {

@@ -18,13 +18,24 @@ public:
             const std::string from = slot == 0 ? kHiddenIn : "hidden." + std::to_string(slot);
             const bool ends_stage = slot + 1 == layers && !stage_.last;
             const std::string to = ends_stage ? kHiddenOut : "hidden." + std::to_string(slot + 1);
+            if (stage_.last && slot + 1 == layers && ends_with_cache()) {
+                Block block;
+                block.layer = static_cast<int>(slot);
+                block[Piece::attention_forward] =
+                    piece("layers." + std::to_string(slot) + ".", block.layer,
+                          [from](Emitter& e) { mla_cache_forward(e, stream(e, from)); });
+                blocks_.push_back(std::move(block));
+                break;
+            }
             add_decoder_layer(static_cast<int>(slot), "layers." + std::to_string(slot) + ".",
                               sizes_.config.is_moe(stage_.first_layer + slot), from, to);
         }
         if (stage_.first) {
             add_embedding();
         }
-        if (stage_.last) {
+        if (stage_.last && sizes_.cache != CacheUse::none) {
+            add_generation_end();
+        } else if (stage_.last) {
             add_head(layers == 0 ? kHiddenIn : "hidden." + std::to_string(layers));
             if (sizes_.config.num_nextn_predict_layers > 0) {
                 add_mtp(static_cast<int>(layers));
@@ -35,6 +46,11 @@ public:
 
 private:
     using Emit = std::function<void(Emitter&)>;
+
+    // A prefill whose last output nobody reads.
+    [[nodiscard]] bool ends_with_cache() const {
+        return sizes_.cache == CacheUse::prefill && sizes_.config.num_nextn_predict_layers == 0;
+    }
 
     // Wraps `emit` so that it finds its tensors under `prefix`.
     [[nodiscard]] EmitPiece piece(const std::string& prefix, int layer, const Emit& emit) const {
@@ -127,6 +143,37 @@ private:
         block[Piece::mlp_backward_weight] =
             piece("", -1, [](Emitter& e) { head_backward_weight(e); });
         blocks_.push_back(std::move(block));
+    }
+
+    // Instead of head and loss. A prefill predicts nothing: it ends where the last cache is filled,
+    // so that no op works for nobody.
+    void add_generation_end() {
+        const std::string from =
+            stage_.layers == 0 ? kHiddenIn : "hidden." + std::to_string(stage_.layers);
+        const int slot = static_cast<int>(stage_.layers);
+        const bool mtp = sizes_.config.num_nextn_predict_layers > 0;
+        const bool decode = sizes_.cache == CacheUse::decode;
+        const auto add = [&](const std::string& prefix, int layer, const Emit& emit) {
+            Block block;
+            block[Piece::attention_forward] = piece(prefix, layer, emit);
+            blocks_.push_back(std::move(block));
+        };
+        if (decode) {
+            add("", -1, [from](Emitter& e) { sample_forward(e, stream(e, from)); });
+        } else if (mtp) {
+            add("", -1, [from](Emitter& e) { final_norm_forward(e, stream(e, from)); });
+        }
+        if (!mtp) {
+            return;
+        }
+        add("mtp.", slot, [](Emitter& e) { mtp_entry_forward(e, stream(e, "mtp.in")); });
+        if (decode) {
+            add_decoder_layer(slot, "mtp.", sizes_.config.is_moe(sizes_.config.num_hidden_layers),
+                              "mtp.in", "mtp.out");
+            add("mtp.", slot, [](Emitter& e) { mtp_draft_forward(e, stream(e, "mtp.out")); });
+        } else {
+            add("mtp.", slot, [](Emitter& e) { mla_cache_forward(e, stream(e, "mtp.in")); });
+        }
     }
 
     void add_mtp(int slot) {

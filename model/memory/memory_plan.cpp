@@ -299,15 +299,18 @@ void plan_state(const RankProgram& program, const Templates& templates, RankMemo
     ByteCount weights = 0;
     ByteCount gradients = 0;
     ByteCount optimizer = 0;
+    ByteCount cache = 0;
     for (const auto& [where, tensor] : state) {
         ByteCount& kind = tensor->role == TensorRole::parameter  ? weights
                           : tensor->role == TensorRole::gradient ? gradients
+                          : tensor->role == TensorRole::cache    ? cache
                                                                  : optimizer;
         kind += tensor->bytes;
     }
     memory.weights = Bytes(static_cast<double>(weights));
     memory.gradients = Bytes(static_cast<double>(gradients));
     memory.optimizer = Bytes(static_cast<double>(optimizer));
+    memory.cache = Bytes(static_cast<double>(cache));
 }
 
 }  // namespace

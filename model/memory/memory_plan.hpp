@@ -17,13 +17,16 @@ struct RankMemory {
     Bytes weights;
     Bytes gradients;
     Bytes optimizer;         // master weights and moments, as sharded as the graph has them
+    Bytes cache;             // latent caches at their capacity
     Bytes activations_peak;  // of all that ops make and read: temporaries of the optimizer too
 
     // Why the peak is what it is.
     ItemIndex peak_item;            // the first item that reaches it; invalid: no activations
     int micro_batches_at_peak = 0;  // (stage, direction, micro-batch) with an activation alive
 
-    [[nodiscard]] Bytes total() const { return weights + gradients + optimizer + activations_peak; }
+    [[nodiscard]] Bytes total() const {
+        return weights + gradients + optimizer + cache + activations_peak;
+    }
     bool operator==(const RankMemory&) const = default;
 };
 

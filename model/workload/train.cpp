@@ -218,4 +218,30 @@ ExecutionGraph build_forward_graph(const TrainingSetup& setup) {
     return StepBuilder(setup).forward_only();
 }
 
+TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
+                            std::int64_t sequence_length) {
+    TrainingSetup setup;
+    setup.sizes.config = config;
+    setup.sizes.precision.gemm = config.fp8_weights ? DType::e4m3 : DType::bf16;
+    setup.sizes.precision.dispatch = setup.sizes.precision.gemm;
+    setup.sizes.sequences = sequences;
+    setup.sizes.sequence_length = sequence_length;
+    setup.sizes.local_experts = config.n_routed_experts;
+    setup.sizes.inference = true;
+    setup.plan.schedule = ScheduleKind::one_f_one_b;
+    setup.plan.data_parallel = 1;
+    setup.stage_layers = {config.num_hidden_layers};
+    return setup;
+}
+
+TrainingSetup generation_setup(const ModelConfig& config, CacheUse use, std::int64_t sequences,
+                               std::int64_t tokens, bool mtp) {
+    TrainingSetup setup = forward_setup(config, sequences, tokens);
+    setup.sizes.cache = use;
+    if (!mtp) {
+        setup.sizes.config.num_nextn_predict_layers = 0;
+    }
+    return setup;
+}
+
 }  // namespace r1

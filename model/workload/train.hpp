@@ -23,4 +23,13 @@ ExecutionGraph build_training_graph(const TrainingSetup& setup);
 // Forward passes only: every stage runs its micro-batches in order (prefill).
 ExecutionGraph build_forward_graph(const TrainingSetup& setup);
 
+// The setup of a forward pass over `sequences` x `sequence_length` tokens on one rank, in the
+// precision of the checkpoint's weights: that of a prefill scenario with this model.
+TrainingSetup forward_setup(const ModelConfig& config, std::int64_t sequences,
+                            std::int64_t sequence_length);
+// The same over latent caches. tokens: new ones of each sequence. Without `mtp`, the graph leaves
+// the MTP module out.
+TrainingSetup generation_setup(const ModelConfig& config, CacheUse use, std::int64_t sequences,
+                               std::int64_t tokens, bool mtp);
+
 }  // namespace r1

@@ -158,7 +158,7 @@ bool bench_decode(std::int64_t heads, double bytes_per_s, double flops_per_s, in
     Buffer kv_b = Buffer::random(heads * 256, 512, DType::bf16, 9);
     Buffer o(1, heads * 128, DType::bf16);
     const std::vector<std::int32_t> contexts = {static_cast<std::int32_t>(kContext)};
-    MlaDecodeArgs args;
+    MlaCachedArgs args;
     args.cache_rows = kContext;
     args.context_max = kContext;
     args.heads = heads;

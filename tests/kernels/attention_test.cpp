@@ -7,6 +7,7 @@
 #include "kernels/cpu/threads.hpp"
 #include "kernels/mla_attention.hpp"
 #include "kernels/mla_decode.hpp"
+#include "kernels/mla_prefill.hpp"
 #include "tests/kernels/buffers.hpp"
 #include "tests/support/catch.hpp"
 
@@ -106,10 +107,34 @@ struct Absorbed {
     Buffer q;
     Buffer latent;
     Buffer kv_b;
-    MlaDecodeArgs args;
+    MlaCachedArgs args;
 };
 
-void reference_decode(MlaDecodeArgs args, Matrix o) {
+// mla_prefill: through the table of both versions.
+std::vector<std::uint8_t> prefill(MlaCachedArgs args, bool reference) {
+    Workspace workspace(reference ? reference::mla_prefill_workspace_bytes(args)
+                                  : cpu::mla_prefill_workspace_bytes(args));
+    Buffer o(args.sequences * args.queries, args.heads * args.v_dim, args.q.dtype);
+    args.workspace = workspace.span();
+    args.o = o.view();
+    reference ? reference::mla_prefill(args) : cpu::mla_prefill(args);
+    return o.bytes();
+}
+
+double largest_difference(const std::vector<std::uint8_t>& a, const std::vector<std::uint8_t>& b,
+                          DType type) {
+    REQUIRE(a.size() == b.size());
+    const auto count = static_cast<std::int64_t>(a.size() / (type == DType::f32 ? 4 : 2));
+    double largest = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+        const double difference = std::abs(static_cast<double>(load({a.data(), type, 0}, 0, i)) -
+                                           static_cast<double>(load({b.data(), type, 0}, 0, i)));
+        largest = std::max(largest, std::isnan(difference) ? INFINITY : difference);
+    }
+    return largest;
+}
+
+void reference_decode(MlaCachedArgs args, Matrix o) {
     Workspace workspace(reference::mla_decode_workspace_bytes(args));
     args.workspace = workspace.span();
     args.o = o;
@@ -261,7 +286,7 @@ TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[ker
     Buffer together(3, 16, DType::f32);
     run_cpu(problem.args, together.view());
     for (std::int32_t query = 0; query < 3; ++query) {
-        MlaDecodeArgs one = problem.args;
+        MlaCachedArgs one = problem.args;
         const std::int32_t context = 2049 - 2 + query;
         one.contexts = &context;
         one.queries = 1;
@@ -270,6 +295,53 @@ TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[ker
         run_cpu(one, alone.view());
         CHECK(std::memcmp(alone.codes(), together.codes() + query * 16 * 4, 16 * 4) == 0);
     }
+}
+
+TEST_CASE("mla_prefill: cpu agrees with the reference", "[kernels][attention]") {
+    std::vector<Sizes> all = sizes();
+    all.push_back({1, 150, 1500, 2, 12, 6, 10, 24});  // several blocks of keys and of queries
+    for (const Sizes& s : all) {
+        for (const DType type : {DType::f32, DType::bf16}) {
+            INFO(s.queries << " queries, " << s.keys << " keys");
+            std::vector<std::int32_t> contexts;
+            for (std::int64_t i = 0; i < s.sequences; ++i) {
+                contexts.push_back(
+                    static_cast<std::int32_t>(std::max<std::int64_t>(s.keys - 2 * i, s.queries)));
+            }
+            Absorbed problem(s, contexts, s.keys + 1, type, 50);
+            // BF16: keys and values are rounded to it, sums of lora products.
+            const double size = std::sqrt(static_cast<double>(s.lora));
+            CHECK(largest_difference(prefill(problem.args, true), prefill(problem.args, false),
+                                     type) <= 4 * size * tolerance(s.nope * s.lora, type));
+        }
+    }
+}
+
+TEST_CASE("mla_prefill: agrees with the absorbed form", "[kernels][attention]") {
+    const Sizes s{2, 40, 1100, 2, 12, 6, 10, 24};
+    Absorbed problem(s, {1100, 600}, 1100, DType::f32, 60);
+    Buffer absorbed(80, 20, DType::f32);
+    run_cpu(problem.args, absorbed.view());
+    CHECK(largest_difference(absorbed.bytes(), prefill(problem.args, false), DType::f32) <=
+          4 * std::sqrt(24.0) * tolerance(12 * 24, DType::f32));
+}
+
+TEST_CASE("mla_prefill: chunks of a prompt give the same bytes", "[kernels][attention]") {
+    // Chunks that begin inside a block of keys, and one that ends just behind its start.
+    const Sizes s{1, 1300, 1300, 2, 8, 4, 8, 40};
+    Absorbed problem(s, {1300}, 1300, DType::bf16, 70);
+    const std::vector<std::uint8_t> whole = prefill(problem.args, false);
+    std::vector<std::uint8_t> parts;
+    for (const auto& [first, end] : {std::pair{0, 1}, {1, 700}, {700, 1025}, {1025, 1300}}) {
+        MlaCachedArgs part = problem.args;
+        const std::int32_t context = end;
+        part.contexts = &context;
+        part.queries = end - first;
+        part.q.data = problem.q.codes() + first * 24 * 2;
+        const std::vector<std::uint8_t> bytes = prefill(part, false);
+        parts.insert(parts.end(), bytes.begin(), bytes.end());
+    }
+    CHECK(parts == whole);
 }
 
 TEST_CASE("attention: the same bytes for any number of threads", "[kernels][attention]") {
@@ -287,10 +359,11 @@ TEST_CASE("attention: the same bytes for any number of threads", "[kernels][atte
         results.push_back(o.bytes());
         run_cpu(args, o.view());
         results.push_back(o.bytes());
+        results.push_back(prefill(problem.args, false));
     }
     cpu::set_thread_count(before);
-    for (std::size_t i = 2; i < results.size(); ++i) {
-        CHECK(results[i] == results[i % 2]);
+    for (std::size_t i = 3; i < results.size(); ++i) {
+        CHECK(results[i] == results[i % 3]);
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "model/base/json.hpp"
 #include "runtime/evaluate.hpp"
+#include "runtime/generate.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/data_dir.hpp"
 #include "tests/support/safetensors.hpp"
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Greedy continuations need the cache, and another reading of MTP's input is not what the graph
+// Greedy continuations are generate's, and another reading of MTP's input is not what the graph
 // computes.
 bool not_computed(const std::string& name) {
     return name.starts_with("greedy.") || name.starts_with("mtp_prenorm.") ||
@@ -109,6 +110,45 @@ void compare_statistically(const std::vector<float>& got, const std::vector<floa
     }
 }
 
+// The stored continuation, fed back: the logits that chose each of its tokens come from the cache.
+std::vector<float> greedy_logits(const Checkpoint& checkpoint, const ExecutionPolicy& policy,
+                                 TokenIds tokens, const TokenIds& greedy) {
+    GenerateOptions options;
+    options.policy = policy;
+    options.max_new_tokens = 1;
+    options.keep_logits = true;
+    std::vector<float> logits;
+    for (const std::int32_t token : greedy) {
+        const Generation one = generate(checkpoint, {tokens}, options);
+        const std::vector<float>& row = one.sequences.front().logits;
+        logits.insert(logits.end(), row.begin(), row.end());
+        tokens.push_back(token);
+    }
+    return logits;
+}
+
+void check_greedy(const Checkpoint& checkpoint, const test::SafeTensors& golden,
+                  const std::string& file, const Json& entry, const ExecutionPolicy& policy) {
+    const TokenIds prompt = golden.as_i32("tokens");
+    const TokenIds greedy = golden.as_i32("greedy.tokens");
+    const std::vector<float> want = golden.as_f32("greedy.logits");
+    INFO(file << ": greedy");
+    if (contains(file, "_fp8sim")) {
+        compare_statistically(greedy_logits(checkpoint, policy, prompt, greedy), want,
+                              want.size() / greedy.size(), contains(file, "_short"));
+        return;
+    }
+    GenerateOptions options;
+    options.policy = policy;
+    options.max_new_tokens = static_cast<std::int64_t>(greedy.size());
+    options.keep_logits = true;
+    const Generation generation = generate(checkpoint, {prompt}, options);
+    CHECK(generation.sequences.front().tokens == greedy);
+    const Json& about = entry.at("tensors").at("greedy.logits");
+    compare_elements(generation.sequences.front().logits, want, about.at("atol").get<double>(),
+                     about.at("rtol").get<double>());
+}
+
 void check_file(const fs::path& folder, const std::string& file, const Json& entry) {
     const fs::path config =
         folder / (contains(file, "_noyarn") ? "config_noyarn.json" : "config.json");
@@ -121,6 +161,9 @@ void check_file(const fs::path& folder, const std::string& file, const Json& ent
     options.hidden = options.router = options.mtp = true;
     options.policy.fp8 = contains(file, "_fp8sim") ? Fp8Mode::simulate : Fp8Mode::dequantize;
     const Evaluation result = evaluate(checkpoint, golden.as_i32("tokens"), 1, options);
+    if (golden.has("greedy.tokens")) {
+        check_greedy(checkpoint, golden, file, entry, options.policy);
+    }
     const std::vector<std::int32_t> positions =
         golden.has("positions") ? golden.as_i32("positions") : std::vector<std::int32_t>{};
     for (const auto& [name, about] : entry.at("tensors").items()) {

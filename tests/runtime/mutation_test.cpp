@@ -1,117 +1,175 @@
-// One graph, really: whatever op of the forward graph is left out or rewired, the logits change or
-// the run fails. So nothing that eval computes comes from anywhere but the graph.
-#include <filesystem>
+// One graph, really: whatever op of a forward graph is left out or rewired, the result changes or
+// the run fails. So nothing that eval and generate compute comes from anywhere but their graphs.
+#include <array>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "model/graph/graph_builder.hpp"
-#include "model/routing/traffic.hpp"
+#include "model/workload/train.hpp"
+#include "runtime/binding.hpp"
 #include "runtime/cpu_device.hpp"
-#include "runtime/evaluate.hpp"
+#include "runtime/executor.hpp"
+#include "tests/runtime/tiny_model.hpp"
 #include "tests/support/catch.hpp"
 
 using namespace r1;
 
 namespace {
 
-// The forward graph of the smallest golden model over eight tokens, to be changed and run.
-class Forward {
-public:
-    Forward()
-        : checkpoint_(
-              Checkpoint::open(std::filesystem::path(R1_SOURCE_DIR) / "tests/golden/tiny_a")),
-          setup_(forward_setup(checkpoint_.config(), 1, kTokens)),
-          graph_(build_forward_graph(setup_)) {}
+using Outputs = std::vector<std::byte>;
 
-    [[nodiscard]] const ChunkTemplate& chunk() const { return graph_.templates().front(); }
+const std::vector<std::int32_t> kTokens = {5, 9, 2, 77, 31, 8, 120, 3};
 
-    // The logits of both heads after `chunk` replaced the graph's; empty if it does not freeze.
-    [[nodiscard]] std::vector<std::byte> logits(ChunkTemplate chunk) const {
-        GraphBuilder builder(graph_.instances());
-        RankProgram program = graph_.programs().front();
+// A graph of one chunk, to be changed.
+struct Forward {
+    explicit Forward(const TrainingSetup& setup) : graph(build_forward_graph(setup)) {}
+
+    ExecutionGraph graph;
+    [[nodiscard]] const ChunkTemplate& chunk() const { return graph.templates().front(); }
+    // Throws GraphError if it does not freeze.
+    [[nodiscard]] ExecutionGraph with(ChunkTemplate chunk) const {
+        GraphBuilder builder(graph.instances());
+        RankProgram program = graph.programs().front();
         program.items.front().chunk = builder.add(std::move(chunk));
         builder.add(program);
+        return builder.freeze();
+    }
+};
+
+class Runs {
+public:
+    Runs() : weights_(policy_), device_(checkpoint_.config()) {
+        policy_.sampling.temperature = 1;
+        const ModelConfig& config = checkpoint_.config();
+        const auto count = static_cast<std::int64_t>(kTokens.size());
+        graphs_.emplace_back(forward_setup(config, 1, count));
+        graphs_.emplace_back(generation_setup(config, CacheUse::prefill, 1, count - 2, true));
+        graphs_.emplace_back(generation_setup(config, CacheUse::decode, 1, 2, true));
+        for (const Forward& forward : graphs_) {
+            weights_.load(forward.chunk(), checkpoint_, 0);
+        }
+    }
+
+    // 0: eval's graph; 1: the graph of a prompt; 2: that of a decode step with a draft.
+    [[nodiscard]] const Forward& graph(std::size_t which) const { return graphs_[which]; }
+
+    // What the run gives after `chunk` replaced that of graph `which`; empty if it does not freeze.
+    Outputs results(std::size_t which, ChunkTemplate chunk) {
         try {
-            return run(builder.freeze());
+            const ExecutionGraph changed = graphs_[which].with(std::move(chunk));
+            if (which == 0) {
+                return evaluated(changed);
+            }
+            return generated(which == 1 ? changed : graphs_[1].graph,
+                             which == 2 ? changed : graphs_[2].graph);
         } catch (const GraphError&) {
             return {};
         }
     }
 
 private:
-    static constexpr std::int64_t kTokens = 8;
-
-    [[nodiscard]] std::vector<std::byte> run(const ExecutionGraph& graph) const {
+    Outputs run(const ExecutionGraph& graph, const InputValues& inputs, double past,
+                const LatentCache* cache) {
         const ModelConfig& config = checkpoint_.config();
-        const ExecutionPolicy policy;
-        const StageWeights weights(graph.templates().front(), checkpoint_, 0, policy);
-        const InputValues inputs = {{"tokens", {5, 9, 2, 77, 31, 8, 120, 3}},
-                                    {"labels", {9, 2, 77, 31, 8, 120, 3, -1}},
-                                    {"mtp.tokens", {9, 2, 77, 31, 8, 120, 3, 0}},
-                                    {"mtp.labels", {2, 77, 31, 8, 120, 3, -1, -1}}};
-        CpuDevice device(config);
-        const ExecutionResult result = execute(
-            {graph, config, weights, policy, inputs,
-             balanced_binding(config, balanced_traffic(config, {1, 1}, 0, 0), kTokens), kTokens,
-             [](const Tensor& tensor) {
-                 return tensor.name.ends_with("logits") || tensor.name.ends_with("nll");
-             }},
-            device);
-        std::vector<std::byte> bytes;
-        for (const char* name : {"logits", "nll", "mtp.logits", "mtp.nll"}) {
-            const auto found = result.tensors.find(name);
-            if (found != result.tensors.end()) {
-                bytes.insert(bytes.end(), found->second.data.begin(), found->second.data.end());
+        const auto tokens = static_cast<std::int64_t>(inputs.at("tokens").size());
+        SymbolValues symbols = local_binding(config, tokens);
+        symbols[static_cast<std::size_t>(Symbol::past_tokens)] = past;
+        symbols[static_cast<std::size_t>(Symbol::cache_capacity)] = kCapacity;
+        const auto keep = [](const Tensor& tensor) {
+            return tensor.name.ends_with("logits") || tensor.name.ends_with("nll") ||
+                   tensor.name == "next_tokens" || tensor.name == "mtp.draft";
+        };
+        const Executor executor({graph, config, policy_, tokens, keep}, weights_, symbols, device_);
+        Arena arena(executor.plan().bytes());
+        Outputs bytes;
+        for (const auto& [name, value] : executor.run({inputs, symbols, cache, 0}, arena)) {
+            if (!name.ends_with("gate.logits")) {
+                bytes.insert(bytes.end(), value.data.begin(), value.data.end());
             }
         }
         return bytes;
     }
 
-    Checkpoint checkpoint_;
-    TrainingSetup setup_;
-    ExecutionGraph graph_;
+    Outputs evaluated(const ExecutionGraph& graph) {
+        return run(graph,
+                   {{"tokens", kTokens},
+                    {"labels", {9, 2, 77, 31, 8, 120, 3, -1}},
+                    {"mtp.tokens", {9, 2, 77, 31, 8, 120, 3, 0}},
+                    {"mtp.labels", {2, 77, 31, 8, 120, 3, -1, -1}}},
+                   0, nullptr);
+    }
+
+    Outputs generated(const ExecutionGraph& prefill, const ExecutionGraph& decode) {
+        const LatentCache cache(graphs_[2].chunk(), 1, kCapacity, policy_);
+        run(prefill,
+            {{"tokens", {5, 9, 2, 77, 31, 8}},
+             {"mtp.tokens", {9, 2, 77, 31, 8, 120}},
+             {"positions", {0, 1, 2, 3, 4, 5}}},
+            0, &cache);
+        const std::int32_t half = 1 << 30;
+        return run(decode, {{"tokens", {120, 3}}, {"positions", {6, 7}}, {"randoms", {half, half}}},
+                   6, &cache);
+    }
+
+    static constexpr std::int64_t kCapacity = 8;
+    Checkpoint checkpoint_ = test::tiny_model();
+    ExecutionPolicy policy_;
+    StageWeights weights_;
+    CpuDevice device_;
+    std::vector<Forward> graphs_;
 };
 
 }  // namespace
 
-TEST_CASE("runtime: leaving out any op of the graph changes the result", "[runtime]") {
-    const Forward forward;
-    const std::vector<std::byte> whole = forward.logits(forward.chunk());
-    REQUIRE(!whole.empty());
+TEST_CASE("runtime: leaving out any op of the graphs changes the result", "[runtime]") {
+    Runs runs;
     std::set<std::string> kinds;
-    for (std::size_t i = 0; i < forward.chunk().ops.size(); ++i) {
-        ChunkTemplate changed = forward.chunk();
-        kinds.emplace(kind_name(changed.ops[i]));
-        INFO("op " << i << ", " << kind_name(changed.ops[i]));
-        changed.ops.erase(changed.ops.begin() + static_cast<std::ptrdiff_t>(i));
-        CHECK(forward.logits(changed) != whole);
+    for (std::size_t which = 0; which < 3; ++which) {
+        const ChunkTemplate& chunk = runs.graph(which).chunk();
+        const Outputs whole = runs.results(which, chunk);
+        REQUIRE(!whole.empty());
+        for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
+            ChunkTemplate changed = chunk;
+            kinds.emplace(kind_name(changed.ops[i]));
+            INFO("graph " << which << ", op " << i << ", " << kind_name(changed.ops[i]));
+            changed.ops.erase(changed.ops.begin() + static_cast<std::ptrdiff_t>(i));
+            CHECK(runs.results(which, changed) != whole);
+        }
     }
-    CHECK(kinds.size() >= 14);
+    for (const char* kind : {"rope", "mla_attention", "rope_query", "cache_latent", "mla_prefill",
+                             "mla_decode", "sample", "argmax", "dispatch", "combine"}) {
+        CHECK(kinds.count(kind) == 1);
+    }
+    CHECK(kinds.size() >= 20);
 }
 
 TEST_CASE("runtime: rewiring an op to another tensor of its shape changes the result",
           "[runtime]") {
-    const Forward forward;
-    const std::vector<std::byte> whole = forward.logits(forward.chunk());
-    int rewired = 0;
-    for (std::size_t i = 1; i < forward.chunk().ops.size(); ++i) {
-        ChunkTemplate changed = forward.chunk();
-        Op& op = changed.ops[i];
-        // Its first input becomes what an earlier op made, of the same shape and type.
-        const Tensor& now = changed.tensors[op.inputs.front().index()];
-        for (std::size_t j = 0; j < i; ++j) {
-            const TensorId other = changed.ops[j].outputs.front();
-            const Tensor& candidate = changed.tensors[other.index()];
-            if (other != op.inputs.front() && candidate.role == now.role &&
-                candidate.shape == now.shape && candidate.dtype == now.dtype) {
-                op.inputs.front() = other;
-                INFO("op " << i << ", " << kind_name(op) << " reads " << candidate.name);
-                CHECK(forward.logits(changed) != whole);
-                ++rewired;
-                break;
+    Runs runs;
+    for (std::size_t which = 0; which < 3; ++which) {
+        const ChunkTemplate& chunk = runs.graph(which).chunk();
+        const Outputs whole = runs.results(which, chunk);
+        int rewired = 0;
+        for (std::size_t i = 1; i < chunk.ops.size(); ++i) {
+            ChunkTemplate changed = chunk;
+            Op& op = changed.ops[i];
+            // Its first input becomes what an earlier op made, of the same shape and type.
+            const Tensor& now = changed.tensors[op.inputs.front().index()];
+            for (std::size_t j = 0; j < i; ++j) {
+                const TensorId other = changed.ops[j].outputs.front();
+                const Tensor& candidate = changed.tensors[other.index()];
+                if (other != op.inputs.front() && candidate.role == now.role &&
+                    candidate.shape == now.shape && candidate.dtype == now.dtype) {
+                    op.inputs.front() = other;
+                    INFO("graph " << which << ", op " << i << ", " << kind_name(op) << " reads "
+                                  << candidate.name);
+                    CHECK(runs.results(which, changed) != whole);
+                    ++rewired;
+                    break;
+                }
             }
         }
+        CHECK(rewired > 10);
     }
-    CHECK(rewired > 20);
 }

@@ -1,5 +1,3 @@
-#include <sys/resource.h>
-
 #include <sstream>
 
 #include <fmt/format.h>
@@ -9,18 +7,13 @@
 #include "model/graph/graph_json.hpp"
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
+#include "tools/process_memory.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/trace.hpp"
 
 namespace r1 {
 
 namespace {
-
-std::int64_t peak_memory_bytes() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-}
 
 // --seed and --engine are short for --set.
 std::vector<Override> all_overrides(const Invocation& invocation) {

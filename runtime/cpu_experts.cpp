@@ -1,0 +1,113 @@
+#include <cstring>
+
+#include "kernels/permute.hpp"
+#include "kernels/router_topk.hpp"
+#include "kernels/unpermute.hpp"
+#include "model/base/check.hpp"
+#include "runtime/cpu_kernels.hpp"
+
+namespace r1 {
+
+namespace {
+
+PermutedBytes permuted(const TensorArg& from, const TensorArg& to) {
+    return {static_cast<std::int64_t>(bits(from.stored) / 8) * from.width(), from.data, to.data};
+}
+
+UnpermuteArgs unpermute_args(const OpCall& c) {
+    UnpermuteArgs args;
+    args.rows = c.dims[0];
+    args.received = c.received;
+    args.width = c.dims[1];
+    args.x = matrix(c.inputs[0]);
+    args.row_map = data_of<std::int32_t>(c.inputs[1]);
+    args.y = matrix(c.outputs[0]);
+    return args;
+}
+
+void copy_rows(const TensorArg& from, const TensorArg& to, std::int64_t rows) {
+    R1_CHECK(from.stored == to.stored && from.width() == to.width());
+    const double bytes = bits(from.stored) / 8 * static_cast<double>(rows * from.width());
+    std::memcpy(to.data, from.data, static_cast<std::size_t>(bytes));
+}
+
+}  // namespace
+
+void run_router_topk(const CpuDevice&, const OpCall& c) {
+    const ModelConfig& config = c.config;
+    const bool grouped = config.topk_method != TopkMethod::greedy;
+    RouterTopkArgs args;
+    args.tokens = c.dims[0];
+    args.experts = c.dims[1];
+    args.experts_per_token = config.num_experts_per_tok;
+    args.groups = grouped ? config.n_group : 1;
+    args.groups_per_token = grouped ? config.topk_group : 1;
+    args.score =
+        config.scoring_func == ScoringFunc::sigmoid ? RouterScore::sigmoid : RouterScore::softmax;
+    args.group_score = config.topk_method == TopkMethod::noaux_tc ? RouterGroupScore::two_best
+                                                                  : RouterGroupScore::best;
+    args.normalize = config.norm_topk_prob;
+    args.scaling_factor = static_cast<float>(config.routed_scaling_factor);
+    args.logits = data_of<float>(c.inputs[0]);
+    args.bias = c.inputs.size() > 1 ? data_of<float>(c.inputs[1]) : nullptr;
+    args.indices = data_of<std::int32_t>(c.outputs[0]);
+    args.weights = data_of<float>(c.outputs[1]);
+    cpu::router_topk(args);
+}
+
+// Forward: {data, [scales], route} -> {data, [scales], row_map, row_weights, offsets}.
+void run_permute(const CpuDevice&, const OpCall& c) {
+    const bool scaled = c.inputs.size() == 3;
+    R1_CHECK(c.outputs.size() == (scaled ? 5U : 4U));
+    const std::size_t map = scaled ? 2 : 1;
+    PermuteArgs args;
+    args.received = c.received;
+    args.slots = c.config.num_experts_per_tok;
+    args.experts = static_cast<std::int64_t>(c.outputs[map + 2].tensor->shape[0].constant) - 1;
+    args.rows_max = c.dims[0];
+    args.route = data_of<float>(c.inputs[map]);
+    args.data = permuted(c.inputs[0], c.outputs[0]);
+    if (scaled) {
+        args.scales = permuted(c.inputs[1], c.outputs[1]);
+    }
+    args.row_map = data_of<std::int32_t>(c.outputs[map]);
+    args.row_weights = data_of<float>(c.outputs[map + 1]);
+    args.offsets = data_of<std::int32_t>(c.outputs[map + 2]);
+    cpu::permute(args);
+}
+
+std::size_t unpermute_workspace(const OpCall& c) {
+    return cpu::unpermute_workspace_bytes(unpermute_args(c));
+}
+
+void run_unpermute(const CpuDevice&, const OpCall& c) {
+    UnpermuteArgs args = unpermute_args(c);
+    args.workspace = c.workspace;
+    cpu::unpermute(args);
+}
+
+// One rank holds all experts: tokens stay where they are. {data, [scales], indices, weights} ->
+// {data, [scales], route}.
+void run_local_dispatch(const OpCall& c) {
+    const std::int64_t tokens = c.op.comm()->tokens;
+    const std::size_t payload = c.inputs.size() - 2;
+    for (std::size_t i = 0; i < payload; ++i) {
+        copy_rows(c.inputs[i], c.outputs[i], tokens);
+    }
+    const std::int64_t slots = c.config.num_experts_per_tok;
+    const auto* indices = data_of<std::int32_t>(c.inputs[payload]);
+    const auto* weights = data_of<float>(c.inputs[payload + 1]);
+    auto* route = data_of<float>(c.outputs[payload]);
+    for (std::int64_t token = 0; token < tokens; ++token) {
+        for (std::int64_t slot = 0; slot < slots; ++slot) {
+            route[token * 2 * slots + slot] = static_cast<float>(indices[token * slots + slot]);
+            route[token * 2 * slots + slots + slot] = weights[token * slots + slot];
+        }
+    }
+}
+
+void run_local_combine(const OpCall& c) {
+    copy_rows(c.inputs[0], c.outputs[0], c.op.comm()->tokens);
+}
+
+}  // namespace r1

@@ -1,0 +1,56 @@
+// The CPU's kernel table: arguments of kernels/cpu from those of ops.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/matrix.hpp"
+#include "runtime/cpu_device.hpp"
+
+namespace r1 {
+
+// The first element, of activations, inputs and plain parameters.
+template <class T>
+T* data_of(const TensorArg& arg) {
+    std::byte* data =
+        arg.weight != nullptr ? const_cast<std::byte*>(arg.weight->data.data()) : arg.data;
+    return reinterpret_cast<T*>(data);
+}
+
+inline Matrix matrix(const TensorArg& arg) { return {data_of<void>(arg), arg.stored, arg.width()}; }
+
+// cpu_matrix.cpp: products and precision; FP8 or plain.
+void run_quantize_fp8(const CpuDevice& device, const OpCall& call);
+void run_dequantize_fp8(const CpuDevice& device, const OpCall& call);
+void run_gemm(const CpuDevice& device, const OpCall& call);
+std::size_t gemm_workspace(const OpCall& call);
+void run_grouped_gemm(const CpuDevice& device, const OpCall& call);
+std::size_t grouped_gemm_workspace(const OpCall& call);
+
+// cpu_attention.cpp: rotation, the latent cache, attention in its three forms.
+void run_rope(const CpuDevice& device, const OpCall& call);
+std::size_t rope_workspace(const OpCall& call);
+void run_rope_query(const CpuDevice& device, const OpCall& call);
+void run_cache_latent(const CpuDevice& device, const OpCall& call);
+void run_mla_attention(const CpuDevice& device, const OpCall& call);
+std::size_t mla_attention_workspace(const OpCall& call);
+void run_mla_prefill(const CpuDevice& device, const OpCall& call);
+std::size_t mla_prefill_workspace(const OpCall& call);
+void run_mla_decode(const CpuDevice& device, const OpCall& call);
+std::size_t mla_decode_workspace(const OpCall& call);
+
+// cpu_tokens.cpp: embedding, loss, next tokens.
+void run_embedding(const CpuDevice& device, const OpCall& call);
+void run_cross_entropy(const CpuDevice& device, const OpCall& call);
+void run_sample(const CpuDevice& device, const OpCall& call);
+std::size_t sample_workspace(const OpCall& call);
+void run_argmax(const CpuDevice& device, const OpCall& call);
+
+// cpu_experts.cpp: choice of experts, and tokens to them and back.
+void run_router_topk(const CpuDevice& device, const OpCall& call);
+void run_permute(const CpuDevice& device, const OpCall& call);
+void run_unpermute(const CpuDevice& device, const OpCall& call);
+std::size_t unpermute_workspace(const OpCall& call);
+void run_local_dispatch(const OpCall& call);
+void run_local_combine(const OpCall& call);
+
+}  // namespace r1

@@ -1,0 +1,58 @@
+#include "runtime/latent_cache.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "kernels/workspace.hpp"
+
+namespace r1 {
+
+namespace {
+
+// Calls body(tensor, bytes of all sequences) for each cache tensor.
+template <class Body>
+void for_caches(const ChunkTemplate& chunk, std::int64_t sequences, std::int64_t capacity,
+                const ExecutionPolicy& policy, const Body& body) {
+    for (const Tensor& tensor : chunk.tensors) {
+        if (tensor.role == TensorRole::cache) {
+            const std::size_t rows = static_cast<std::size_t>(sequences * capacity);
+            body(tensor, aligned_bytes(rows * stored_row_bytes(tensor, policy)));
+        }
+    }
+}
+
+}  // namespace
+
+std::size_t LatentCache::planned_bytes(const ChunkTemplate& chunk, std::int64_t sequences,
+                                       std::int64_t capacity, const ExecutionPolicy& policy) {
+    std::size_t total = 0;
+    for_caches(chunk, sequences, capacity, policy,
+               [&](const Tensor&, std::size_t bytes) { total += bytes; });
+    return total;
+}
+
+LatentCache::LatentCache(const ChunkTemplate& chunk, std::int64_t sequences, std::int64_t capacity,
+                         const ExecutionPolicy& policy)
+    : sequences_(sequences), capacity_(capacity) {
+    std::size_t total = 0;
+    for_caches(chunk, sequences, capacity, policy, [&](const Tensor& tensor, std::size_t bytes) {
+        const std::size_t sequence_bytes =
+            static_cast<std::size_t>(capacity) * stored_row_bytes(tensor, policy);
+        blocks_[tensor.name] = {total, sequence_bytes};
+        total += bytes;
+    });
+    memory_ = static_cast<std::byte*>(
+        ::operator new(std::max<std::size_t>(total, 1), std::align_val_t(kWorkspaceAlignment)));
+    std::fill_n(memory_, total, std::byte{0});
+}
+
+LatentCache::~LatentCache() { ::operator delete(memory_, std::align_val_t(kWorkspaceAlignment)); }
+
+std::byte* LatentCache::at(const std::string& name, std::int64_t sequence) const {
+    const auto found = blocks_.find(name);
+    R1_CHECK(found != blocks_.end() && sequence >= 0 && sequence < sequences_);
+    return memory_ + found->second.offset +
+           static_cast<std::size_t>(sequence) * found->second.sequence_bytes;
+}
+
+}  // namespace r1

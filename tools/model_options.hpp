@@ -1,0 +1,29 @@
+// What the commands that execute a checkpoint share: how it computes, tokens, and files of a run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/storage.hpp"
+#include "tools/cli.hpp"
+
+namespace r1 {
+
+// --compute, --fp8, --binding, --timeline
+void add_execution_options(po::options_description& options);
+ExecutionPolicy policy_of(const Invocation& invocation);  // throws UsageError
+
+struct TokenBatch {
+    std::vector<std::int32_t> ids;
+    std::int64_t sequences = 1;
+};
+// "1,2,3". Throws InputError.
+std::vector<std::int32_t> parse_tokens(const std::string& text);
+// A safetensors file with "tokens" [T] or [B, T], I32 or I64. Throws InputError.
+TokenBatch read_tokens(const std::string& file);
+
+// The folder that holds a checkpoint's config and tokenizer, whichever of its files was named.
+std::string model_folder(const std::string& model);
+
+}  // namespace r1
