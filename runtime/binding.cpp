@@ -11,7 +11,9 @@ constexpr std::string_view kOffsets = ".mlp.experts.offsets";
 }  // namespace
 
 SymbolValues local_binding(const ModelConfig& config, std::int64_t tokens) {
-    return balanced_binding(config, balanced_traffic(config, {1, 1}, 0, 0), tokens);
+    ExpertTraffic here;
+    here.ranks_per_token = 1;
+    return balanced_binding(config, here, tokens);
 }
 
 bool is_expert_offsets(const Tensor& tensor) { return tensor.name.ends_with(kOffsets); }

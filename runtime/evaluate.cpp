@@ -1,6 +1,8 @@
 #include "runtime/evaluate.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -27,6 +29,24 @@ std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& tokens, std::
     return result;
 }
 
+// As the router makes them, without the bias.
+void scores_from_logits(const ModelConfig& config, std::vector<float>& values) {
+    if (config.scoring_func == ScoringFunc::sigmoid) {
+        for (float& value : values) {
+            value = 1 / (1 + std::exp(-value));
+        }
+        return;
+    }
+    const auto experts = static_cast<std::ptrdiff_t>(config.n_routed_experts);
+    for (auto row = values.begin(); row != values.end(); row += experts) {
+        const float largest = *std::max_element(row, row + experts);
+        std::transform(row, row + experts, row,
+                       [largest](float value) { return std::exp(value - largest); });
+        const float sum = std::accumulate(row, row + experts, 0.0F);
+        std::transform(row, row + experts, row, [sum](float value) { return value / sum; });
+    }
+}
+
 // Collects results under the golden names, dropping the last `cut` rows of every sequence.
 class Collector {
 public:
@@ -40,18 +60,16 @@ public:
     }
     void integers(const std::string& from, const std::string& to, std::int64_t cut) {
         const TensorValue& value = result_.at(from);
-        put(to, value.shape, cut).i32 = rows(value.i32(), value.shape, cut);
+        NamedTensor& tensor = put(to, value.shape, cut);
+        tensor.i32 = rows(value.i32(), value.shape, cut);
+        tensor.is_integer = true;
     }
 
     void router(const ModelConfig& config, const std::string& from, const std::string& to,
                 std::int64_t cut) {
         floats(from + "gate.logits", to + "scores", cut);
         NamedTensor& scores = evaluation_.tensors.at(to + "scores");
-        if (config.scoring_func == ScoringFunc::sigmoid) {
-            for (float& score : scores.f32) {
-                score = 1 / (1 + std::exp(-score));
-            }
-        }
+        scores_from_logits(config, scores.f32);
         integers(from + "gate.indices", to + "indices", cut);
         floats(from + "gate.weights", to + "weights", cut);
         const NamedTensor& indices = evaluation_.tensors.at(to + "indices");
@@ -78,7 +96,8 @@ public:
         }
         NamedTensor mean;
         mean.shape = {1};
-        mean.f32 = {nll.empty() ? 0.0F : static_cast<float>(sum / static_cast<double>(nll.size()))};
+        // Of no label at all: not a number.
+        mean.f32 = {static_cast<float>(sum / static_cast<double>(nll.size()))};
         evaluation_.tensors[to + "loss"] = std::move(mean);
     }
 
@@ -165,8 +184,8 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     const ModelConfig& config = checkpoint.config();
     const auto total = static_cast<std::int64_t>(tokens.size());
     const std::int64_t length = sequences > 0 ? total / sequences : 0;
-    check_token_ids(config, tokens, "tokens");
-    check_length(config, length, "tokens");
+    check_token_ids(config, tokens, options.token_source, length);
+    check_length(config, length, options.token_source);
     R1_CHECK(length * sequences == total);
 
     const TrainingSetup setup = forward_setup(config, sequences, length);

@@ -18,12 +18,14 @@ struct EvaluateOptions {
     bool router = false;       // layers.N.router.{scores, indices, weights, weights_dense}
     bool mtp = false;          // mtp.*
     bool expert_rows = false;  // into Evaluation::bound
+    std::string token_source = "tokens";  // names the tokens in messages
 };
 
 struct NamedTensor {
     std::vector<std::int64_t> shape;
-    std::vector<float> f32;  // one of the two
+    std::vector<float> f32;
     std::vector<std::int32_t> i32;
+    bool is_integer = false;  // i32 holds the values
 };
 
 struct Evaluation {

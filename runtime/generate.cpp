@@ -27,10 +27,12 @@ void check(const ModelConfig& config, const std::vector<TokenIds>& prompts,
         throw InputError("--speculative", "needs an MTP module, and the model has none");
     }
     if (prompts.empty()) {
-        throw InputError("prompt", "there is none");
+        throw InputError(options.prompt_source, "holds no prompt");
     }
     for (std::size_t i = 0; i < prompts.size(); ++i) {
-        const std::string name = prompts.size() == 1 ? "prompt" : fmt::format("prompt {}", i + 1);
+        const std::string name = prompts.size() == 1
+                                     ? options.prompt_source
+                                     : fmt::format("{}, prompt {}", options.prompt_source, i + 1);
         check_token_ids(config, prompts[i], name);
         check_length(config, static_cast<std::int64_t>(prompts[i].size()) + options.max_new_tokens,
                      name + " and new tokens");

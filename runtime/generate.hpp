@@ -26,9 +26,10 @@ struct GenerateOptions {
     TokenIds end_tokens;       // each ends a sequence, and is the last of its tokens
     bool speculative = false;  // needs an MTP module
     std::uint64_t seed = 0;
-    std::int64_t prefill_chunk = 4096;  // tokens of a prompt in one step
-    bool keep_logits = false;           // those that chose each token
-    bool record = false;                // intervals of all ops, and rows routed to each expert
+    std::int64_t prefill_chunk = 4096;     // tokens of a prompt in one step
+    bool keep_logits = false;              // those that chose each token
+    bool record = false;                   // intervals of all ops, and rows routed to each expert
+    std::string prompt_source = "prompt";  // names the prompts in messages
     std::function<void(std::size_t sequence, std::int32_t token)> on_token;
     std::function<void(std::int64_t done, std::int64_t total)> on_prefill;  // tokens
 };

@@ -1,5 +1,6 @@
 #include "runtime/weights.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/matrix.hpp"
@@ -82,6 +83,14 @@ void append_fp8(Weight& weight, const std::string& name, const Checkpoint& check
                              "' is not FP8 with block scales, but the model's "
                              "config says that its weights are");
     }
+    const auto nan = std::find_if(stored.data.begin(), stored.data.end(), [](std::byte code) {
+        return (code & std::byte{0x7F}) == std::byte{0x7F};
+    });
+    if (nan != stored.data.end()) {
+        throw InputError(checkpoint.file_of(name), "tensor '" + name + "': value " +
+                                                       std::to_string(nan - stored.data.begin()) +
+                                                       " is not a number; the file is damaged");
+    }
     weight.data.insert(weight.data.end(), stored.data.begin(), stored.data.end());
     const std::vector<float> scales = checkpoint.f32(scale->name);
     weight.scales.insert(weight.scales.end(), scales.begin(), scales.end());
@@ -129,6 +138,7 @@ void StageWeights::load(const ChunkTemplate& chunk, const Checkpoint& checkpoint
             } else {
                 append_values(weight, checkpoint.f32(name));
             }
+            checkpoint.release(name);
         }
         weights_.emplace(tensor.name, std::move(weight));
     }

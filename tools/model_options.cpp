@@ -37,6 +37,9 @@ ExecutionPolicy policy_of(const Invocation& invocation) {
 
 std::vector<std::int32_t> parse_tokens(const std::string& text) {
     std::vector<std::int32_t> tokens;
+    if (text.ends_with(',')) {
+        throw InputError("--tokens", "ends with a comma");
+    }
     std::istringstream stream(text);
     std::string piece;
     while (std::getline(stream, piece, ',')) {
@@ -73,8 +76,11 @@ TokenBatch read_tokens(const std::string& file) {
         } else {
             std::int64_t id = 0;
             std::memcpy(&id, view.data.data() + 8 * i, 8);
-            // Out of range of every vocabulary either way; the check names the position.
-            tokens.ids.push_back(id < 0 || id > INT32_MAX ? -1 : static_cast<std::int32_t>(id));
+            if (id < 0 || id > INT32_MAX) {
+                throw InputError(file,
+                                 "tensor 'tokens': " + std::to_string(id) + " is not a token id");
+            }
+            tokens.ids.push_back(static_cast<std::int32_t>(id));
         }
     }
     return tokens;

@@ -9,6 +9,7 @@
 #include "model/base/json.hpp"
 #include "model/checkpoint/checkpoint_check.hpp"
 #include "model/checkpoint/checkpoint_index.hpp"
+#include "model/checkpoint/mapped_file.hpp"
 
 namespace r1 {
 
@@ -19,24 +20,37 @@ namespace {
 constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
 constexpr std::string_view kHead = "lm_head.weight";
 
-// The blocks are part of our arithmetic; a config that asks for others must not pass for ours.
-void check_block_size(const Document& document, Diagnostics& diagnostics) {
-    const std::string pointer = "/quantization_config/weight_block_size";
-    const Json* blocks = document.find(pointer);
-    if (blocks != nullptr && *blocks != Json{kScaleBlock, kScaleBlock}) {
-        diagnostics.error(document.diagnostic(
-            pointer, "only blocks of [128, 128] are supported, found " + blocks->dump()));
+// The FP8 format is part of our arithmetic; a config that asks for another must not pass for ours.
+void check_fp8_format(const Document& document, Diagnostics& diagnostics) {
+    const auto check = [&](const char* key, const Json& supported) {
+        const std::string pointer = std::string("/quantization_config/") + key;
+        const Json* found = document.find(pointer);
+        if (found != nullptr && *found != supported) {
+            diagnostics.error(document.diagnostic(
+                pointer, "only " + supported.dump() + " is supported, found " + found->dump()));
+        }
+    };
+    check("weight_block_size", Json{kScaleBlock, kScaleBlock});
+    check("fmt", "e4m3");
+    check("activation_scheme", "dynamic");
+    const Json* scale_format = document.find("/quantization_config/scale_fmt");
+    if (scale_format != nullptr && *scale_format != Json("float")) {
+        diagnostics.note("scale_fmt " + scale_format->dump() +
+                         " is left out: scales of activations are not rounded");
     }
 }
 
-ModelConfig read_config_of(const fs::path& path) {
+ModelConfig read_config_of(const fs::path& path, std::vector<std::string>& notes) {
     std::error_code ignored;
     const fs::path folder = fs::is_directory(path, ignored) ? path : path.parent_path();
     const Document document = Document::from_file(folder / "config.json");
     Diagnostics diagnostics;
     ModelConfig config = read_model_config(document, "", diagnostics);
-    check_block_size(document, diagnostics);
+    if (config.fp8_weights) {
+        check_fp8_format(document, diagnostics);
+    }
     diagnostics.throw_if_errors();
+    notes = diagnostics.notes();
     return config;
 }
 
@@ -61,7 +75,13 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     if (!fs::exists(path, ignored)) {
         throw InputError(path.string(), "no such checkpoint folder or file");
     }
-    return open(path, read_config_of(path));
+    // Who names the config means its folder.
+    const fs::path origin = path.filename() == "config.json" ? path.parent_path() : path;
+    std::vector<std::string> notes;
+    Checkpoint checkpoint =
+        open(origin.empty() ? fs::path(".") : origin, read_config_of(path, notes));
+    checkpoint.notes_ = std::move(notes);
+    return checkpoint;
 }
 
 Checkpoint Checkpoint::open(const fs::path& path, ModelConfig config) {
@@ -191,6 +211,8 @@ void Checkpoint::f32(std::string_view name, std::span<float> out) const {
                                             " is not finite; the file is damaged");
     }
 }
+
+void Checkpoint::release(std::string_view name) const { release_pages(at(name).data); }
 
 std::vector<float> Checkpoint::f32(std::string_view name) const {
     std::vector<float> out(static_cast<std::size_t>(at(name).count()));

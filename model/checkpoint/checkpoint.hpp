@@ -32,6 +32,8 @@ public:
     static Checkpoint open(const std::filesystem::path& path, ModelConfig config);
 
     [[nodiscard]] const ModelConfig& config() const { return config_; }
+    // Keys of the config that were ignored, for --verbose.
+    [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
     // Every tensor of parameter_inventory(config) is found, and "lm_head.weight" always: the MTP
     // layer's copies and a tied head lead to the tensors that they equal. nullptr for other names.
@@ -46,6 +48,9 @@ public:
     // NaN or infinite: no trained weight is, but damaged ones are.
     [[nodiscard]] std::vector<float> f32(std::string_view name) const;
     void f32(std::string_view name, std::span<float> out) const;
+
+    // The tensor has been read: its pages need not stay in memory. It can be read again.
+    void release(std::string_view name) const;
 
 private:
     struct Entry {
@@ -63,6 +68,7 @@ private:
 
     std::filesystem::path origin_;  // the index, the single file or the folder
     ModelConfig config_;
+    std::vector<std::string> notes_;
     std::vector<std::unique_ptr<SafetensorsFile>> files_;
     std::map<std::string_view, Entry> entries_;  // names lie in the files' views
 };

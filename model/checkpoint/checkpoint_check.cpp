@@ -24,8 +24,9 @@ double tensors_max(const ModelConfig& config) {
 
 class TensorChecker {
 public:
-    TensorChecker(const std::vector<StoredTensor>& stored, const std::string& origin)
-        : stored_(stored), origin_(origin) {}
+    TensorChecker(const std::vector<StoredTensor>& stored, const std::string& origin,
+                  bool fp8_weights)
+        : stored_(stored), origin_(origin), fp8_weights_(fp8_weights) {}
 
     void check(const ModelConfig& config) {
         for (const Parameter& parameter : parameter_inventory(config)) {
@@ -82,6 +83,9 @@ private:
         const TensorView& tensor = *stored.tensor;
         if (!is_float(tensor.dtype) || tensor.dtype == StoredType::f8_e8m0) {
             problem(stored, std::string(name(tensor.dtype)) + " is no type for a parameter");
+        } else if (is_fp8(tensor.dtype) && !fp8_weights_) {
+            problem(stored,
+                    "is FP8, but the config has no quantization_config with quant_method fp8");
         } else if (is_fp8(tensor.dtype)) {
             check_scale(stored);
         }
@@ -168,6 +172,7 @@ private:
 
     const std::vector<StoredTensor>& stored_;
     const std::string& origin_;
+    bool fp8_weights_;  // as the config says
     std::set<std::string> expected_;
     ProblemList problems_;
     std::size_t unknown_count_ = 0;
@@ -205,7 +210,7 @@ void check_tensors(const ModelConfig& config, const std::vector<StoredTensor>& s
     if (tensors_max(config) > kTensorsMax) {
         throw InputError(origin, "the config calls for millions of tensors");
     }
-    TensorChecker(stored, origin).check(config);
+    TensorChecker(stored, origin, config.fp8_weights).check(config);
 }
 
 }  // namespace r1

@@ -25,4 +25,8 @@ private:
     std::span<const std::byte> bytes_;
 };
 
+// The memory of a part of a mapped file may be used for something else; who reads it again gets it
+// from the file again.
+void release_pages(std::span<const std::byte> part);
+
 }  // namespace r1

@@ -18,36 +18,40 @@ constexpr std::int64_t kExpertsOfAllLayersMax = 500'000;
 
 // Keys of released config files that change nothing here.
 const std::vector<std::string>& harmless_keys() {
-    static const std::vector<std::string> keys = {"architectures",
-                                                  "attention_bias",
-                                                  "attention_dropout",
-                                                  "aux_loss_alpha",
-                                                  "auto_map",
-                                                  "bos_token_id",
-                                                  "dtype",
-                                                  "ep_size",
-                                                  "hidden_act",
-                                                  "initializer_range",
-                                                  "num_key_value_heads",
-                                                  "pad_token_id",
-                                                  "pretraining_tp",
-                                                  "quantization_config",
-                                                  "seq_aux",
-                                                  "torch_dtype",
-                                                  "transformers_version",
-                                                  "use_cache",
-                                                  "_name_or_path"};
+    static const std::vector<std::string> keys = {
+        "architectures", "attention_dropout", "aux_loss_alpha",
+        "auto_map",      "bos_token_id",      "dtype",
+        "ep_size",       "initializer_range", "num_key_value_heads",
+        "pad_token_id",  "pretraining_tp",    "quantization_config",
+        "seq_aux",       "torch_dtype",       "transformers_version",
+        "use_cache",     "_name_or_path"};
     return keys;
 }
 
-void read_rope_scaling(ObjectReader& reader, ModelConfig& config) {
-    std::optional<ObjectReader> scaling = reader.object("rope_scaling", false);
+// A switch of other models that must stand as it does here.
+void refuse_unless(ObjectReader& reader, const char* key, bool wanted, const char* problem) {
+    bool value = wanted;
+    reader.optional(key, value);
+    if (value != wanted) {
+        reader.error(key, problem);
+    }
+}
+
+// "rope_scaling", or what transformers 5 writes in its place, with theta inside and a type
+// "default" for none: "rope_parameters".
+void read_rope_scaling(ObjectReader& reader, const char* key, ModelConfig& config) {
+    std::optional<ObjectReader> scaling = reader.object(key, false);
     if (!scaling || !scaling->is_object()) {
         return;
     }
     std::string type;
     scaling->optional("type", type);
     scaling->optional("rope_type", type);
+    scaling->optional("rope_theta", config.rope_theta, kPositive);
+    if (type == "default") {
+        scaling->finish(Keys::foreign);
+        return;
+    }
     if (type != "yarn") {
         scaling->error("type", "only YaRN rope scaling is supported, found '" + type + "'");
     }
@@ -75,7 +79,11 @@ void read_attention(ObjectReader& reader, ModelConfig& config) {
     if (config.qk_rope_head_dim % 2 != 0) {
         reader.error("qk_rope_head_dim", "must be even: rotary embedding turns pairs");
     }
-    read_rope_scaling(reader, config);
+    read_rope_scaling(reader, "rope_scaling", config);
+    read_rope_scaling(reader, "rope_parameters", config);
+    refuse_unless(reader, "attention_bias", false, "projections with a bias are not supported");
+    refuse_unless(reader, "rope_interleave", true,
+                  "only rotary embedding of adjacent pairs is supported");
 }
 
 void read_experts(ObjectReader& reader, ModelConfig& config) {
@@ -110,6 +118,14 @@ void read_experts(ObjectReader& reader, ModelConfig& config) {
     } else if (config.num_experts_per_tok >
                config.topk_group * (config.n_routed_experts / config.n_group)) {
         reader.error("num_experts_per_tok", "exceeds the experts of topk_group groups");
+    }
+}
+
+void read_activation(ObjectReader& reader) {
+    std::string activation = "silu";
+    reader.optional("hidden_act", activation);
+    if (activation != "silu") {
+        reader.error("hidden_act", "only silu is supported, found " + quote(activation));
     }
 }
 
@@ -179,6 +195,7 @@ ModelConfig read_model_config(const Document& document, const std::string& point
         quantization != nullptr && quantization->is_object()) {
         config.fp8_weights = quantization->value("quant_method", Json("")) == Json("fp8");
     }
+    read_activation(reader);
     read_end_tokens(reader, config);
     for (const std::string& key : harmless_keys()) {
         reader.accept(key);

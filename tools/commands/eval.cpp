@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -53,7 +54,7 @@ void write_tensors(const std::string& file, const Evaluation& evaluation,
     add("tokens", StoredType::i32, {static_cast<std::int64_t>(tokens.size())}, tokens.data(),
         tokens.size() * 4);
     for (const auto& [name, tensor] : evaluation.tensors) {
-        if (tensor.i32.empty()) {
+        if (!tensor.is_integer) {
             add(name, StoredType::f32, tensor.shape, tensor.f32.data(), tensor.f32.size() * 4);
         } else {
             add(name, StoredType::i32, tensor.shape, tensor.i32.data(), tensor.i32.size() * 4);
@@ -82,6 +83,25 @@ Json evaluation_json(const Evaluation& evaluation) {
     return json;
 }
 
+// One token has no label.
+std::string loss_text(float loss) {
+    return std::isnan(loss) ? "none" : fmt::format("{:.6f}", loss);
+}
+
+void warn_of(const Invocation& invocation, const Checkpoint& checkpoint,
+             const Evaluation& evaluation, const EvaluateOptions& options) {
+    for (const std::string& note : checkpoint.notes()) {
+        invocation.detail(note);
+    }
+    if (options.mtp && checkpoint.config().num_nextn_predict_layers == 0) {
+        invocation.warn("--dump mtp: the model has no MTP module");
+    }
+    const std::vector<float>& logits = evaluation.tensors.at("logits").f32;
+    if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
+        invocation.warn("some logits are not finite: the weights overflow what they compute in");
+    }
+}
+
 int run(const Invocation& invocation) {
     if (invocation.has("gradients")) {
         throw FeatureError("eval --gradients is not implemented in this version");
@@ -89,10 +109,12 @@ int run(const Invocation& invocation) {
     if (!invocation.has("model")) {
         throw UsageError("missing --model DIR");
     }
-    const EvaluateOptions options = options_of(invocation);
+    EvaluateOptions options = options_of(invocation);
     const TokenBatch tokens = tokens_of(invocation);
+    options.token_source = invocation.has("input") ? invocation.text("input") : "--tokens";
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
     const Evaluation evaluation = evaluate(checkpoint, tokens.ids, tokens.sequences, options);
+    warn_of(invocation, checkpoint, evaluation, options);
     if (invocation.has("output")) {
         write_tensors(invocation.text("output"), evaluation, tokens.ids);
     }
@@ -109,9 +131,9 @@ int run(const Invocation& invocation) {
     write_stdout(
         invocation.flag("json")
             ? json.dump(2) + "\n"
-            : fmt::format("tokens   {}\nloss     {:.6f}\ntop-1    {} after the last token\n"
+            : fmt::format("tokens   {}\nloss     {}\ntop-1    {} after the last token\n"
                           "graph    {}\n",
-                          tokens.ids.size(), json["loss"].get<double>(),
+                          tokens.ids.size(), loss_text(evaluation.tensors.at("loss").f32.front()),
                           json["top1"].back().get<std::int64_t>(), evaluation.graph.hash().hex()));
     return kOk;
 }

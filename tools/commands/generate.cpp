@@ -153,6 +153,16 @@ GenerateOptions options_of(const Invocation& invocation, const ModelConfig& conf
     options.policy.sampling = {invocation.get<double>("temperature"),
                                invocation.get<double>("top-p")};
     options.speculative = invocation.flag("speculative");
+    for (const char* source : {"prompt", "tokens"}) {
+        if (invocation.has(source)) {
+            options.prompt_source = std::string("--") + source;
+        }
+    }
+    for (const char* source : {"prompts", "messages", "input"}) {
+        if (invocation.has(source)) {
+            options.prompt_source = invocation.text(source);
+        }
+    }
     options.prefill_chunk = invocation.get<std::int64_t>("prefill-chunk");
     options.record = invocation.has("binding") || invocation.has("timeline");
     if (invocation.has("seed")) {
@@ -318,6 +328,9 @@ int run(const Invocation& invocation) {
     const std::optional<TextCodec> codec = codec_of(invocation, checkpoint.config());
     const Prompts prompts = prompts_of(invocation, codec);
     GenerateOptions options = options_of(invocation, checkpoint.config(), codec, prompts);
+    for (const std::string& note : checkpoint.notes()) {
+        invocation.detail(note);
+    }
     Stream stream(codec);
     const bool streams = !invocation.flag("json") && !prompts.list;
     const auto begin = std::chrono::steady_clock::now();
