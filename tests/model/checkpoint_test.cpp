@@ -376,3 +376,49 @@ TEST_CASE("checkpoint: golden models open, and their values are right",
         std::cout << "r1 test skipped: no checkpoints in " << test::golden_dir() << "\n";
     }
 }
+
+TEST_CASE("checkpoint: an FP8 format that is not ours is refused", "[model][checkpoint]") {
+    const test::TemporaryFolder folder("checkpoint");
+    const test::TensorSet tensors = small_tensors(small_config());
+    const auto refusal = [&](const Json& quantization) {
+        Json config = small_config_json();
+        config["quantization_config"] = quantization;
+        write_small(folder.path(), tensors, kShardBytes, config);
+        return test::input_error([&] { Checkpoint::open(folder.path()); });
+    };
+    const Json ours = small_config_json()["quantization_config"];
+    CHECK(refusal(ours).empty());
+    // FP8 weights that the config does not speak of would run as if they were plain.
+    CHECK(contains(refusal(nullptr), "quantization_config"));
+    CHECK(contains(refusal({{"quant_method", "awq"}}), kDown));
+    for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{
+             {"fmt", "e5m2"}, {"activation_scheme", "static"}, {"weight_block_size", {64, 64}}}) {
+        Json other = ours;
+        other[key] = value;
+        CHECK(contains(refusal(other), std::string("/quantization_config/") + key));
+    }
+    Json rounded = ours;
+    rounded["scale_fmt"] = "ue8m0";
+    CHECK(refusal(rounded).empty());
+    const std::vector<std::string> notes = Checkpoint::open(folder.path()).notes();
+    REQUIRE(!notes.empty());
+    CHECK(contains(notes.back(), "ue8m0"));
+}
+
+TEST_CASE("checkpoint: who names config.json means its folder", "[model][checkpoint]") {
+    const test::TemporaryFolder folder("checkpoint");
+    write_small(folder.path(), small_tensors(small_config()));
+    check_values(Checkpoint::open(folder / "config.json"));
+}
+
+TEST_CASE("checkpoint: released pages are read again from the file", "[model][checkpoint]") {
+    const test::TemporaryFolder folder("checkpoint");
+    write_small(folder.path(), small_tensors(small_config()));
+    const Checkpoint checkpoint = Checkpoint::open(folder.path());
+    const std::vector<float> before = checkpoint.f32(kDown);
+    for (const Parameter& parameter : parameter_inventory(checkpoint.config())) {
+        checkpoint.release(parameter.name);
+    }
+    CHECK(checkpoint.f32(kDown) == before);
+    check_values(checkpoint);
+}

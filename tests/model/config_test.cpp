@@ -288,3 +288,55 @@ TEST_CASE("config: unknown keys of foreign files are notes", "[model][config]") 
     CHECK(diagnostics.ok());
     CHECK(diagnostics.notes().size() == 1);
 }
+
+TEST_CASE("config: what would be computed differently is refused", "[model][config]") {
+    const auto problems = [](const char* key, const Json& value) {
+        Json json = model_preset("tiny-r1");
+        json[key] = value;
+        Diagnostics diagnostics;
+        parse(json, diagnostics);
+        return diagnostics.errors();
+    };
+    for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{
+             {"hidden_act", "gelu"},
+             {"attention_bias", true},
+             {"rope_interleave", false},
+             {"eos_token_id", "two"},
+             {"rope_parameters", {{"rope_type", "linear"}, {"factor", 2}}}}) {
+        INFO(key);
+        const std::vector<Diagnostic> found = problems(key, value);
+        REQUIRE(!found.empty());
+        CHECK(found.front().pointer.rfind(std::string("/") + key, 0) == 0);
+    }
+    CHECK(problems("hidden_act", "silu").empty());
+    CHECK(problems("attention_bias", false).empty());
+    CHECK(problems("rope_interleave", true).empty());
+}
+
+TEST_CASE("config: rope_parameters say what rope_scaling and rope_theta say", "[model][config]") {
+    Json json = model_preset("tiny-r1");
+    json.erase("rope_theta");
+    json.erase("rope_scaling");
+    json["rope_parameters"] = {{"rope_type", "yarn"},
+                               {"rope_theta", 1e6},
+                               {"factor", 8},
+                               {"original_max_position_embeddings", 128}};
+    const ModelConfig scaled = parse(json);
+    CHECK(scaled.rope_theta == 1e6);
+    REQUIRE(scaled.rope_scaling);
+    CHECK(scaled.rope_scaling->factor == 8);
+    CHECK(scaled.rope_scaling->original_max_position_embeddings == 128);
+    json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500}};
+    CHECK(parse(json).rope_theta == 500);
+    CHECK(!parse(json).rope_scaling);
+}
+
+TEST_CASE("config: end tokens are one, several or none", "[model][config]") {
+    Json json = model_preset("tiny-r1");
+    json["eos_token_id"] = 3;
+    CHECK(parse(json).eos_token_ids == std::vector<std::int64_t>{3});
+    json["eos_token_id"] = {3, 5};
+    CHECK(parse(json).eos_token_ids == std::vector<std::int64_t>{3, 5});
+    json["eos_token_id"] = nullptr;
+    CHECK(parse(json).eos_token_ids.empty());
+}

@@ -281,3 +281,64 @@ TEST_CASE("layers: chunks are sums of their parts", "[model][layers]") {
         }
     }
 }
+
+TEST_CASE("layers: attention over the cache counts what it multiplies", "[model][layers]") {
+    // R1's heads, three new tokens of each of two sequences that have 100 before them. Tokens see
+    // 101, 102 and 103: 306 pairs a sequence and head.
+    const std::vector<Extent> dims = {2, 3, 128, 128, 64, 128, 512, Symbol::past_tokens};
+    SymbolValues values{};
+    values[static_cast<std::size_t>(Symbol::past_tokens)] = 100;
+    // Keys and values of 103 tokens from their latents, then scores of 192 and values of 128.
+    CHECK(matrix_flops(KernelId::mla_prefill, dims).value(values) ==
+          2.0 * 2 * 128 * (103 * 512 * 256 + 306 * (192 + 128)));
+    // Queries to the latents and sums from them, then scores of 576 and values of 512.
+    CHECK(matrix_flops(KernelId::mla_decode, dims).value(values) ==
+          2.0 * 2 * 128 * (3 * 512 * 256 + 306 * (576 + 512)));
+}
+
+TEST_CASE("layers: a step moves the rows of the cache that it adds and sees", "[model][layers]") {
+    const ModelConfig config = test::model_config(test::variant("R1"));
+    const ExecutionGraph graph =
+        build_forward_graph(generation_setup(config, CacheUse::decode, 2, 3, false));
+    SymbolValues values{};
+    values[static_cast<std::size_t>(Symbol::past_tokens)] = 100;
+    values[static_cast<std::size_t>(Symbol::cache_capacity)] = 1'000'000;  // does not matter
+    const auto row = static_cast<double>(2 * (config.kv_lora_rank + config.qk_rope_head_dim));
+    int found = 0;
+    for (const Op& op : graph.templates().front().ops) {
+        const std::string_view kind = kind_name(op);
+        if (kind == "cache_latent") {
+            CHECK(op.compute()->work.written_bytes.value(values) == 2 * 3 * row);
+            ++found;
+        } else if (kind == "mla_decode") {
+            const double kv_b =
+                2.0 * static_cast<double>(config.num_attention_heads *
+                                          (config.qk_nope_head_dim + config.v_head_dim) *
+                                          config.kv_lora_rank);
+            const double q = 2.0 * 2 * 3 * static_cast<double>(config.query_dim());
+            const double positions = 4.0 * 2 * 3;
+            CHECK(op.compute()->work.read_bytes.value(values) ==
+                  2 * 103 * row + kv_b + q + positions);
+            ++found;
+        }
+    }
+    CHECK(found == 2 * config.num_hidden_layers);
+}
+
+TEST_CASE("layers: a prompt's graph ends where its last cache is filled", "[model][layers]") {
+    const ModelConfig config = test::model_config(test::variant("R1"));
+    for (const bool mtp : {false, true}) {
+        const ExecutionGraph graph =
+            build_forward_graph(generation_setup(config, CacheUse::prefill, 1, 8, mtp));
+        const ChunkTemplate& chunk = graph.templates().front();
+        CHECK(kind_name(chunk.ops.back()) == "cache_latent");
+        std::int64_t caches = 0;
+        std::int64_t attentions = 0;
+        for (const Op& op : chunk.ops) {
+            caches += kind_name(op) == "cache_latent" ? 1 : 0;
+            attentions += kind_name(op) == "mla_prefill" ? 1 : 0;
+        }
+        CHECK(caches == config.num_hidden_layers + (mtp ? 1 : 0));
+        CHECK(attentions == caches - 1);
+    }
+}

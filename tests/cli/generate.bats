@@ -1,0 +1,116 @@
+#!/usr/bin/env bats
+# generate: the decode graph over the latent cache.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup() {
+    load common
+    model=tests/golden/tiny_a
+}
+
+# refused PATTERN ARGUMENT...: exit 3, nothing on stdout, the message on stderr.
+refused() {
+    local pattern=$1
+    shift
+    run -3 --separate-stderr "$R1SIM" generate "$@"
+    [ -z "$output" ]
+    [[ "$stderr" =~ $pattern ]] || {
+        echo "no match of: $pattern"
+        echo "$stderr"
+        return 1
+    }
+}
+
+@test "generate: prints the ids of a model without text as they come" {
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
+        --max-new-tokens 5 --ignore-eos
+    [[ "$output" =~ ^[0-9]+(\ [0-9]+){4}$ ]]
+}
+
+@test "generate: json has tokens, text, drafts and the graph" {
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
+        --max-new-tokens 5 --json --ignore-eos
+    json '.schema == "r1sim.generate/1" and (.tokens | length) == 5 and .text == null'
+    json '.accepted_drafts == 0 and (.graph.hash | test("^[0-9a-f]{32}$"))'
+    json '[.graphs[] | select(.name == "decode") | .runs] == [5]'
+    json '.memory.total_bytes == .memory.weights_bytes + .memory.cache_bytes
+        + .memory.activations_bytes + .memory.workspace_bytes'
+    json '.sequences[0].finish_reason == "length"'
+}
+
+@test "generate: same inputs and seed, same bytes but for run_info" {
+    for temperature in 0 1.2; do
+        for i in 1 2; do
+            "$R1SIM" generate --model "$model" --tokens 5,9 --max-new-tokens 20 --seed 7 \
+                --temperature $temperature --json | jq 'del(.run_info)' >"$BATS_TEST_TMPDIR/$i"
+        done
+        same "$BATS_TEST_TMPDIR/1" "$BATS_TEST_TMPDIR/2"
+    done
+    "$R1SIM" generate --model "$model" --tokens 5,9 --max-new-tokens 20 --seed 8 \
+        --temperature 1.2 --json | jq 'del(.run_info)' >"$BATS_TEST_TMPDIR/3"
+    ! cmp -s "$BATS_TEST_TMPDIR/2" "$BATS_TEST_TMPDIR/3"
+}
+
+@test "generate: speculative gives the greedy tokens and reports acceptance" {
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
+        --max-new-tokens 60 --ignore-eos --json
+    plain=$(jq -c .tokens <<<"$output")
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
+        --max-new-tokens 60 --ignore-eos --json --speculative
+    [ "$(jq -c .tokens <<<"$output")" = "$plain" ]
+    json '.drafts > 0 and .accepted_drafts <= .drafts'
+    json '.graphs[0].runs + .accepted_drafts == 60'
+    [[ "$stderr" == *"drafts: "*" accepted"* ]]
+}
+
+@test "generate: a token in the end list ends the text" {
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
+        --max-new-tokens 40 --json
+    json '.sequences[0].finish_reason == "end_token" and .tokens[-1] == 1'
+}
+
+@test "generate: writes the binding and the timeline of the run" {
+    run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 --json \
+        --max-new-tokens 3 --ignore-eos --binding "$BATS_TEST_TMPDIR/binding.json" \
+        --timeline "$BATS_TEST_TMPDIR/timeline.json"
+    hash=$(jq -r .graph.hash <<<"$output")
+    ops=$(jq '[.graphs[] | .ops * .runs] | add' <<<"$output")
+    run -0 jq . "$BATS_TEST_TMPDIR/binding.json"
+    json '[.steps[] | .symbols.past_tokens] == [0, 3, 4, 5]'
+    json '.steps[1].graph.hash == $hash' --arg hash "$hash"
+    # tiny_a: four experts a token; the prompt had three tokens before its last.
+    json '[.steps[] | .expert_rows["layers.2"] | add] == [12, 4, 4, 4]'
+    run -0 jq . "$BATS_TEST_TMPDIR/timeline.json"
+    json '(.intervals | length) == $ops' --argjson ops "$ops"
+    json 'all(.intervals[]; .[5] >= .[4]) and .measured'
+}
+
+@test "generate: bad prompts are refused by name" {
+    refused '--tokens: token 192 at position 1' --model "$model" --tokens 1,192
+    refused '--tokens' --model "$model" --tokens ''
+    refused "'x' is not a token id" --model "$model" --tokens 1,x
+    refused '1281 tokens exceed the model.s 1280 positions' --model "$model" --tokens 1,2 \
+        --max-new-tokens 1279
+    refused 'vocabulary of 192' --model "$model" --prompt hello
+    refused 'no-such.safetensors' --model "$model" --input "$BATS_TEST_TMPDIR/no-such.safetensors"
+}
+
+@test "generate: damaged checkpoints are refused by name" {
+    cp -r "$model" "$BATS_TEST_TMPDIR/cut"
+    head -c 500000 "$model/model.safetensors" >"$BATS_TEST_TMPDIR/cut/model.safetensors"
+    refused 'cut/model.safetensors' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+    jq '.hidden_size = 100' "$model/config.json" >"$BATS_TEST_TMPDIR/cut/config.json"
+    cp "$model/model.safetensors" "$BATS_TEST_TMPDIR/cut/model.safetensors"
+    refused 'model.embed_tokens.weight' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+    jq '.num_nextn_predict_layers = 0' "$model/config.json" >"$BATS_TEST_TMPDIR/cut/config.json"
+    refused 'model.layers.4' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+}
+
+@test "generate: wrong flags exit 2" {
+    for arguments in "--tokens 1" "--model $model" "--model $model --tokens 1 --prompt x" \
+        "--model $model --tokens 1 --chat" "--model $model --tokens 1 --temperature -1" \
+        "--model $model --tokens 1 --top-p 0" "--model $model --tokens 1 --max-new-tokens 0" \
+        "--model $model --tokens 1 --compute fp64" "--model $model --tokens 1 --prefill-chunk 0"; do
+        # shellcheck disable=SC2086  # several words
+        run -2 "$R1SIM" generate $arguments
+    done
+}
