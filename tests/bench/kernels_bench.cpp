@@ -45,12 +45,24 @@ Best race(int turns, Kernel&& kernel, Yardstick&& yardstick) {
     // The idle threads of OpenMP and of OpenBLAS spin for some 30 ms after a call, on the cores
     // that the other one needs then.
     const auto rest = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+    // Threads that wake on one core are moved apart within some ten milliseconds: a turn lasts
+    // longer than that, and its best call counts.
+    const auto best_call = [](auto&& call) {
+        double best_s = 1e30;
+        double total_s = 0;
+        while (total_s < 0.1) {
+            const double call_s = std::max(seconds(call), 1e-9);
+            best_s = std::min(best_s, call_s);
+            total_s += call_s;
+        }
+        return best_s;
+    };
     Best best;
     for (int turn = 0; turn < turns; ++turn) {
         rest();
-        best.kernel_s = std::min(best.kernel_s, seconds(kernel));
+        best.kernel_s = std::min(best.kernel_s, best_call(kernel));
         rest();
-        best.yardstick_s = std::min(best.yardstick_s, seconds(yardstick));
+        best.yardstick_s = std::min(best.yardstick_s, best_call(yardstick));
     }
     return best;
 }
@@ -175,7 +187,8 @@ bool bench_decode(std::int64_t heads, double bytes_per_s, double flops_per_s, in
     Workspace workspace(cpu::mla_decode_workspace_bytes(args));
     args.workspace = workspace.span();
     const Best best = race(
-        turns, [&] { cpu::mla_decode(args); }, [] {});
+        turns, [&] { cpu::mla_decode(args); },
+        [] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
     const double bytes = 2.0 * static_cast<double>(kContext * kLatent + heads * 256 * 512);
     const double flops = 2.0 * static_cast<double>(heads) *
                          static_cast<double>(kContext * (kLatent + 512) + 256 * 512);
@@ -203,7 +216,8 @@ int main(int argc, char** argv) {
         ok = bench_gemms(shape, turns) && ok;
     }
     Sgemm sgemm({1024, 1024, 1024});
-    const Best best = race(turns, sgemm, [] {});
+    const Best best =
+        race(turns, sgemm, [] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
     const double bandwidth = read_bandwidth(turns);
     std::printf("# roofline of decode: %.1f GB/s, %.1f GFlop/s\n", 1e-9 * bandwidth,
                 2e-9 * 1024 * 1024 * 1024 / best.kernel_s);
