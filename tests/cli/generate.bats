@@ -84,6 +84,31 @@ refused() {
     json 'all(.intervals[]; .[5] >= .[4]) and .measured'
 }
 
+# keys_of FILE KIND FILTER SCHEMA-FILTER ('' for its root): no key of the file lacks in the schema, none is missing.
+keys_of() {
+    jq -e --slurpfile schema <("$R1SIM" schema "$2") \
+        '('"$3"' | keys) - ($schema[0] | '"$4"'.properties | keys) == []
+            and ($schema[0] | '"$4"'.required) - ('"$3"' | keys) == []' "$1"
+}
+
+@test "generate: its files have the keys of their schemas" {
+    "$R1SIM" generate --model "$model" --tokens 5,9 --max-new-tokens 2 --ignore-eos \
+        -o "$BATS_TEST_TMPDIR/answer.json" --binding "$BATS_TEST_TMPDIR/binding.json" \
+        --timeline "$BATS_TEST_TMPDIR/timeline.json"
+    keys_of "$BATS_TEST_TMPDIR/answer.json" generate . ''
+    for part in graph memory; do
+        keys_of "$BATS_TEST_TMPDIR/answer.json" generate ".$part" ".properties.$part"
+    done
+    for part in graphs sequences; do
+        keys_of "$BATS_TEST_TMPDIR/answer.json" generate ".${part}[0]" ".properties.$part.items"
+    done
+    keys_of "$BATS_TEST_TMPDIR/binding.json" binding . ''
+    keys_of "$BATS_TEST_TMPDIR/binding.json" binding '.steps[0]' .properties.steps.items
+    keys_of "$BATS_TEST_TMPDIR/timeline.json" timeline . ''
+    keys_of "$BATS_TEST_TMPDIR/timeline.json" timeline '.graphs[0].items[0].ops[0]' \
+        .properties.graphs.items.properties.items.items.properties.ops.items
+}
+
 @test "generate: bad prompts are refused by name" {
     refused '--tokens: token 192 at position 1' --model "$model" --tokens 1,192
     refused '--tokens' --model "$model" --tokens ''

@@ -11,10 +11,13 @@ struct PublishedSchema {
     const char* file;
 };
 constexpr PublishedSchema kSchemas[] = {
+    {"binding", "scenarios/binding.schema.json"},
     {"calibration", "topologies/calibration/calibration.schema.json"},
     {"device", "topologies/devices/device.schema.json"},
+    {"generate", "scenarios/generate.schema.json"},
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
+    {"timeline", "scenarios/timeline.schema.json"},
     {"topology", "topologies/topology.schema.json"}};
 
 int run(const Invocation& invocation) {
@@ -42,8 +45,10 @@ Command schema_command() {
     command.examples = {"schema scenario", "schema topology -o topology.schema.json",
                         "schema report --json"};
     command.add_options = [](po::options_description& options) {
-        options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
-                              "calibration, device, report, scenario or topology");
+        options.add_options()(
+            "kind", po::value<std::string>()->value_name("KIND"),
+            "binding, calibration, device, generate, report, scenario, timeline or "
+            "topology");
     };
     command.run = run;
     return command;
