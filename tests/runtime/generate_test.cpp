@@ -9,6 +9,7 @@
 #include "model/base/diagnostics.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/evaluate.hpp"
+#include "tests/runtime/golden_compare.hpp"
 #include "tests/runtime/tiny_model.hpp"
 #include "tests/support/catch.hpp"
 
@@ -24,23 +25,6 @@ GenerateOptions options_for(std::int64_t tokens) {
     options.max_new_tokens = tokens;
     options.keep_logits = true;
     return options;
-}
-
-// Of the rows of `got` to those at `want`, relative; ascending.
-std::vector<double> row_distances(const std::vector<float>& got, const float* want,
-                                  std::size_t width) {
-    std::vector<double> distances;
-    for (std::size_t row = 0; row < got.size(); row += width) {
-        double difference = 0;
-        double norm = 0;
-        for (std::size_t i = row; i < row + width; ++i) {
-            difference += std::pow(got[i] - want[i], 2);
-            norm += std::pow(want[i], 2);
-        }
-        distances.push_back(std::sqrt(difference / norm));
-    }
-    std::sort(distances.begin(), distances.end());
-    return distances;
 }
 
 std::int64_t runs_of(const Generation& generation, const std::string& name) {
@@ -67,7 +51,7 @@ TEST_CASE("generate: cached decoding equals full recomputation", "[runtime]") {
         const Evaluation whole = evaluate(checkpoint, all, 1, evaluate_options);
         const std::vector<float>& logits = whole.tensors.at("logits").f32;
         const auto vocabulary = static_cast<std::size_t>(checkpoint.config().vocab_size);
-        const std::vector<double> distances = row_distances(
+        const std::vector<double> distances = test::row_distances(
             got.logits, logits.data() + (kPrompts[0].size() - 1) * vocabulary, vocabulary);
         // BF16: the naive form rounds keys and values, the absorbed one does not, and a token that
         // goes to another expert is far off. Half of the tokens then, as the golden README has it.

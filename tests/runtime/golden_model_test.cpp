@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "model/base/json.hpp"
 #include "runtime/evaluate.hpp"
 #include "runtime/generate.hpp"
+#include "tests/runtime/golden_compare.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/data_dir.hpp"
 #include "tests/support/safetensors.hpp"
 
 using namespace r1;
+using test::compare_elements;
 namespace fs = std::filesystem;
 
 namespace {
@@ -48,68 +49,6 @@ std::vector<float> kept_rows(const NamedTensor& got, std::size_t wanted,
     return rows;
 }
 
-void compare_elements(const std::vector<float>& got, const std::vector<float>& want, double atol,
-                      double rtol) {
-    REQUIRE(got.size() == want.size());
-    double worst = -1e30;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-        const double excess = std::abs(static_cast<double>(got[i]) - static_cast<double>(want[i])) -
-                              (atol + rtol * std::abs(static_cast<double>(want[i])));
-        worst = std::max(worst, std::isnan(excess) ? 1e30 : excess);
-    }
-    CHECK(worst <= 0);
-}
-
-// Share of rows whose chosen experts are the same set.
-double equal_sets(const std::vector<std::int32_t>& got, const std::vector<std::int32_t>& want,
-                  std::size_t width) {
-    REQUIRE(got.size() == want.size());
-    std::size_t equal = 0;
-    for (std::size_t row = 0; row < got.size(); row += width) {
-        const auto set_of = [&](const std::vector<std::int32_t>& values) {
-            const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row);
-            return std::set<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(width));
-        };
-        equal += set_of(got) == set_of(want);
-    }
-    return static_cast<double>(equal * width) / static_cast<double>(got.size());
-}
-
-// Rounding of FP8 activations is discontinuous: distances of rows as the set's README suggests.
-void compare_statistically(const std::vector<float>& got, const std::vector<float>& want,
-                           std::size_t width, bool is_short) {
-    REQUIRE(got.size() == want.size());
-    std::vector<double> distances;
-    std::size_t same_top = 0;
-    for (std::size_t row = 0; row < got.size(); row += width) {
-        double difference = 0;
-        double norm = 0;
-        for (std::size_t i = row; i < row + width; ++i) {
-            difference += std::pow(got[i] - want[i], 2);
-            norm += std::pow(want[i], 2);
-        }
-        distances.push_back(std::sqrt(difference / norm));
-        const auto top = [&](const std::vector<float>& values) {
-            const auto begin = values.begin() + static_cast<std::ptrdiff_t>(row);
-            return std::max_element(begin, begin + static_cast<std::ptrdiff_t>(width)) - begin;
-        };
-        same_top += top(got) == top(want);
-    }
-    std::sort(distances.begin(), distances.end());
-    const auto quantile = [&](double q) {
-        return distances[static_cast<std::size_t>(q * static_cast<double>(distances.size() - 1))];
-    };
-    if (is_short) {
-        // Seven rows: one may have flipped.
-        CHECK(quantile(0.8) <= 1e-3);
-        CHECK(distances.back() <= 0.10);
-    } else {
-        CHECK(quantile(0.5) <= 0.05);
-        CHECK(quantile(0.9) <= 0.09);
-        CHECK(static_cast<double>(same_top) >= 0.92 * static_cast<double>(distances.size()));
-    }
-}
-
 // The stored continuation, fed back: the logits that chose each of its tokens come from the cache.
 std::vector<float> greedy_logits(const Checkpoint& checkpoint, const ExecutionPolicy& policy,
                                  TokenIds tokens, const TokenIds& greedy) {
@@ -134,8 +73,10 @@ void check_greedy(const Checkpoint& checkpoint, const test::SafeTensors& golden,
     const std::vector<float> want = golden.as_f32("greedy.logits");
     INFO(file << ": greedy");
     if (contains(file, "_fp8sim")) {
-        compare_statistically(greedy_logits(checkpoint, policy, prompt, greedy), want,
-                              want.size() / greedy.size(), contains(file, "_short"));
+        const std::vector<float> got = greedy_logits(checkpoint, policy, prompt, greedy);
+        const std::size_t width = want.size() / greedy.size();
+        test::compare_fp8_rows(got, want, width, contains(file, "_short"), 1);
+        test::compare_top(got, want, width);
         return;
     }
     GenerateOptions options;
@@ -147,6 +88,67 @@ void check_greedy(const Checkpoint& checkpoint, const test::SafeTensors& golden,
     const Json& about = entry.at("tensors").at("greedy.logits");
     compare_elements(generation.sequences.front().logits, want, about.at("atol").get<double>(),
                      about.at("rtol").get<double>());
+}
+
+// A tensor of an FP8 file. Rows are wide enough to tell a flip from a wrong value, or narrow.
+void compare_fp8(const NamedTensor& got, const std::vector<float>& want, const std::string& name,
+                 const std::vector<std::int32_t>& positions, bool is_short) {
+    constexpr std::int64_t kWide = 100;
+    const std::vector<float> rows = kept_rows(got, want.size(), positions);
+    const std::int64_t width = got.shape.size() == 1 ? 1 : got.shape.back();
+    if (width < kWide) {
+        test::compare_fp8_values(rows, want);
+        return;
+    }
+    const bool is_logits = name == "logits";
+    test::compare_fp8_rows(rows, want, static_cast<std::size_t>(width), is_short,
+                           is_logits ? 1 : 2);
+    if (is_logits && !is_short) {
+        test::compare_top(rows, want, static_cast<std::size_t>(width));
+    }
+}
+
+// What a file says twice: losses follow from logits, dense weights from chosen experts. A value
+// that no statistics would notice is noticed here.
+void check_consistency(const test::SafeTensors& golden, const Json& tensors) {
+    const auto near = [](double a, double b) {
+        return std::abs(a - b) <= 1e-4 * (1 + std::abs(b));
+    };
+    const std::vector<std::int32_t> tokens = golden.as_i32("tokens");
+    const std::vector<float> logits = golden.as_f32("logits");
+    const std::vector<float> nll = golden.as_f32("nll");
+    const std::size_t width = logits.size() / tokens.size();
+    double sum = 0;
+    for (std::size_t i = 0; i < nll.size(); ++i) {
+        const float* row = logits.data() + i * width;
+        const double largest = *std::max_element(row, row + width);
+        double total = 0;
+        for (std::size_t j = 0; j < width; ++j) {
+            total += std::exp(row[j] - largest);
+        }
+        CHECK(near(largest + std::log(total) - row[tokens[i + 1]], nll[i]));
+        sum += nll[i];
+    }
+    CHECK(near(sum / static_cast<double>(nll.size()), golden.as_f32("loss").front()));
+    for (const auto& [name, about] : tensors.items()) {
+        if (!name.ends_with("router.weights_dense")) {
+            continue;
+        }
+        const std::string router =
+            name.substr(0, name.size() - std::string("weights_dense").size());
+        std::vector<float> dense = golden.as_f32(name);
+        const std::vector<std::int32_t> indices = golden.as_i32(router + "indices");
+        const std::vector<float> weights = golden.as_f32(router + "weights");
+        const auto shape = about.at("shape").get<std::vector<std::size_t>>();
+        const std::size_t slots = indices.size() / shape.front();
+        for (std::size_t i = 0; i < indices.size(); ++i) {
+            float& value =
+                dense.at(i / slots * shape.back() + static_cast<std::size_t>(indices[i]));
+            CHECK(near(value, weights[i]));
+            value = 0;
+        }
+        CHECK(std::all_of(dense.begin(), dense.end(), [](float value) { return value == 0; }));
+    }
 }
 
 void check_file(const fs::path& folder, const std::string& file, const Json& entry) {
@@ -161,6 +163,8 @@ void check_file(const fs::path& folder, const std::string& file, const Json& ent
     options.hidden = options.router = options.mtp = true;
     options.policy.fp8 = contains(file, "_fp8sim") ? Fp8Mode::simulate : Fp8Mode::dequantize;
     const Evaluation result = evaluate(checkpoint, golden.as_i32("tokens"), 1, options);
+    INFO(file);
+    check_consistency(golden, entry.at("tensors"));
     if (golden.has("greedy.tokens")) {
         check_greedy(checkpoint, golden, file, entry, options.policy);
     }
@@ -176,14 +180,12 @@ void check_file(const fs::path& folder, const std::string& file, const Json& ent
         const NamedTensor& got = result.tensors.at(name);
         const bool statistical = contains(compare, "statistical");
         if (contains(compare, "as a set")) {
-            const double share = equal_sets(got.i32, golden.as_i32(name),
-                                            static_cast<std::size_t>(got.shape.back()));
+            const double share = test::equal_sets(got.i32, golden.as_i32(name),
+                                                  static_cast<std::size_t>(got.shape.back()));
             CHECK(share >= (contains(file, "_fp8sim") ? 0.95 : 1.0));
-        } else if (statistical && name == "logits") {
-            compare_statistically(got.f32, golden.as_f32(name),
-                                  static_cast<std::size_t>(got.shape.back()),
-                                  contains(file, "_short"));
-        } else if (!statistical) {
+        } else if (statistical) {
+            compare_fp8(got, golden.as_f32(name), name, positions, contains(file, "_short"));
+        } else {
             const std::vector<float> want = golden.as_f32(name);
             compare_elements(kept_rows(got, want.size(), positions), want,
                              about.at("atol").get<double>(), about.at("rtol").get<double>());
