@@ -3,6 +3,7 @@
 #include <map>
 
 #include "kernels/concat.hpp"
+#include "kernels/cpu/threads.hpp"
 #include "kernels/residual_add.hpp"
 #include "kernels/rms_norm.hpp"
 #include "kernels/rope_table.hpp"
@@ -102,6 +103,8 @@ const Kernel& kernel_of(const Op& op) {
 }
 
 }  // namespace
+
+void set_cpu_threads(std::int64_t threads) { cpu::set_thread_count(threads); }
 
 CpuDevice::CpuDevice(const ModelConfig& config) {
     RopeSettings settings;

@@ -1,11 +1,16 @@
 // The CPU: ops by kernel table over kernels/cpu.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "runtime/device.hpp"
 
 namespace r1 {
+
+// Threads of the CPU's kernels, for all devices of the process made afterwards; results do not
+// depend on it. By default one a core.
+void set_cpu_threads(std::int64_t threads);
 
 class CpuDevice : public Device {
 public:

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "model/checkpoint/safetensors.hpp"
+#include "runtime/cpu_device.hpp"
 
 namespace r1 {
 
@@ -28,6 +29,9 @@ ExecutionPolicy policy_of(const Invocation& invocation) {
     }
     if (fp8 != "simulate" && fp8 != "dequantize") {
         throw UsageError("--fp8 takes simulate or dequantize, not '" + fp8 + "'");
+    }
+    if (invocation.has("jobs")) {
+        set_cpu_threads(invocation.get<int>("jobs"));
     }
     ExecutionPolicy policy;
     policy.compute = compute == "fp32" ? DType::f32 : DType::bf16;

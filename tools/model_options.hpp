@@ -12,7 +12,8 @@ namespace r1 {
 
 // --compute, --fp8, --binding, --timeline
 void add_execution_options(po::options_description& options);
-ExecutionPolicy policy_of(const Invocation& invocation);  // throws UsageError
+// Throws UsageError. Also sets the CPU's threads to --jobs, if given.
+ExecutionPolicy policy_of(const Invocation& invocation);
 
 struct TokenBatch {
     std::vector<std::int32_t> ids;

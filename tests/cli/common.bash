@@ -32,6 +32,20 @@ holds() {
     }
 }
 
+# refused_with STATUS REGEXP ARGUMENT...: that exit status, nothing on stdout, the message on stderr.
+# shellcheck disable=SC2154  # bats sets stderr
+refused_with() {
+    local status_wanted=$1 pattern=$2
+    shift 2
+    run -"$status_wanted" --separate-stderr "$R1SIM" "$@"
+    [ -z "$output" ]
+    [[ "$stderr" =~ $pattern ]] || {
+        echo "no match of: $pattern"
+        echo "$stderr"
+        return 1
+    }
+}
+
 # Copies what `simulate` needs into the folder $1, so that its files can be edited.
 copy_data() {
     mkdir -p "$1"

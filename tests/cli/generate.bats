@@ -7,19 +7,6 @@ setup() {
     model=tests/golden/tiny_a
 }
 
-# refused PATTERN ARGUMENT...: exit 3, nothing on stdout, the message on stderr.
-refused() {
-    local pattern=$1
-    shift
-    run -3 --separate-stderr "$R1SIM" generate "$@"
-    [ -z "$output" ]
-    [[ "$stderr" =~ $pattern ]] || {
-        echo "no match of: $pattern"
-        echo "$stderr"
-        return 1
-    }
-}
-
 @test "generate: prints the ids of a model without text as they come" {
     run -0 --separate-stderr "$R1SIM" generate --model "$model" --tokens 5,9,2,77 \
         --max-new-tokens 5 --ignore-eos
@@ -110,24 +97,26 @@ keys_of() {
 }
 
 @test "generate: bad prompts are refused by name" {
-    refused '--tokens: token 192 at position 1' --model "$model" --tokens 1,192
-    refused '--tokens' --model "$model" --tokens ''
-    refused "'x' is not a token id" --model "$model" --tokens 1,x
-    refused '1281 tokens exceed the model.s 1280 positions' --model "$model" --tokens 1,2 \
+    refused_with 3 '--tokens: token 192 at position 1' generate --model "$model" --tokens 1,192
+    refused_with 3 '--tokens' generate --model "$model" --tokens ''
+    refused_with 3 "'x' is not a token id" generate --model "$model" --tokens 1,x
+    refused_with 3 '1281 tokens exceed the model.s 1280 positions' \
+        generate --model "$model" --tokens 1,2 \
         --max-new-tokens 1279
-    refused 'vocabulary of 192' --model "$model" --prompt hello
-    refused 'no-such.safetensors' --model "$model" --input "$BATS_TEST_TMPDIR/no-such.safetensors"
+    refused_with 3 'vocabulary of 192' generate --model "$model" --prompt hello
+    refused_with 3 "no-such.safetensors" \
+        generate --model "$model" --input "$BATS_TEST_TMPDIR/no-such.safetensors"
 }
 
 @test "generate: damaged checkpoints are refused by name" {
     cp -r "$model" "$BATS_TEST_TMPDIR/cut"
     head -c 500000 "$model/model.safetensors" >"$BATS_TEST_TMPDIR/cut/model.safetensors"
-    refused 'cut/model.safetensors' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+    refused_with 3 'cut/model.safetensors' generate --model "$BATS_TEST_TMPDIR/cut" --tokens 1
     jq '.hidden_size = 100' "$model/config.json" >"$BATS_TEST_TMPDIR/cut/config.json"
     cp "$model/model.safetensors" "$BATS_TEST_TMPDIR/cut/model.safetensors"
-    refused 'model.embed_tokens.weight' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+    refused_with 3 'model.embed_tokens.weight' generate --model "$BATS_TEST_TMPDIR/cut" --tokens 1
     jq '.num_nextn_predict_layers = 0' "$model/config.json" >"$BATS_TEST_TMPDIR/cut/config.json"
-    refused 'model.layers.4' --model "$BATS_TEST_TMPDIR/cut" --tokens 1
+    refused_with 3 'model.layers.4' generate --model "$BATS_TEST_TMPDIR/cut" --tokens 1
 }
 
 @test "generate: wrong flags exit 2" {

@@ -43,48 +43,35 @@ setup() {
     [[ "$output" =~ ^r1sim\ [0-9]+\.[0-9]+\.[0-9]+ ]]
 }
 
-# refuses REGEXP ARGUMENT...: exit 2, nothing on stdout, the message on stderr.
-refuses() {
-    local pattern=$1
-    shift
-    run -2 --separate-stderr "$R1SIM" "$@"
-    [ -z "$output" ]
-    [[ "$stderr" =~ $pattern ]] || {
-        echo "no match of: $pattern"
-        echo "$stderr"
-        return 1
-    }
-}
-
 @test "usage: wrong commands, options and arguments exit 2" {
-    refuses "did you mean 'simulate'" simulat x.json
-    refuses "no command 'frobnicate'" frobnicate
-    refuses "did you mean '--dry-run'" simulate "$main_job" --dryrun
-    refuses "unknown option --frobnicate" model deepseek-r1 --frobnicate
-    refuses "unknown option --dry" simulate "$main_job" --dry
-    refuses "missing SCENARIO" simulate
-    refuses "missing CONFIG" model
-    refuses "missing FILE" topology
-    refuses "missing KIND" schedule --ranks 4 --micro-batches 8
-    refuses "missing KIND" schema
-    refuses "too many arguments" simulate "$main_job" "$main_job"
-    refuses "'--set' is missing" simulate "$main_job" --set
-    refuses "--seed" simulate "$main_job" --seed twelve
-    refuses "--jobs must be at least 1" simulate "$main_job" --jobs 0
-    refuses "auto, always or never" simulate "$main_job" --color maybe
-    refuses "segments or ops" simulate "$main_job" --trace-detail everything
-    refuses "--trace needs a replay" simulate "$main_job" --dry-run --trace trace.json
-    refuses "did you mean 'scenario'" schema scenari
-    refuses "did you mean 'dualpipe'" schedule dualpip --ranks 4 --micro-batches 8
-    refuses "--ranks and --micro-batches are needed" schedule dualpipe --ranks 4
-    refuses "go together" schedule 1f1b --ranks 4 --micro-batches 8 --forward 1
-    refuses "not negative" schedule 1f1b --ranks 4 --micro-batches 8 --forward -1 \
+    refused_with 2 "did you mean 'simulate'" simulat x.json
+    refused_with 2 "no command 'frobnicate'" frobnicate
+    refused_with 2 "did you mean '--dry-run'" simulate "$main_job" --dryrun
+    refused_with 2 "unknown option --frobnicate" model deepseek-r1 --frobnicate
+    refused_with 2 "unknown option --dry" simulate "$main_job" --dry
+    refused_with 2 "missing SCENARIO" simulate
+    refused_with 2 "missing CONFIG" model
+    refused_with 2 "missing FILE" topology
+    refused_with 2 "missing KIND" schedule --ranks 4 --micro-batches 8
+    refused_with 2 "missing KIND" schema
+    refused_with 2 "too many arguments" simulate "$main_job" "$main_job"
+    refused_with 2 "'--set' is missing" simulate "$main_job" --set
+    refused_with 2 "--seed" simulate "$main_job" --seed twelve
+    refused_with 2 "--jobs must be at least 1" simulate "$main_job" --jobs 0
+    refused_with 2 "auto, always or never" simulate "$main_job" --color maybe
+    refused_with 2 "segments or ops" simulate "$main_job" --trace-detail everything
+    refused_with 2 "--trace needs a replay" simulate "$main_job" --dry-run --trace trace.json
+    refused_with 2 "did you mean 'scenario'" schema scenari
+    refused_with 2 "did you mean 'dualpipe'" schedule dualpip --ranks 4 --micro-batches 8
+    refused_with 2 "--ranks and --micro-batches are needed" schedule dualpipe --ranks 4
+    refused_with 2 "go together" schedule 1f1b --ranks 4 --micro-batches 8 --forward 1
+    refused_with 2 "not negative" schedule 1f1b --ranks 4 --micro-batches 8 --forward -1 \
         --backward-input 1 --backward-weight 1
-    refuses "usage: r1sim model CONFIG" model deepseek-r1 --sequence-length 0
+    refused_with 2 "usage: r1sim model CONFIG" model deepseek-r1 --sequence-length 0
 }
 
 @test "usage: an option error names the usage line" {
-    refuses "usage: r1sim simulate SCENARIO \[options\]" simulate --nope
+    refused_with 2 "usage: r1sim simulate SCENARIO \[options\]" simulate --nope
 }
 
 @test "doctor: says what the build can do" {

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <optional>
 
@@ -10,99 +9,16 @@
 #include <r1_version.hpp>
 
 #include "model/timeline/timeline_json.hpp"
-#include "model/tokenizer/text_codec.hpp"
 #include "runtime/generate.hpp"
 #include "tools/model_options.hpp"
 #include "tools/process_memory.hpp"
+#include "tools/prompts.hpp"
 
 namespace r1 {
 
 namespace {
 
 constexpr std::int64_t kDefaultNewTokens = 128;
-
-// What is to be continued. `list`: the answer lists sequences even if there is only one.
-struct Prompts {
-    std::vector<TokenIds> tokens;
-    bool list = false;
-};
-
-std::vector<std::string> read_lines(const std::string& file) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        throw InputError(file, "cannot be read");
-    }
-    std::vector<std::string> lines;
-    std::string line;
-    while (std::getline(in, line)) {
-        if (!line.empty() && line.back() == '\r') {
-            line.pop_back();
-        }
-        lines.push_back(line);
-    }
-    if (in.bad() || lines.empty()) {
-        throw InputError(file, lines.empty() ? "holds no prompt" : "cannot be read");
-    }
-    return lines;
-}
-
-TokenIds encode(const TextCodec& codec, const std::string& text, bool chat,
-                const std::string& name) {
-    if (text.empty()) {
-        throw InputError(name, "is empty: there must be at least one token");
-    }
-    if (const auto error = utf8_error(text)) {
-        throw InputError(name, fmt::format("is not UTF-8 at byte {}", *error));
-    }
-    if (chat) {
-        return codec.encode_chat(std::vector<ChatMessage>{{"user", text, std::nullopt}},
-                                 GenerationPrompt::think);
-    }
-    TokenIds tokens = codec.encode(text);
-    if (codec.adds_begin_token() && codec.begin_token()) {
-        tokens.insert(tokens.begin(), *codec.begin_token());
-    }
-    return tokens;
-}
-
-TokenIds encode_messages(const TextCodec& codec, const std::string& file) {
-    Diagnostics diagnostics;
-    const Document document = Document::from_file(file);
-    const std::vector<ChatMessage> messages = read_chat(document, "", diagnostics);
-    diagnostics.throw_if_errors();
-    return codec.encode_chat(messages, GenerationPrompt::think);
-}
-
-Prompts prompts_of(const Invocation& invocation, const std::optional<TextCodec>& codec) {
-    Prompts prompts;
-    if (invocation.has("tokens")) {
-        prompts.tokens.push_back(parse_tokens(invocation.text("tokens")));
-    } else if (invocation.has("input")) {
-        const TokenBatch batch = read_tokens(invocation.text("input"));
-        const auto length = static_cast<std::ptrdiff_t>(
-            batch.ids.size() /
-            static_cast<std::size_t>(std::max<std::int64_t>(batch.sequences, 1)));
-        for (std::int64_t s = 0; s < batch.sequences; ++s) {
-            const auto begin = batch.ids.begin() + static_cast<std::ptrdiff_t>(s) * length;
-            prompts.tokens.emplace_back(begin, begin + length);
-        }
-        prompts.list = batch.sequences != 1;
-    } else if (invocation.has("messages")) {
-        prompts.tokens.push_back(encode_messages(*codec, invocation.text("messages")));
-    } else if (invocation.has("prompt")) {
-        prompts.tokens.push_back(
-            encode(*codec, invocation.text("prompt"), invocation.flag("chat"), "--prompt"));
-    } else {
-        prompts.list = true;
-        const std::string file = invocation.text("prompts");
-        std::size_t number = 0;
-        for (const std::string& line : read_lines(file)) {
-            prompts.tokens.push_back(encode(*codec, line, invocation.flag("chat"),
-                                            fmt::format("{}:{}", file, ++number)));
-        }
-    }
-    return prompts;
-}
 
 void check_usage(const Invocation& invocation) {
     if (!invocation.has("model")) {
@@ -134,18 +50,6 @@ void check_usage(const Invocation& invocation) {
     }
 }
 
-// Text is an extra where tokens are given: a model without tokenizer and with few tokens has none.
-std::optional<TextCodec> codec_of(const Invocation& invocation, const ModelConfig& config) {
-    const std::string folder = model_folder(invocation.text("model"));
-    const bool needs_text = !invocation.has("tokens") && !invocation.has("input");
-    std::error_code ignored;
-    if (!needs_text && config.vocab_size < 256 &&
-        !std::filesystem::exists(std::filesystem::path(folder) / "tokenizer.json", ignored)) {
-        return std::nullopt;
-    }
-    return TextCodec::for_model(folder, config.vocab_size);
-}
-
 GenerateOptions options_of(const Invocation& invocation, const ModelConfig& config,
                            const std::optional<TextCodec>& codec, const Prompts& prompts) {
     GenerateOptions options;
@@ -153,16 +57,7 @@ GenerateOptions options_of(const Invocation& invocation, const ModelConfig& conf
     options.policy.sampling = {invocation.get<double>("temperature"),
                                invocation.get<double>("top-p")};
     options.speculative = invocation.flag("speculative");
-    for (const char* source : {"prompt", "tokens"}) {
-        if (invocation.has(source)) {
-            options.prompt_source = std::string("--") + source;
-        }
-    }
-    for (const char* source : {"prompts", "messages", "input"}) {
-        if (invocation.has(source)) {
-            options.prompt_source = invocation.text(source);
-        }
-    }
+    options.prompt_source = prompts.source;
     options.prefill_chunk = invocation.get<std::int64_t>("prefill-chunk");
     options.record = invocation.has("binding") || invocation.has("timeline");
     if (invocation.has("seed")) {
@@ -326,7 +221,7 @@ int run(const Invocation& invocation) {
     const std::int64_t baseline = resident_memory_bytes();
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
     const std::optional<TextCodec> codec = codec_of(invocation, checkpoint.config());
-    const Prompts prompts = prompts_of(invocation, codec);
+    const Prompts prompts = read_prompts(invocation, codec);
     GenerateOptions options = options_of(invocation, checkpoint.config(), codec, prompts);
     for (const std::string& note : checkpoint.notes()) {
         invocation.detail(note);
