@@ -35,6 +35,9 @@ endif()
 
 # SimGrid frees some of its singletons never; that is not our leak.
 set(R1_TEST_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp")
+# Tests run side by side: OpenMP threads that spin while they wait would take the cores from the
+# tests beside them.
+set(R1_TEST_THREADS "OMP_WAIT_POLICY=set:passive")
 # A test case that finds nothing to do prints "r1 test skipped: why". It counts as skipped only if
 # Catch2's closing line says that nothing failed.
 set(R1_TEST_SKIPPED "r1 test skipped: .*(All tests passed|test cases: 1 . 1 passed)")
@@ -42,6 +45,7 @@ set(R1_TEST_SKIPPED "r1 test skipped: .*(All tests passed|test cases: 1 . 1 pass
 function(r1_discover spec label timeout_s)
     catch_discover_tests(r1_unit_tests TEST_SPEC "${spec}" PROPERTIES
         LABELS ${label} TIMEOUT ${timeout_s} ENVIRONMENT "${R1_TEST_ENVIRONMENT}"
+        ENVIRONMENT_MODIFICATION "${R1_TEST_THREADS}"
         SKIP_REGULAR_EXPRESSION "${R1_TEST_SKIPPED}")
 endfunction()
 r1_discover("[golden]" golden 600)
@@ -59,7 +63,8 @@ if(R1_BATS AND TARGET r1sim)
         add_test(NAME "cli: ${stem}" COMMAND "${R1_BATS}" --print-output-on-failure "${file}"
             WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
         set_tests_properties("cli: ${stem}" PROPERTIES LABELS cli TIMEOUT 600
-            ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>;${R1_TEST_ENVIRONMENT}")
+            ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>;${R1_TEST_ENVIRONMENT}"
+            ENVIRONMENT_MODIFICATION "${R1_TEST_THREADS}")
     endforeach()
 elseif(cli_tests)
     message(STATUS "bats: not found, tests/cli skipped")
