@@ -15,6 +15,10 @@ namespace {
 
 std::vector<std::string> read_lines(const std::string& file) {
     std::ifstream in(file, std::ios::binary);
+    std::error_code ignored;
+    if (std::filesystem::is_directory(file, ignored)) {
+        throw InputError(file, "is a folder, not a file");
+    }
     if (!in) {
         throw InputError(file, "cannot be read");
     }
@@ -56,6 +60,17 @@ std::vector<Token> encode_messages(const TextCodec& codec, const std::string& fi
     const Document document = Document::from_file(file);
     const std::vector<ChatMessage> messages = read_chat(document, "", diagnostics);
     diagnostics.throw_if_errors();
+    if (messages.empty()) {
+        throw InputError(file, "holds no message");
+    }
+    const std::vector<std::string> roles = {"system", "user", "assistant", "tool"};
+    for (const ChatMessage& message : messages) {
+        if (std::find(roles.begin(), roles.end(), message.role) == roles.end()) {
+            throw InputError(file, "a message has the role " + quote(message.role) +
+                                       ", the template knows system, user, assistant and tool" +
+                                       did_you_mean(message.role, roles));
+        }
+    }
     return codec.encode_chat(messages, GenerationPrompt::think);
 }
 

@@ -53,7 +53,12 @@ TextCodec TextCodec::for_model(const fs::path& folder, std::int64_t vocab_size) 
     const fs::path config_file = folder / "tokenizer_config.json";
     std::error_code ignored;
     if (!fs::exists(file, ignored)) {
-        return {ByteTokenizer(vocab_size), {}, file.string()};
+        if (vocab_size < 256) {
+            throw InputError(file.string(),
+                             "is missing, and a vocabulary of " + std::to_string(vocab_size) +
+                                 " tokens is too small for text by bytes; give token ids instead");
+        }
+        return {ByteTokenizer(vocab_size), {}, config_file.string()};
     }
     Tokenizer tokenizer = Tokenizer::from_file(file);
     if (tokenizer.size() > vocab_size) {

@@ -19,8 +19,8 @@ setup() {
     json '.schema == "r1sim.generate/1" and (.tokens | length) == 5 and .text == null'
     json '.accepted_drafts == 0 and (.graph.hash | test("^[0-9a-f]{32}$"))'
     json '[.graphs[] | select(.name == "decode") | .runs] == [5]'
-    json '.memory.total_bytes == .memory.weights_bytes + .memory.cache_bytes
-        + .memory.activations_bytes + .memory.workspace_bytes'
+    json '.run_info.memory | .total_bytes == .weights_bytes + .cache_bytes + .activations_bytes
+        + .workspace_bytes'
     json '.sequences[0].finish_reason == "length"'
 }
 
@@ -28,7 +28,7 @@ setup() {
     for temperature in 0 1.2; do
         for i in 1 2; do
             "$R1SIM" generate --model "$model" --tokens 5,9 --max-new-tokens 20 --seed 7 \
-                --temperature $temperature --json | jq 'del(.run_info)' >"$BATS_TEST_TMPDIR/$i"
+                --temperature $temperature --jobs "$i" --json | jq 'del(.run_info)' >"$BATS_TEST_TMPDIR/$i"
         done
         same "$BATS_TEST_TMPDIR/1" "$BATS_TEST_TMPDIR/2"
     done
@@ -71,7 +71,8 @@ setup() {
     json 'all(.intervals[]; .[5] >= .[4]) and .measured'
 }
 
-# keys_of FILE KIND FILTER SCHEMA-FILTER ('' for its root): no key of the file lacks in the schema, none is missing.
+# keys_of FILE KIND FILTER SCHEMA-FILTER ('' for its root): no key of the file lacks in the schema,
+# and none is missing.
 keys_of() {
     jq -e --slurpfile schema <("$R1SIM" schema "$2") \
         '('"$3"' | keys) - ($schema[0] | '"$4"'.properties | keys) == []
@@ -83,9 +84,9 @@ keys_of() {
         -o "$BATS_TEST_TMPDIR/answer.json" --binding "$BATS_TEST_TMPDIR/binding.json" \
         --timeline "$BATS_TEST_TMPDIR/timeline.json"
     keys_of "$BATS_TEST_TMPDIR/answer.json" generate . ''
-    for part in graph memory; do
-        keys_of "$BATS_TEST_TMPDIR/answer.json" generate ".$part" ".properties.$part"
-    done
+    keys_of "$BATS_TEST_TMPDIR/answer.json" generate .graph .properties.graph
+    keys_of "$BATS_TEST_TMPDIR/answer.json" generate .run_info.memory \
+        .properties.run_info.properties.memory
     for part in graphs sequences; do
         keys_of "$BATS_TEST_TMPDIR/answer.json" generate ".${part}[0]" ".properties.$part.items"
     done
@@ -119,10 +120,24 @@ keys_of() {
     refused_with 3 'model.layers.4' generate --model "$BATS_TEST_TMPDIR/cut" --tokens 1
 }
 
+@test "generate: outputs that cannot be written are refused before the run" {
+    refused_with 3 'no-such/b.json' generate --model "$model" --tokens 1 \
+        --binding "$BATS_TEST_TMPDIR/no-such/b.json"
+    refused_with 3 'is a folder' generate --model "$model" --tokens 1 -o "$BATS_TEST_TMPDIR"
+    refused_with 3 '--timeline: needs the name' generate --model "$model" --tokens 1 --timeline ''
+    refused_with 2 'one file' generate --model "$model" --tokens 1 \
+        --binding "$BATS_TEST_TMPDIR/x" --timeline "$BATS_TEST_TMPDIR/x"
+    [ ! -e "$BATS_TEST_TMPDIR/x" ]
+    refused_with 2 '--set' generate --model "$model" --tokens 1 --set a=1
+    refused_with 2 '--set' eval --model "$model" --tokens 1 --set a=1
+}
+
 @test "generate: wrong flags exit 2" {
     for arguments in "--tokens 1" "--model $model" "--model $model --tokens 1 --prompt x" \
         "--model $model --tokens 1 --chat" "--model $model --tokens 1 --temperature -1" \
         "--model $model --tokens 1 --top-p 0" "--model $model --tokens 1 --max-new-tokens 0" \
+        "--model $model --tokens 1 --max-new-tokens 9223372036854775807" \
+        "--model $model --tokens 1 --temperature inf" \
         "--model $model --tokens 1 --compute fp64" "--model $model --tokens 1 --prefill-chunk 0"; do
         # shellcheck disable=SC2086  # several words
         run -2 "$R1SIM" generate $arguments

@@ -139,6 +139,12 @@ TEST_CASE("generate: chat needs R1's template", "[tools][runtime]") {
         model, {"--messages", model.file("chat.json", R"([{"role": "user", "contents": "x"}])")}));
     CHECK(messages.status == kInvalidInput);
     CHECK(messages.err.find("chat.json") != std::string::npos);
+    for (const char* text : {"[]", R"([{"role": "users", "content": "x"}])"}) {
+        const Answer wrong =
+            generate_with(with(model, {"--messages", model.file("chat.json", text)}));
+        CHECK(wrong.status == kInvalidInput);
+        CHECK(wrong.err.find("chat.json: ") != std::string::npos);
+    }
 }
 
 TEST_CASE("generate: refuses empty and over-long prompts by name", "[tools][runtime]") {

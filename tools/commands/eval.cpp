@@ -109,6 +109,7 @@ int run(const Invocation& invocation) {
     if (!invocation.has("model")) {
         throw UsageError("missing --model DIR");
     }
+    check_execution_options(invocation);
     EvaluateOptions options = options_of(invocation);
     const TokenBatch tokens = tokens_of(invocation);
     options.token_source = invocation.has("input") ? invocation.text("input") : "--tokens";

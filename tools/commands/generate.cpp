@@ -19,6 +19,7 @@ namespace r1 {
 namespace {
 
 constexpr std::int64_t kDefaultNewTokens = 128;
+constexpr std::int64_t kNewTokensMax = 1 << 30;  // positions are 32 bits
 
 void check_usage(const Invocation& invocation) {
     if (!invocation.has("model")) {
@@ -37,13 +38,16 @@ void check_usage(const Invocation& invocation) {
     const auto temperature = invocation.get<double>("temperature");
     const auto top_p = invocation.get<double>("top-p");
     if (!(temperature >= 0 && temperature <= 1e6)) {
-        throw UsageError("--temperature must not be negative");
+        throw UsageError("--temperature must be a number from 0 to 1000000");
     }
     if (!(top_p > 0 && top_p <= 1)) {
         throw UsageError("--top-p must be above 0 and at most 1");
     }
-    if (invocation.has("max-new-tokens") && invocation.get<std::int64_t>("max-new-tokens") < 1) {
-        throw UsageError("--max-new-tokens must be at least 1");
+    if (invocation.has("max-new-tokens")) {
+        const auto tokens = invocation.get<std::int64_t>("max-new-tokens");
+        if (tokens < 1 || tokens > kNewTokensMax) {
+            throw UsageError(fmt::format("--max-new-tokens must be from 1 to {}", kNewTokensMax));
+        }
     }
     if (invocation.get<std::int64_t>("prefill-chunk") < 1) {
         throw UsageError("--prefill-chunk must be at least 1");
@@ -157,7 +161,6 @@ Json generation_json(const Generation& generation, const Prompts& prompts,
     json["drafts"] = drafts;
     json["accepted_drafts"] = accepted;
     json["sequences"] = std::move(sequences);
-    json["memory"] = memory_json(generation.memory);
     return json;
 }
 
@@ -213,11 +216,12 @@ void print_summary(const Invocation& invocation, const Json& json) {
     invocation.detail(fmt::format("graph {}, {:.3g} tokens/s, {:.1f} MB",
                                   json["graph"]["hash"].get<std::string>(),
                                   json["run_info"]["tokens_per_s"].get<double>(),
-                                  1e-6 * json["memory"]["total_bytes"].get<double>()));
+                                  1e-6 * json["run_info"]["memory"]["total_bytes"].get<double>()));
 }
 
 int run(const Invocation& invocation) {
     check_usage(invocation);
+    check_execution_options(invocation);
     const std::int64_t baseline = resident_memory_bytes();
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
     const std::optional<TextCodec> codec = codec_of(invocation, checkpoint.config());
@@ -256,6 +260,7 @@ int run(const Invocation& invocation) {
                         {"prefill_s", std::chrono::duration<double>(prefilled - begin).count()},
                         {"decode_s", decode_s},
                         {"tokens_per_s", static_cast<double>(count) / decode_s},
+                        {"memory", memory_json(generation.memory)},
                         {"peak_memory_bytes", peak_memory_bytes()},
                         {"baseline_memory_bytes", baseline}};
     write_records(invocation, generation);
