@@ -183,10 +183,10 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
                     std::int64_t sequences, const EvaluateOptions& options) {
     const ModelConfig& config = checkpoint.config();
     const auto total = static_cast<std::int64_t>(tokens.size());
-    const std::int64_t length = sequences > 0 ? total / sequences : 0;
+    const std::int64_t length = total / std::max<std::int64_t>(sequences, 1);
     check_token_ids(config, tokens, options.token_source, length);
     check_length(config, length, options.token_source);
-    R1_CHECK(length * sequences == total);
+    R1_CHECK(length > 0 && length * sequences == total);
 
     const TrainingSetup setup = forward_setup(config, sequences, length);
     Evaluation evaluation{{}, build_forward_graph(setup), {}, {}, 0};

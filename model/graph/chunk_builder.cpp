@@ -69,7 +69,7 @@ OpIndex ChunkBuilder::compute(KernelId kernel, std::vector<Extent> dims,
 OpIndex ChunkBuilder::communicate(CommOp comm, std::vector<TensorId> inputs,
                                   std::vector<TensorId> outputs) {
     Op op;
-    op.body = std::move(comm);
+    op.body = comm;
     op.inputs = std::move(inputs);
     op.outputs = std::move(outputs);
     return add(std::move(op));

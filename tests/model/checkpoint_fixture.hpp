@@ -75,7 +75,11 @@ public:
         if (!bytes.empty()) {
             std::memcpy(bytes.data(), values.data(), bytes.size());
         }
-        tensors_.push_back({{name, dtype, std::move(shape), {}}, std::move(bytes)});
+        TensorView view;
+        view.name = name;
+        view.dtype = dtype;
+        view.shape = std::move(shape);
+        tensors_.emplace_back(std::move(view), std::move(bytes));
     }
     void erase(const std::string& name) {
         std::erase_if(tensors_, [&](const auto& item) { return item.first.name == name; });

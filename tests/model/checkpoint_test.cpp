@@ -204,8 +204,7 @@ TEST_CASE("checkpoint: all wrong tensors are reported at once", "[model][checkpo
     const std::string text = open_error(folder.path());
     for (const char* part :
          {"'model.norm.weight' of shape [160] is missing",
-          "'model.norm.wieght': the config calls for no such tensor, did you mean "
-          "'model.norm.weight'?",
+          "'model.norm.wieght': the config calls for no such tensor, did you mean 'model.norm.w",
           "'model.layers.0.input_layernorm.weight': has shape [8, 20], the config calls for [160]",
           "'model.layers.1.input_layernorm.weight': I64 is no type for a parameter",
           "its scale 'model.layers.0.mlp.down_proj.weight_scale_inv' of shape [2, 1] is missing",
@@ -343,7 +342,7 @@ TEST_CASE("checkpoint: golden models open, and their values are right",
     std::size_t models = 0;
     if (fs::exists(test::golden_dir())) {
         for (const auto& item : fs::directory_iterator(test::golden_dir())) {
-            const fs::path folder = item.path();
+            const fs::path& folder = item.path();
             if (!fs::exists(folder / "model.safetensors") &&
                 !fs::exists(folder / "model.safetensors.index.json")) {
                 continue;

@@ -24,7 +24,10 @@ inline Json tiny_tokenizer() {
     Json merges = Json::array();
     for (const auto& [left, right] : pairs) {
         vocabulary[left + right] = vocabulary.size();
-        merges.push_back(left + " " + right);
+        std::string merge = left;
+        merge += ' ';
+        merge += right;
+        merges.push_back(std::move(merge));
     }
     const auto added = [](int id, const char* content, bool special, bool normalized) {
         return Json{{"id", id},          {"content", content}, {"single_word", false},

@@ -44,7 +44,7 @@ std::vector<Json> lines_of(const fs::path& file) {
 
 // The folder with the published tokenizer and its cases; empty if it is not there.
 fs::path published() {
-    const fs::path folder = test::data_dir() / "formats" / "tokenizer";
+    fs::path folder = test::data_dir() / "formats" / "tokenizer";
     if (fs::exists(folder / "tokenizer.json")) {
         return folder;
     }
