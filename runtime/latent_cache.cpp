@@ -33,7 +33,7 @@ std::size_t LatentCache::planned_bytes(const ChunkTemplate& chunk, std::int64_t 
 
 LatentCache::LatentCache(const ChunkTemplate& chunk, std::int64_t sequences, std::int64_t capacity,
                          const ExecutionPolicy& policy)
-    : sequences_(sequences), capacity_(capacity) {
+    : sequences_(sequences) {
     std::size_t total = 0;
     for_caches(chunk, sequences, capacity, policy, [&](const Tensor& tensor, std::size_t bytes) {
         const std::size_t sequence_bytes =

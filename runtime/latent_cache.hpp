@@ -27,8 +27,6 @@ public:
 
     // First row of `sequence` in the cache of that name.
     [[nodiscard]] std::byte* at(const std::string& name, std::int64_t sequence) const;
-    [[nodiscard]] std::int64_t sequences() const { return sequences_; }
-    [[nodiscard]] std::int64_t capacity() const { return capacity_; }
 
 private:
     struct Block {
@@ -37,7 +35,6 @@ private:
     };
 
     std::int64_t sequences_;
-    std::int64_t capacity_;
     std::map<std::string, Block> blocks_;
     std::byte* memory_ = nullptr;
 };

@@ -149,14 +149,6 @@ const Weight* StageWeights::find(const std::string& name) const {
     return found == weights_.end() ? nullptr : &found->second;
 }
 
-std::size_t StageWeights::bytes() const {
-    std::size_t total = 0;
-    for (const auto& [name, weight] : weights_) {
-        total += weight.data.capacity() + weight.scales.capacity() * sizeof(float);
-    }
-    return total;
-}
-
 std::size_t StageWeights::planned_bytes(const ChunkTemplate& chunk, const ExecutionPolicy& policy) {
     std::size_t total = 0;
     for (const Tensor& tensor : chunk.tensors) {

@@ -38,7 +38,6 @@ public:
     // scales: their weight holds them.
     [[nodiscard]] const Weight* find(const std::string& name) const;
 
-    [[nodiscard]] std::size_t bytes() const;
     // What load() will allocate for a chunk.
     static std::size_t planned_bytes(const ChunkTemplate& chunk, const ExecutionPolicy& policy);
 
