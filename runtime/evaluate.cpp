@@ -189,7 +189,7 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     R1_CHECK(length > 0 && length * sequences == total);
 
     const TrainingSetup setup = forward_setup(config, sequences, length);
-    Evaluation evaluation{{}, build_forward_graph(setup), {}, {}, 0};
+    Evaluation evaluation{{}, build_forward_graph(setup), {}, {}};
     const ExecutionGraph& graph = evaluation.graph;
     StageWeights weights(options.policy);
     weights.load(graph.templates().front(), checkpoint, 0);
@@ -205,7 +205,6 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     const Executor executor({graph, config, options.policy, length, keep}, weights, symbols,
                             device);
     Arena arena(executor.plan().bytes());
-    evaluation.arena_bytes = arena.bytes();
     const TensorValues result = executor.run({inputs, symbols}, arena, &evaluation.intervals);
     evaluation.bound = {graph.hash(), symbols, expert_rows(result)};
     Collector collect(result, evaluation, sequences, length);

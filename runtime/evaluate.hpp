@@ -33,7 +33,6 @@ struct Evaluation {
     ExecutionGraph graph;
     BoundStep bound;                  // the symbols; expert rows if asked for
     std::vector<Interval> intervals;  // of all ops, by clock_ps()
-    std::size_t arena_bytes = 0;
 };
 
 // tokens: [sequences, sequence_length]. Throws InputError for token ids out of range, and for
