@@ -1,6 +1,7 @@
 #include "sim/hardware/topology.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "tools/cli.hpp"
+#include "tools/report/topology_svg.hpp"
 #include "tools/report/topology_table.hpp"
 
 namespace r1 {
@@ -8,7 +9,7 @@ namespace r1 {
 namespace {
 
 int run(const Invocation& invocation) {
-    for (const char* later : {"import", "discover", "diff", "svg"}) {
+    for (const char* later : {"import", "discover", "diff"}) {
         if (invocation.has(later)) {
             throw FeatureError(std::string("topology --") + later +
                                " is not implemented in this version");
@@ -27,6 +28,9 @@ int run(const Invocation& invocation) {
     const Topology topology = read_topology(document, "", diagnostics);
     diagnostics.throw_if_errors();
     const Fabric fabric = generate_fabric(topology);
+    if (invocation.has("svg")) {
+        write_file_atomically(invocation.text("svg"), topology_svg(topology, fabric));
+    }
     invocation.answer(topology_json(topology, fabric), topology_text(topology, fabric));
     return kOk;
 }
@@ -39,7 +43,8 @@ Command topology_command() {
     command.summary = "Checks, counts and draws a cluster.";
     command.arguments = "FILE";
     command.positional = "file";
-    command.examples = {"topology h800_256x8_mpft", "topology my_cluster.json --json",
+    command.examples = {"topology h800_256x8_mpft --svg h800.svg",
+                        "topology my_cluster.json --json",
                         "topology h100_256x8_mrft --set fabric.oversubscription=2"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                  //
@@ -47,7 +52,8 @@ Command topology_command() {
             ("import", po::value<std::string>(), "not in this version")                        //
             ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
             ("diff", po::value<std::string>(), "not in this version")                          //
-            ("svg", po::value<std::string>(), "not in this version");
+            ("svg", po::value<std::string>()->value_name("FILE"),
+             "write a picture: a node, the network, overridden links");
     };
     command.run = run;
     return command;
