@@ -16,7 +16,8 @@ endif()
 # ---- CUDA: optional; the language is enabled only when there is something to compile -------------
 set(R1_HAVE_CUDA OFF)
 file(GLOB_RECURSE R1_CUDA_SOURCES CONFIGURE_DEPENDS
-    "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu" "${CMAKE_SOURCE_DIR}/runtime/cuda_*.cu")
+    "${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu" "${CMAKE_SOURCE_DIR}/runtime/cuda_*.cu"
+    "${CMAKE_SOURCE_DIR}/runtime/cuda_calibration/*.cu")
 if(NOT R1_ENABLE_CUDA STREQUAL "OFF")
     if(NOT DEFINED CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
         set(ENV{PATH} "$ENV{PATH}:/usr/local/cuda/bin")  # where NVIDIA's packages put it
@@ -47,6 +48,9 @@ if(R1_HAVE_CUDA AND R1_CUDA_SOURCES)
         set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
     endif()
     set(CMAKE_CUDA_STANDARD 20)
+    if(R1_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+        set(CMAKE_CUDA_COMPILER_LAUNCHER "${R1_CCACHE}")
+    endif()
     find_package(CUDAToolkit REQUIRED)
 endif()
 
