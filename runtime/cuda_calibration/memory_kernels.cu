@@ -3,6 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 
+#include "kernels/quantize_fp8.hpp"
 #include "runtime/cuda_calibration/resources.hpp"
 
 namespace r1::cuda {
@@ -198,7 +199,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int u = 0; u < kQuantizeUnroll; ++u) {
         const std::int64_t i = first + u * kThreads;
         const Values values = unpack(loaded[u]);
-        float amax = kAmaxMin;
+        float amax = kQuantizeAmaxMin;
         for (const float value : values.at) {
             amax = fmaxf(amax, fabsf(value));
         }

@@ -8,15 +8,14 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/matrix.hpp"
+
 namespace r1::cuda {
 
 inline constexpr std::int64_t kHidden = 7168;       // DeepSeek-V3: hidden_size
 inline constexpr std::int64_t kExpertWidth = 2048;  // moe_intermediate_size
-inline constexpr std::int64_t kTile = 128;          // values that share a scale
 inline constexpr float kRmsNormEpsilon = 1e-6F;
 inline constexpr float kElementwiseFactor = 0.5F;
-inline constexpr float kAmaxMin = 1e-4F;  // kernels/quantize_fp8.hpp: kQuantizeAmaxMin
-inline constexpr float kE4m3Max = 448;
 
 // Row-major. BF16 unless said otherwise; a kernel takes what it needs.
 struct MemoryOperands {

@@ -3,6 +3,7 @@
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include "kernels/quantize_fp8.hpp"
 #include "runtime/cuda_calibration/memory_kernels.hpp"
 #include "runtime/cuda_calibration/resources.hpp"
 
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
         words[r] = codes[(row + r) * (kHidden / 4) + blockIdx.x * kWordsOfRow + lane];
         row_scales[r] = scales[(row + r) * (kHidden / kTile) + blockIdx.x];
     }
-    Four largest = {{kAmaxMin, kAmaxMin, kAmaxMin, kAmaxMin}};
+    Four largest = {{kQuantizeAmaxMin, kQuantizeAmaxMin, kQuantizeAmaxMin, kQuantizeAmaxMin}};
 #pragma unroll
     for (int r = 0; r < kRowsOfWarp; ++r) {
         const Four values = decoded(words[r], row_scales[r]);
@@ -80,7 +81,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     if (threadIdx.x < kTile) {
-        float column_amax = kAmaxMin;
+        float column_amax = kQuantizeAmaxMin;
 #pragma unroll
         for (int w = 0; w < kWarps; ++w) {
             column_amax = fmaxf(column_amax, amax[w][threadIdx.x]);
