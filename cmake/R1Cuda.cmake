@@ -1,7 +1,7 @@
 # runtime/cuda_calibration/: what a GPU reaches, as a library and as a program of its own. cuBLAS
 # costs 0.1 s at the start of a program, so nothing else links it.
-if(NOT (R1_HAVE_CUDA AND R1_CUDA_SOURCES))
-    message(STATUS "r1_calibrate_cuda: skipped, it needs a CUDA compiler")
+if(NOT (R1_HAVE_CUDA AND TARGET CUDA::cublasLt AND TARGET CUDA::cublas))
+    message(STATUS "r1_calibrate_cuda: skipped, it needs a CUDA compiler and cuBLAS")
     return()
 endif()
 

@@ -24,7 +24,7 @@ const MemoryKernel& kernel_of(const std::string& name) {
 std::shared_ptr<const DeviceMemory> row_order(std::int64_t rows) {
     std::vector<std::int32_t> order(static_cast<std::size_t>(rows));
     std::iota(order.begin(), order.end(), 0);
-    std::mt19937 random(1);  // NOLINT(bugprone-random-generator-seed): the same order every time
+    std::mt19937 random(1);  // the same order every time
     std::shuffle(order.begin(), order.end(), random);
     auto memory = std::make_shared<DeviceMemory>(order.size() * sizeof(std::int32_t));
     check(cudaMemcpy(memory->as(), order.data(), memory->bytes(), cudaMemcpyHostToDevice),
