@@ -6,8 +6,11 @@ target_compile_options(r1_compile INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow>
     # No fused multiply-add behind our back: same inputs, same bytes on every machine.
     $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+target_compile_options(r1_compile INTERFACE
+    $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 if(R1_WERROR)
-    target_compile_options(r1_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+    target_compile_options(r1_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+        "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings>")
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     # False positives of GCC 12 after inlining, SYSTEM or not: std::string (bug 105651) and

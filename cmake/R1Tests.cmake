@@ -3,6 +3,7 @@
 #   golden  test cases tagged [golden]: what $R1_DATA_DIR/golden/index.json lists
 #   slow    test cases tagged [slow]: too long under sanitizers, run in release
 #   cli     tests/cli/*.bats, transcripts of the program
+#   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
 #   tidy    tools/dev/tidy on the tree
 find_package(Catch2 REQUIRED)  # no version: 2.13 (Debian 12) and 3.x both do
 include(Catch)
@@ -51,6 +52,16 @@ endfunction()
 r1_discover("[golden]" golden 600)
 r1_discover("[slow]~[golden]" slow 600)
 r1_discover("~[slow]~[golden]" unit 300)
+
+# GPU tests are programs that exit with 77 where there is no GPU.
+if(TARGET r1_cuda_calibration)
+    add_executable(r1_gpu_calibration_test
+        "${CMAKE_SOURCE_DIR}/tests/gpu/cuda_calibration_test.cpp")
+    target_link_libraries(r1_gpu_calibration_test PRIVATE r1_cuda_calibration CUDA::cudart_static
+        CUDA::cublasLt CUDA::cublas)
+    add_test(NAME "gpu: calibration" COMMAND r1_gpu_calibration_test)
+    set_tests_properties("gpu: calibration" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
 
 add_test(NAME tidy COMMAND "${CMAKE_SOURCE_DIR}/tools/dev/tidy")
 set_tests_properties(tidy PROPERTIES LABELS tidy TIMEOUT 60)

@@ -1,0 +1,159 @@
+#include "runtime/calibration/job.hpp"
+
+#include <algorithm>
+
+namespace r1 {
+
+namespace {
+
+bool contains(const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+}
+
+constexpr double kTile = 128;  // values that share an FP8 scale
+
+double element_bytes(const CalibrationJob& job) { return job.is_fp8() ? 1 : 2; }
+
+double elements(std::int64_t groups, std::int64_t rows, std::int64_t columns) {
+    return static_cast<double>(groups) * static_cast<double>(rows) * static_cast<double>(columns);
+}
+
+PoolBytes matrix_bytes(const CalibrationJob& job) {
+    PoolBytes bytes;
+    const double a = elements(job.groups, job.m, job.k) * element_bytes(job);
+    const double b = elements(job.groups, job.n, job.k) * element_bytes(job);
+    (job.is_fp8() ? bytes.fp8_a : bytes.bf16_a) = a;
+    (job.is_fp8() ? bytes.fp8_b : bytes.bf16_b) = b;
+    bytes.result = elements(job.groups, job.m, job.n) * (job.is_wgrad() ? 4 : 2);
+    if (job.is_fp8()) {
+        // FP32 for each tile; layouts pad to multiples of a few.
+        constexpr double kPadding = 1 << 20;
+        bytes.scales = std::max(a, b) / kTile * 4 * 1.25 + kPadding;
+    }
+    return bytes;
+}
+
+// A memory kernel reads at most two operands and writes one, none larger than all it moves. The
+// FP8 one reads codes and writes codes; the scales are a 32nd of them.
+PoolBytes stream_bytes(const CalibrationJob& job) {
+    PoolBytes bytes;
+    constexpr double kSlack = 1 << 22;  // a kernel moves whole rows or tiles, at least a few
+    const double all = job.bytes + kSlack;
+    bytes.bf16_a = all;
+    bytes.bf16_b = all;
+    bytes.result = all;
+    if (job.is_fp8()) {
+        bytes.fp8_a = all;
+        bytes.scales = all / 16;
+    }
+    if (job.kind == JobKind::copy && !contains(job.kernel, "device_to_device")) {
+        bytes.pinned = job.bytes;
+    }
+    return bytes;
+}
+
+PoolBytes bytes_of(const CalibrationJob& job) {
+    return job.is_matrix() ? matrix_bytes(job) : stream_bytes(job);
+}
+
+void grow(PoolBytes& pools, const PoolBytes& job) {
+    for (double PoolBytes::*pool :
+         {&PoolBytes::fp8_a, &PoolBytes::fp8_b, &PoolBytes::bf16_a, &PoolBytes::bf16_b,
+          &PoolBytes::result, &PoolBytes::scales, &PoolBytes::pinned}) {
+        pools.*pool = std::max(pools.*pool, job.*pool);
+    }
+}
+
+}  // namespace
+
+bool CalibrationJob::is_fp8() const { return contains(kernel, "fp8"); }
+
+bool CalibrationJob::is_wgrad() const { return contains(kernel, "wgrad"); }
+
+double CalibrationJob::flops() const { return 2 * elements(groups, m, n) * static_cast<double>(k); }
+
+double PoolBytes::device() const { return fp8_a + fp8_b + bf16_a + bf16_b + result + scales; }
+
+std::vector<std::string> curve_columns(const CalibrationJob& job) {
+    switch (job.kind) {
+        case JobKind::gemm: return {"m", "n", "k", "sms"};
+        case JobKind::grouped_gemm:
+            return job.is_wgrad()
+                       ? std::vector<std::string>{"groups", "m", "n", "k_per_group", "sms"}
+                       : std::vector<std::string>{"groups", "m_per_group", "n", "k", "sms"};
+        case JobKind::memory:
+        case JobKind::copy: break;
+    }
+    return {"bytes", "sms"};
+}
+
+std::vector<double> column_values(const CalibrationJob& job, int free_sms, double bytes) {
+    const auto sms = static_cast<double>(free_sms);
+    if (!job.is_matrix()) {
+        return {bytes, sms};
+    }
+    std::vector<double> values = {static_cast<double>(job.m), static_cast<double>(job.n),
+                                  static_cast<double>(job.k), sms};
+    if (job.kind == JobKind::grouped_gemm) {
+        values.insert(values.begin(), static_cast<double>(job.groups));
+    }
+    return values;
+}
+
+std::string describe(const CalibrationJob& job) {
+    std::string text = job.kernel;
+    if (job.is_matrix()) {
+        if (job.kind == JobKind::grouped_gemm) {
+            text += " groups " + std::to_string(job.groups);
+        }
+        text += " m " + std::to_string(job.m) + " n " + std::to_string(job.n) + " k " +
+                std::to_string(job.k);
+    } else {
+        text += " " + std::to_string(static_cast<std::int64_t>(job.bytes / (1 << 20))) + " MiB";
+    }
+    if (job.occupied_sms > 0) {
+        text += ", " + std::to_string(job.occupied_sms) + " SMs held";
+    }
+    return text;
+}
+
+double estimate_s(const CalibrationJob& job) {
+    // Rough on purpose: TimeBudget corrects them by what the first jobs take.
+    constexpr double kAround = 0.03;   // heuristics, first launches, holding SMs
+    constexpr double kFlush = 120e-6;  // reads 256 MB before each repetition
+    constexpr double kSms = 132;
+    const double free_share = (kSms - job.occupied_sms) / kSms;
+    if (job.is_matrix()) {
+        constexpr double kRuns = 50;  // candidates, then repetitions
+        const double rate = (job.is_fp8() ? 700e12 : 450e12) * free_share;
+        const double launches = static_cast<double>(job.groups);
+        return kAround + kRuns * (kFlush + 10e-6 * launches + job.flops() / rate);
+    }
+    constexpr double kRuns = 25;
+    const bool is_link = contains(job.kernel, "host");
+    const double rate = is_link ? 20e9 : 1.5e12 * free_share;
+    return kAround + kRuns * (kFlush + job.bytes / rate);
+}
+
+PoolBytes pool_bytes(const std::vector<CalibrationJob>& jobs) {
+    PoolBytes pools;
+    for (const CalibrationJob& job : jobs) {
+        grow(pools, bytes_of(job));
+    }
+    return pools;
+}
+
+void leave_out_what_does_not_fit(std::vector<CalibrationJob>& jobs, double device_bytes,
+                                 std::vector<LeftOut>& left_out) {
+    while (pool_bytes(jobs).device() > device_bytes) {
+        const auto by_size = [](const auto& a, const auto& b) {
+            return bytes_of(a).device() < bytes_of(b).device();
+        };
+        const auto largest = std::max_element(jobs.begin(), jobs.end(), by_size);
+        left_out.push_back(
+            {largest->kernel, describe(*largest), "does not fit the device's free memory"});
+        jobs.erase(largest);
+    }
+}
+
+}  // namespace r1

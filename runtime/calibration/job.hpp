@@ -1,0 +1,64 @@
+// What a GPU calibration measures: the shapes of DeepSeek-V3 and a grid around them, the most
+// important first, with an estimate of what each costs. Knows no device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/calibration/measurement.hpp"
+
+namespace r1 {
+
+enum class JobKind : std::uint8_t { gemm, grouped_gemm, memory, copy };
+
+// One point of a curve.
+struct CalibrationJob {
+    JobKind kind = JobKind::gemm;
+    std::string kernel;  // the curve
+    // Matrix kernels: D[m, n] = A[m, k] B[n, k]^T, of each group.
+    std::int64_t groups = 1;
+    std::int64_t m = 0;
+    std::int64_t n = 0;
+    std::int64_t k = 0;
+    double bytes = 0;      // memory kernels and copies: about how many they move
+    int occupied_sms = 0;  // held by something else meanwhile
+
+    [[nodiscard]] bool is_matrix() const { return kind <= JobKind::grouped_gemm; }
+    [[nodiscard]] bool is_fp8() const;    // E4M3 operands; BF16 otherwise
+    [[nodiscard]] bool is_wgrad() const;  // adds to an FP32 result
+    [[nodiscard]] double flops() const;
+};
+
+enum class JobGrid : std::uint8_t { small, full };
+
+std::vector<CalibrationJob> calibration_jobs(JobGrid grid);
+
+// Columns of the job's curve, and the job's place in them. `bytes` is what a memory kernel really
+// moves: whole rows.
+std::vector<std::string> curve_columns(const CalibrationJob& job);
+std::vector<double> column_values(const CalibrationJob& job, int free_sms, double bytes);
+std::string describe(const CalibrationJob& job);  // "gemm_fp8 m 4096 n 2112 k 7168, 20 SMs held"
+
+// Seconds with everything around the measurement, on a device like the H100.
+double estimate_s(const CalibrationJob& job);
+
+// Device memory that jobs share: each pool is as large as the largest job needs.
+struct PoolBytes {
+    double fp8_a = 0;
+    double fp8_b = 0;
+    double bf16_a = 0;
+    double bf16_b = 0;
+    double result = 0;
+    double scales = 0;
+    double pinned = 0;  // host memory, for copies
+
+    [[nodiscard]] double device() const;
+};
+PoolBytes pool_bytes(const std::vector<CalibrationJob>& jobs);
+
+// Takes the jobs with the largest matrices out until the pools of the others fit.
+void leave_out_what_does_not_fit(std::vector<CalibrationJob>& jobs, double device_bytes,
+                                 std::vector<LeftOut>& left_out);
+
+}  // namespace r1
