@@ -38,27 +38,47 @@ std::string level_of(const Calibration& calibration, const CalibrationCurve& cur
 
 void add_kernels(const Setting& setting, const Simulation& simulation,
                  std::vector<Confidence>& entries) {
-    const RooflineCostModel cost(setting.calibration, setting.topology);
-    std::map<std::string, std::pair<const CalibrationCurve*, bool>> kinds;
+    const FittedCostModel cost(setting.calibration, setting.topology);
+    std::map<std::string, CurveUse> kinds;
+    std::set<std::string> extrapolated;
+    std::set<Collective> exchanges;
     for (const ChunkTemplate& chunk : simulation.graph.templates()) {
         for (const Op& op : chunk.ops) {
-            const CurveUse use = cost.curve_of(chunk, op);
-            if (use.curve != nullptr) {
-                kinds.try_emplace(std::string(kind_name(op)), use.curve, use.borrowed);
+            if (const CommOp* comm = op.comm()) {
+                exchanges.insert(comm->collective);
+                continue;
+            }
+            const std::string kind(kind_name(op));
+            kinds.try_emplace(kind, cost.curve_of(chunk, op));
+            if (cost.extrapolates(chunk, op, simulation.symbols, setting.topology.device.sms)) {
+                extrapolated.insert(kind);
             }
         }
     }
+    const auto source = [&](const CalibrationCurve& curve) {
+        return sources_of(setting.calibration, curve);
+    };
     for (const auto& [kind, use] : kinds) {
-        const auto& [curve, borrowed] = use;
+        const CalibrationCurve& curve = use.model->curve();
         Confidence entry;
         entry.component = "kernel." + kind;
-        entry.level = borrowed ? "assumed" : level_of(setting.calibration, *curve);
-        if (!borrowed) {
-            entry.error_percent = leave_one_out_error_percent(*curve);
+        entry.level = use.borrowed ? "assumed" : level_of(setting.calibration, curve);
+        if (!use.borrowed) {
+            entry.error_percent = leave_one_out_error_percent(*use.model);
         }
-        entry.source =
-            (borrowed ? "stands for it: " : "") + sources_of(setting.calibration, *curve);
+        entry.source = (use.borrowed ? "stands for it: " : "") + source(curve) +
+                       (extrapolated.count(kind) > 0 ? "; beyond the measured sizes" : "");
         entries.push_back(std::move(entry));
+    }
+    for (const Collective collective : exchanges) {
+        const std::string kind(name(collective));
+        if (const CalibrationCurve* curve = setting.calibration.curve(kind)) {
+            const CurveModel* waits = cost.model(kind);
+            entries.push_back({"kernel." + kind, level_of(setting.calibration, *curve),
+                               waits != nullptr ? leave_one_out_error_percent(*waits)
+                                                : exchange_error_percent(*curve),
+                               source(*curve)});
+        }
     }
 }
 
@@ -96,10 +116,11 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
             : "scenario");
     add("optimizer.gradient_reduction", "assumed", "FP32 ring reduce-scatter, BF16 all-gather");
     add("comm_sms", "assumed",
-        "20 SMs saturate the links (arXiv 2412.19437, sec. 3.2.2); fewer in proportion");
+        "what few SMs move was measured over two nodes (curves dispatch_sm_limit and "
+        "combine_sm_limit)");
     add("left_out", "assumed",
-        "waiting for other ranks at dispatch and combine, stragglers, host stalls, checkpoints, "
-        "data loading");
+        "uneven routing, stragglers unless the scenario has them, host stalls, checkpoints, data "
+        "loading");
     return entries;
 }
 

@@ -7,6 +7,7 @@
 
 #include "model/base/check.hpp"
 #include "model/graph/graph_checks.hpp"
+#include "sim/what_if.hpp"
 
 namespace r1 {
 
@@ -59,10 +60,7 @@ private:
         const std::size_t index = item.chunk.index();
         if (lowered_[index].segments.empty()) {
             const ChunkTemplate& chunk = graph_.chunk(item.chunk);
-            const int all = input_.topology.device.sms;
-            const int sms =
-                item.kind == ItemKind::overlapped ? std::max(1, all - input_.comm_sms) : all;
-            lowered_[index] = lower_template(input_, chunk, async_, sms);
+            lowered_[index] = lower_template(input_, chunk, async_, sms_of(item), factors_of(item));
             dag_.segments[index] = lowered_[index].segments;
             for (const Tensor& tensor : chunk.tensors) {
                 const auto [entry, is_new] = name_ids_.try_emplace(
@@ -73,9 +71,56 @@ private:
         return lowered_[index];
     }
 
+    // Beside communication, and not.
+    [[nodiscard]] bool overlapped(const Item& item) const {
+        return item.kind == ItemKind::overlapped && !input_.replay.without.overlap;
+    }
+    [[nodiscard]] int sms_of(const Item& item) const {
+        const int all = input_.topology.device.sms;
+        const bool split = overlapped(item) && !input_.replay.without.sm_split;
+        return split ? std::max(1, all - input_.comm_sms) : all;
+    }
+
+    // Stages with equal templates take equal time, so their factors are equal too.
+    [[nodiscard]] std::array<double, 2> factors_of(const Item& item) {
+        if (!input_.replay.without.stage_imbalance || !is_chunk(item.kind)) {
+            return {1, 1};
+        }
+        if (balancing_.empty()) {
+            balancing_ = balancing_factors(compute_by_stage());
+        }
+        return {balancing_[static_cast<std::size_t>(item.contexts[0].stage)],
+                balancing_[static_cast<std::size_t>(item.contexts[1].stage)]};
+    }
+    [[nodiscard]] std::vector<Seconds> compute_by_stage() const {
+        std::vector<Seconds> times(static_cast<std::size_t>(graph_.stages()));
+        std::map<std::uint32_t, std::array<Seconds, 2>> by_template;
+        for (const RankProgram& program : graph_.programs()) {
+            for (const Item& item : program.items) {
+                if (!is_chunk(item.kind)) {
+                    continue;
+                }
+                const auto [entry, is_new] = by_template.try_emplace(item.chunk.value);
+                const ChunkTemplate& chunk = graph_.chunk(item.chunk);
+                for (const Op& op : chunk.ops) {
+                    if (is_new && op.compute() != nullptr) {
+                        entry->second[op.context] +=
+                            input_.cost.compute(chunk, op, input_.symbols, sms_of(item)).total();
+                    }
+                }
+                for (std::size_t c = 0; c < chunk.contexts; ++c) {
+                    times[static_cast<std::size_t>(item.contexts[c].stage)] += entry->second[c];
+                }
+            }
+        }
+        return times;
+    }
+
     void add_program(std::int32_t program) {
+        program_ = static_cast<std::size_t>(program);
         producer_.clear();
         last_.fill(kNone);
+        last_node_ = kNone;
         collectives_seen_.clear();
         const RankProgram& rank_program = graph_.programs()[static_cast<std::size_t>(program)];
         for (std::size_t i = 0; i < rank_program.items.size(); ++i) {
@@ -87,10 +132,13 @@ private:
         const LoweredTemplate& lowered_template = lowered(item);
         const ChunkTemplate& chunk = graph_.chunk(item.chunk);
         const std::vector<Segment>& segments = dag_.segments[item.chunk.index()];
+        const double slow = straggler_factor(input_.replay.stragglers, input_.seed,
+                                             graph_.instances().rank(program, 0),
+                                             graph_.instances().data_parallel, index);
         std::vector<NodeIndex> nodes;
         for (std::size_t s = 0; s < segments.size(); ++s) {
             const NodeIndex node =
-                add_node(program, index, item, segments[s], lowered_template.durations[s]);
+                add_node(program, index, item, segments[s], lowered_template.durations[s] * slow);
             nodes.push_back(node);
             NodeIndex& previous = last_[static_cast<std::size_t>(segments[s].stream)];
             if (previous != kNone) {
@@ -105,6 +153,12 @@ private:
                     connect(nodes[before], node);
                 }
             }
+        }
+        if (input_.replay.without.overlap && is_chunk(item.kind)) {
+            if (last_node_ != kNone) {
+                connect(last_node_, nodes.front());
+            }
+            last_node_ = nodes.back();
         }
         connect_tensors(item, chunk, lowered_template, nodes);
         if (item.kind == ItemKind::send || item.kind == ItemKind::recv) {
@@ -135,8 +189,8 @@ private:
                 const auto found =
                     producer_.find(key(tensor, item.contexts[tensor.context], names[id.index()]));
                 if (found == producer_.end()) {
-                    // freeze() made sure of activations; a gradient starts as zero.
-                    R1_CHECK(gradient);
+                    // freeze() made sure of activations: they are given. A gradient starts as zero.
+                    R1_CHECK(gradient || !graph_.programs()[program_].given.empty());
                     continue;
                 }
                 if (found->second.stream != chunk.ops[i].stream) {
@@ -173,17 +227,19 @@ private:
         ReplayNode node;
         node.runs.push_back(run);
         if (op.comm() == nullptr) {
-            if (op.stream == Stream::compute) {
+            if (computes(op.stream)) {
                 node.activity.compute = ComputeId(static_cast<std::size_t>(program));
                 node.activity.compute_time = duration;
             } else {
                 node.activity.delay = duration;  // a cast on the communication stream
             }
-        } else if (op.stream == Stream::comm) {
-            node.activity = expert_exchange_activity(input_, network_, op, program,
-                                                     item.kind == ItemKind::overlapped);
+        } else if (op.comm()->collective == Collective::notify) {
+            node.activity.delay = input_.cost.notify();
         } else if (item.kind == ItemKind::send) {
             node.activity = message(program, item.peer, *op.comm());
+        } else if (item.kind != ItemKind::recv) {
+            node.activity =
+                expert_exchange_activity(input_, network_, op, program, overlapped(item));
         }
         return push(std::move(node));
     }
@@ -191,8 +247,8 @@ private:
     Activity message(std::int32_t from, std::int32_t to, const CommOp& comm) const {
         Activity activity;
         const LaneNetwork::Path path = network_.path(from, to);
-        if (path.local) {
-            return activity;  // the next stage is on the same rank
+        if (path.local || input_.replay.without.pipeline_messages) {
+            return activity;  // the next stage is on the same rank, or the message is left out
         }
         activity.delay = path.latency;
         const Bytes bytes(comm.payload_bytes.value(input_.symbols));
@@ -259,13 +315,16 @@ private:
     LaneNetwork network_;
     AsyncTensors async_;
     ReplayDag dag_;
+    std::vector<double> balancing_;                  // by stage; empty until needed
     std::vector<LoweredTemplate> lowered_;           // by template
     std::vector<std::vector<std::uint32_t>> names_;  // by template and tensor
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::map<std::uint32_t, std::vector<OpIndex>> producers_;
     // Of the program that is being added:
+    std::size_t program_ = 0;
     std::unordered_map<std::uint64_t, Producer> producer_;
     std::array<NodeIndex, kStreamCount> last_{};
+    NodeIndex last_node_ = kNone;  // of the chunk before
     std::map<std::pair<GroupKind, std::int32_t>, int> collectives_seen_;
     // Of all programs:
     std::map<std::tuple<GroupKind, std::int32_t, int>, NodeIndex> collectives_;

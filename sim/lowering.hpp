@@ -5,6 +5,7 @@
 #pragma once
 
 #include "model/routing/traffic.hpp"
+#include "model/scenario/scenario.hpp"
 #include "sim/cost/cost_model.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
@@ -19,6 +20,8 @@ struct LoweringInput {
     SymbolValues symbols{};
     ExpertTraffic traffic;
     int comm_sms = 0;
+    ReplaySpec replay{};
+    std::uint64_t seed = 0;
 };
 
 ExpertGroupShape expert_group_shape(const ExecutionGraph& graph, const Topology& topology);
@@ -60,7 +63,8 @@ void add_collective_flows(const LoweringInput& input, const LaneNetwork& network
                           const CommOp& comm, std::int32_t stage, std::int32_t program,
                           Activity& activity);
 
-// Splits a template into segments; durations by op, on `sms` SMs.
+// Splits a template into segments; durations by op, on `sms` SMs, times `factors` by the op's
+// context.
 struct LoweredTemplate {
     std::vector<Segment> segments;
     std::vector<Seconds> durations;                  // by segment; 0 for communication
@@ -74,7 +78,8 @@ struct AsyncTensors {
 };
 AsyncTensors async_tensors(const ExecutionGraph& graph);
 LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& chunk,
-                               const AsyncTensors& async, int sms);
+                               const AsyncTensors& async, int sms,
+                               const std::array<double, 2>& factors = {1, 1});
 
 ReplayDag lower(const LoweringInput& input);
 

@@ -41,12 +41,15 @@ struct Borders {
 };
 
 Borders find_borders(const ChunkTemplate& chunk, const AsyncTensors& async,
-                     const std::vector<std::vector<OpIndex>>& before) {
+                     const std::vector<std::vector<OpIndex>>& before, bool serial) {
     const std::size_t count = chunk.ops.size();
     Borders borders{std::vector<bool>(count), std::vector<bool>(count)};
     const std::vector<OpIndex> producer = producers(chunk);
     for (std::size_t i = 0; i < count; ++i) {
         const Op& op = chunk.ops[i];
+        if (serial && i > 0 && chunk.ops[i - 1].stream != op.stream) {
+            borders.begins[i] = borders.ends[i - 1] = true;
+        }
         if (op.comm() != nullptr) {
             borders.begins[i] = borders.ends[i] = true;
         }
@@ -74,9 +77,11 @@ Borders find_borders(const ChunkTemplate& chunk, const AsyncTensors& async,
 }  // namespace
 
 LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& chunk,
-                               const AsyncTensors& async, int sms) {
+                               const AsyncTensors& async, int sms,
+                               const std::array<double, 2>& factors) {
     const std::vector<std::vector<OpIndex>> before = predecessors(chunk);
-    const Borders borders = find_borders(chunk, async, before);
+    const bool serial = input.replay.without.overlap;
+    const Borders borders = find_borders(chunk, async, before, serial);
     LoweredTemplate result;
     result.segment_of.resize(chunk.ops.size());
     std::array<std::int64_t, kStreamCount> open;  // segment that the stream still adds to
@@ -86,15 +91,19 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
         std::int64_t& current = open[static_cast<std::size_t>(op.stream)];
         if (current < 0 || borders.begins[i]) {
             current = static_cast<std::int64_t>(result.segments.size());
-            result.segments.push_back({op.stream, {}, {}});
+            result.segments.push_back({op.stream, {}, {}, {}});
             result.durations.emplace_back(0.0);
         }
         const auto index = static_cast<std::size_t>(current);
         result.segment_of[i] = static_cast<std::uint32_t>(index);
         result.segments[index].ops.emplace_back(i);
+        OpTime time;
         if (op.compute() != nullptr) {
-            result.durations[index] += input.cost.compute(chunk, op, input.symbols, sms);
+            time = input.cost.compute(chunk, op, input.symbols, sms);
+            time.busy = time.busy * factors[op.context];
         }
+        result.segments[index].share_begin.push_back((result.durations[index] + time.gap).value());
+        result.durations[index] += time.total();
         result.segments[index].share_end.push_back(result.durations[index].value());
         if (borders.ends[i]) {
             current = -1;
@@ -111,10 +120,16 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
         }
     }
     for (std::size_t s = 0; s < result.segments.size(); ++s) {
+        if (serial && s > 0) {
+            result.before[s].push_back(static_cast<std::uint32_t>(s - 1));
+        }
         std::sort(result.before[s].begin(), result.before[s].end());
         result.before[s].erase(std::unique(result.before[s].begin(), result.before[s].end()),
                                result.before[s].end());
         const double total = result.durations[s].value();
+        for (double& share : result.segments[s].share_begin) {
+            share = total > 0 ? share / total : 0;
+        }
         for (double& share : result.segments[s].share_end) {
             share = total > 0 ? share / total : 1;
         }

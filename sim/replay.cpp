@@ -76,16 +76,15 @@ private:
     void expand(std::size_t node, const NodeRun& run, Timeline& timeline) const {
         const TimePs begin = start_of(node);
         const double length = static_cast<double>(ends_[node] - begin);
-        TimePs from = begin;
+        const auto at = [&](double share) {
+            return begin + static_cast<TimePs>(std::llround(length * share));
+        };
         for (std::size_t i = 0; i < run.segment->ops.size(); ++i) {
             const bool last = i + 1 == run.segment->ops.size();
-            const TimePs to =
-                last
-                    ? ends_[node]
-                    : begin + static_cast<TimePs>(std::llround(length * run.segment->share_end[i]));
-            timeline.intervals.push_back(
-                {{run.lane, run.item, run.segment->ops[i].value}, 0, from, to});
-            from = to;
+            timeline.intervals.push_back({{run.lane, run.item, run.segment->ops[i].value},
+                                          0,
+                                          at(run.segment->share_begin[i]),
+                                          last ? ends_[node] : at(run.segment->share_end[i])});
         }
     }
 

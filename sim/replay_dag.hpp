@@ -11,11 +11,13 @@
 namespace r1 {
 
 // Ops that run as one activity: a maximal run on one stream without a dependency to or from
-// another stream inside (or a single communication op), with each op's share of the time.
+// another stream inside (or a single communication op), with each op's share of the time: it runs
+// from share_begin to share_end, and before that is the gap that it costs.
 struct Segment {
     Stream stream = Stream::compute;
     std::vector<OpIndex> ops;
-    std::vector<double> share_end;  // of the duration, by op: ascending to 1
+    std::vector<double> share_begin;  // of the duration, by op
+    std::vector<double> share_end;    // ascending to 1
 };
 
 // One run of a segment on one lane.

@@ -7,6 +7,7 @@
 
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
+#include "sim/what_if.hpp"
 #ifdef R1_HAVE_SIMGRID
 #include "sim/simgrid_engine.hpp"
 #endif
@@ -32,18 +33,20 @@ void require_engine(Engine engine) {
     }
 }
 
+// `pointer`: where the topology stands.
 void check_against_hardware(const Document& document, const Scenario& scenario,
-                            const Topology& topology, Diagnostics& diagnostics) {
+                            const std::string& pointer, const Topology& topology,
+                            Diagnostics& diagnostics) {
     const bool spans_nodes = scenario.ranks() > topology.gpus_per_node;
     if (spans_nodes && topology.fabric.kind == FabricKind::none) {
         diagnostics.error(document.diagnostic(
-            "/cluster/fabric", fmt::format("{} ranks need a network between nodes of {} GPUs",
-                                           scenario.ranks(), topology.gpus_per_node)));
+            pointer + "/fabric", fmt::format("{} ranks need a network between nodes of {} GPUs",
+                                             scenario.ranks(), topology.gpus_per_node)));
     }
     if (scenario.plan.comm_sms >= topology.device.sms && topology.device.sms > 1) {
         diagnostics.error(document.diagnostic(
-            "/plan/comm_sms",
-            fmt::format("leaves no SM for computation: the device has {}", topology.device.sms)));
+            "/plan/comm_sms", fmt::format("leaves no SM for computation: the device of {} has {}",
+                                          pointer, topology.device.sms)));
     }
 }
 
@@ -93,8 +96,15 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     if (document.find("/calibration") != nullptr) {
         setting.calibration = read_calibration(document, "/calibration", diagnostics);
     }
+    setting.baseline = read_baseline(document, diagnostics);
     if (diagnostics.ok()) {
-        check_against_hardware(document, setting.scenario, setting.topology, diagnostics);
+        check_against_hardware(document, setting.scenario, "/cluster", setting.topology,
+                               diagnostics);
+    }
+    if (diagnostics.ok() && setting.baseline) {
+        check_against_hardware(document, setting.scenario, "/baseline/cluster",
+                               setting.baseline->topology, diagnostics);
+        check_baseline(document, setting.scenario, *setting.baseline, diagnostics);
     }
     diagnostics.throw_if_errors();
     notes = diagnostics.notes();
@@ -117,6 +127,10 @@ Simulation prepare(const Setting& setting) {
     simulation.traffic =
         balanced_traffic(scenario.model, expert_group_shape(simulation.graph, setting.topology),
                          scenario.routing.node_limit, scenario.seed);
+    if (scenario.replay.without.two_hop) {
+        simulation.traffic = single_hop_traffic(
+            simulation.traffic, expert_group_shape(simulation.graph, setting.topology));
+    }
     simulation.symbols = balanced_binding(
         scenario.model, simulation.traffic,
         scenario.workload.micro_batch_sequences * scenario.workload.sequence_length);
@@ -126,10 +140,10 @@ Simulation prepare(const Setting& setting) {
 
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
-    const RooflineCostModel cost(setting.calibration, setting.topology);
-    simulation.dag =
-        lower({simulation.graph, setting.topology, setting.fabric, cost, simulation.symbols,
-               simulation.traffic, setting.scenario.plan.comm_sms});
+    const FittedCostModel cost(setting.calibration, setting.topology);
+    simulation.dag = lower({simulation.graph, setting.topology, setting.fabric, cost,
+                            simulation.symbols, simulation.traffic, setting.scenario.plan.comm_sms,
+                            setting.scenario.replay, setting.scenario.seed});
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
     const std::unique_ptr<ReplayEngine> engine =

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "model/routing/traffic.hpp"
 #include "model/scenario/scenario.hpp"
 #include "model/timeline/timeline.hpp"
+#include "sim/baseline.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
@@ -24,6 +26,7 @@ struct Setting {
     Topology topology;
     Fabric fabric;
     Calibration calibration;
+    std::optional<Hardware> baseline;
     std::vector<std::string> warnings;
 };
 // Throws InputError with every problem; FeatureError for what this version or build lacks. Notes
@@ -45,6 +48,7 @@ struct Simulation {
     Timeline timeline;
     EngineCounts counts;
     WallClock wall;
+    std::optional<BaselineComparison> baseline;  // replay() leaves it empty
 };
 
 // The graph and what follows from it without replay; `dag` and `timeline` stay empty.

@@ -76,6 +76,7 @@ Command simulate_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();
+Command calibrate_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();

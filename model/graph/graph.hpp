@@ -48,6 +48,9 @@ struct Item {
 struct RankProgram {
     std::vector<std::int32_t> stages;  // that the rank holds, ascending
     std::vector<Item> items;           // each stream runs its ops in this order
+    // What ran before the program begins: activations of these are there without a producer. A
+    // step has none; an excerpt of one (the published trace) begins in the middle of things.
+    std::vector<Context> given{};
     bool operator==(const RankProgram&) const = default;
 };
 

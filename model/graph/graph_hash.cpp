@@ -65,6 +65,11 @@ public:
         tensors(op.inputs);
         tensors(op.outputs);
     }
+    void context(const Context& context) {
+        number(context.stage);
+        number(context.direction);
+        number(context.micro_batch);
+    }
     void chunk(const ChunkTemplate& chunk) {
         number(chunk.contexts);
         number(static_cast<std::uint64_t>(chunk.tensors.size()));
@@ -127,10 +132,12 @@ GraphHash hash_of(const std::vector<ChunkTemplate>& templates,
             hasher.number(item.chunk.value);
             hasher.number(item.peer);
             for (const Context& context : item.contexts) {
-                hasher.number(context.stage);
-                hasher.number(context.direction);
-                hasher.number(context.micro_batch);
+                hasher.context(context);
             }
+        }
+        hasher.number(static_cast<std::uint64_t>(program.given.size()));
+        for (const Context& context : program.given) {
+            hasher.context(context);
         }
     }
     hasher.number(instances.pipeline_parallel);

@@ -116,6 +116,9 @@ Json program_to_json(const RankProgram& program) {
         }
         items.push_back(std::move(entry));
     }
+    for (const Context& context : program.given) {
+        json["given"].push_back(context_to_json(context));
+    }
     return json;
 }
 
@@ -233,7 +236,7 @@ Op read_op(ObjectReader& reader) {
     Op op;
     if (reader.has("collective")) {
         CommOp comm;
-        read_enum<Collective, 7>(reader, "collective", comm.collective);
+        read_enum<Collective, 8>(reader, "collective", comm.collective);
         read_enum<GroupKind, 6>(reader, "group", comm.group);
         read_extent(reader, "payload_bytes", comm.payload_bytes);
         reader.required("tokens", comm.tokens, kNotNegative);
@@ -296,6 +299,23 @@ void read_context(ObjectReader& reader, const char* key, Context& context) {
                static_cast<std::int32_t>(parts[2])};
 }
 
+// [[stage, direction, micro-batch], ...]
+void read_given(ObjectReader& reader, std::vector<Context>& given) {
+    const Json* list = reader.raw("given");
+    reader.accept("given");
+    if (list == nullptr) {
+        return;
+    }
+    try {
+        for (const Json& parts : *list) {
+            given.push_back({parts.at(0).get<std::int32_t>(), parts.at(1).get<std::int32_t>(),
+                             parts.at(2).get<std::int32_t>()});
+        }
+    } catch (const Json::exception&) {
+        reader.error("given", "must be a list of [stage, direction, micro-batch]");
+    }
+}
+
 RankProgram read_program(ObjectReader& reader) {
     RankProgram program;
     std::vector<std::int64_t> stages;
@@ -317,6 +337,7 @@ RankProgram read_program(ObjectReader& reader) {
         entry.finish();
         program.items.push_back(item);
     }
+    read_given(reader, program.given);
     reader.finish();
     return program;
 }

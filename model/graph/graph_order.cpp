@@ -140,11 +140,13 @@ private:
 using Accumulated = std::map<std::int32_t, std::vector<bool>>;
 
 void check_item_flow(const Item& item, const ChunkTemplate& chunk, const Border& border,
-                     Producers& producers, Accumulated& accumulated, const std::string& where,
-                     Problems& problems, std::size_t gradient_names) {
+                     const std::vector<Context>& given, Producers& producers,
+                     Accumulated& accumulated, const std::string& where, Problems& problems,
+                     std::size_t gradient_names) {
     for (const Use& use : border.needed) {
-        if (producers.find(item, use) == Producers::kNone) {
-            const Context& context = item.contexts[use.context];
+        const Context& context = item.contexts[use.context];
+        if (producers.find(item, use) == Producers::kNone &&
+            std::find(given.begin(), given.end(), context) == given.end()) {
             problems.push_back(
                 fmt::format("{}: nothing produces '{}' of stage {}, direction {}, micro-batch {}",
                             where, chunk.tensors[use.tensor.index()].name, context.stage,
@@ -181,8 +183,8 @@ void check_tensor_flow(const std::vector<ChunkTemplate>& templates,
             const std::string where =
                 fmt::format("program {}, item {} ({} {})", p, i, name(item.kind), chunk.name);
             const Border& border = borders.of(item);
-            check_item_flow(item, chunk, border, producers, accumulated, where, problems,
-                            borders.gradients());
+            check_item_flow(item, chunk, border, programs[p].given, producers, accumulated, where,
+                            problems, borders.gradients());
             producers.produce(item, border, 0);
         }
     }

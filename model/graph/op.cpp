@@ -9,7 +9,7 @@ namespace r1 {
 
 std::string_view name(Stream stream) {
     static constexpr std::array<std::string_view, kStreamCount> names = {
-        "compute", "comm", "pipeline_send", "pipeline_recv", "data_parallel"};
+        "compute", "wgrad", "comm", "pipeline_send", "pipeline_recv", "data_parallel"};
     return names[static_cast<std::size_t>(stream)];
 }
 
@@ -26,8 +26,9 @@ std::string_view name(TensorRole role) {
 }
 
 std::string_view name(Collective collective) {
-    static constexpr std::array<std::string_view, 7> names = {
-        "send", "recv", "dispatch", "combine", "reduce_scatter", "all_gather", "all_reduce"};
+    static constexpr std::array<std::string_view, 8> names = {
+        "send",   "recv",           "dispatch",   "combine",
+        "notify", "reduce_scatter", "all_gather", "all_reduce"};
     return names[static_cast<std::size_t>(collective)];
 }
 

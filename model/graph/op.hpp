@@ -15,10 +15,15 @@
 
 namespace r1 {
 
-// Ops of one stream of a rank run one after the other, in program order.
-enum class Stream : std::uint8_t { compute, comm, send, recv, collective };
-inline constexpr std::size_t kStreamCount = 5;
+// Ops of one stream of a rank run one after the other, in program order. `wgrad` is the second
+// compute stream of the published trace: weight gradients of routed experts, beside whatever the
+// first one goes on with. Both share the rank's SMs.
+enum class Stream : std::uint8_t { compute, wgrad, comm, send, recv, collective };
+inline constexpr std::size_t kStreamCount = 6;
 std::string_view name(Stream stream);
+constexpr bool computes(Stream stream) {
+    return stream == Stream::compute || stream == Stream::wgrad;
+}
 
 enum class Phase : std::uint8_t { forward, backward_input, backward_weight, optimizer };
 std::string_view name(Phase phase);
@@ -69,6 +74,7 @@ enum class Collective : std::uint8_t {
     recv,
     dispatch,  // tokens to their experts, FP8 or BF16; the backward of combine too
     combine,   // expert outputs back to their tokens, BF16; the backward of dispatch too
+    notify,    // before either: ranks wait for each other and exchange counts; moves no tokens
     reduce_scatter,
     all_gather,
     all_reduce,
@@ -90,7 +96,7 @@ struct CommOp {
     GroupKind group = GroupKind::pipeline;
     // send, recv: the message. reduce_scatter, all_gather, all_reduce: the whole buffer.
     // dispatch, combine: bytes of one copy of one token; how many copies go where is the
-    // traffic of the op's layer and micro-batch, which the binding gives.
+    // traffic of the op's layer and micro-batch, which the binding gives. notify: the counts.
     Extent payload_bytes;
     std::int64_t tokens = 0;  // dispatch, combine: source tokens of the rank
     bool operator==(const CommOp&) const = default;

@@ -84,8 +84,24 @@ struct Experts {
         comm.payload_bytes = token_bytes(as_fp8);
         comm.tokens = tokens;
         e.builder().set_stream(Stream::comm);
+        if (layer.sizes().local_experts < c.n_routed_experts) {
+            inputs.push_back(notify(inputs, outputs.front()));
+        }
         e.builder().communicate(comm, std::move(inputs), std::move(outputs));
         e.builder().set_stream(Stream::compute);
+    }
+
+    // Ranks tell each other how many rows of each expert will come, once what they will send is
+    // there: DeepEP's notify_dispatch and cached_notify.
+    TensorId notify(const std::vector<TensorId>& waits_for, TensorId announced) {
+        const std::string name = e.builder().at(announced).name + ".counts";
+        const TensorId counts = e.builder().tensor(name, DType::i32, {c.n_routed_experts});
+        CommOp comm;
+        comm.collective = Collective::notify;
+        comm.group = GroupKind::expert_parallel;
+        comm.payload_bytes = bytes(e.builder().at(counts));
+        e.builder().communicate(comm, waits_for, {counts});
+        return counts;
     }
 
     // Rows of the local experts, in expert order, as the GEMMs take them. The forward pass also
@@ -213,8 +229,12 @@ void Moe::experts_backward_weight(Emitter& layer, TensorId output_grad) {
     const auto rows = [&](const char* name) {
         return transpose(x.routed, name, operand(x.routed, name, x.rows, hidden, x.fp8));
     };
-    routed.backward_weight_down(x.routed, rows("output.grad"));
-    routed.backward_weight_gate_up(x.routed, rows("input"));
+    const Operand output_rows = rows("output.grad");
+    const Operand input_rows = rows("input");
+    x.e.builder().set_stream(Stream::wgrad);
+    routed.backward_weight_down(x.routed, output_rows);
+    routed.backward_weight_gate_up(x.routed, input_rows);
+    x.e.builder().set_stream(Stream::compute);
 }
 
 void Moe::dispatch_backward(Emitter& layer) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -16,17 +17,19 @@ constexpr std::int64_t kMicroBatchTokensMax = 1 << 28;
 constexpr std::int64_t kLayerPassesMax = 300'000;
 
 const std::vector<std::string>& workload_kinds() {
-    static const std::vector<std::string> kinds = {
-        "train", "prefill", "sft", "grpo", "distill", "decode", "serve", "expert_all_to_all"};
+    static const std::vector<std::string> kinds = {"train",  "prefill", "overlapped_pair",
+                                                   "sft",    "grpo",    "distill",
+                                                   "decode", "serve",   "expert_all_to_all"};
     return kinds;
 }
 
 void read_workload(ObjectReader reader, Workload& workload) {
     int kind = 0;
     reader.required_choice("kind", workload_kinds(), kind);
-    if (kind > static_cast<int>(WorkloadKind::prefill)) {
-        throw FeatureError("workload kind '" + workload_kinds()[static_cast<std::size_t>(kind)] +
-                           "' is not implemented in this version (train and prefill are)");
+    if (kind > static_cast<int>(WorkloadKind::overlapped_pair)) {
+        throw FeatureError(
+            "workload kind '" + workload_kinds()[static_cast<std::size_t>(kind)] +
+            "' is not implemented in this version (train, prefill and overlapped_pair are)");
     }
     workload.kind = static_cast<WorkloadKind>(kind);
     reader.required("sequence_length", workload.sequence_length, {1, 1 << 24});
@@ -35,6 +38,9 @@ void read_workload(ObjectReader reader, Workload& workload) {
     if (workload.micro_batch_sequences * workload.sequence_length > kMicroBatchTokensMax) {
         reader.error("micro_batch_sequences",
                      fmt::format("more than {} tokens in a micro-batch", kMicroBatchTokensMax));
+    }
+    if (workload.kind == WorkloadKind::overlapped_pair) {
+        reader.required("layers", workload.layers, {1, 1024});
     }
     if (auto precision = reader.object("precision", false)) {
         workload.precision = read_precision(*precision);
@@ -63,6 +69,28 @@ void read_routing(ObjectReader reader, RoutingSpec& routing) {
     reader.finish();
 }
 
+void read_without(ObjectReader& reader, Without& without) {
+    const std::map<std::string, bool*> parts = {{"overlap", &without.overlap},
+                                                {"sm_split", &without.sm_split},
+                                                {"stage_imbalance", &without.stage_imbalance},
+                                                {"pipeline_messages", &without.pipeline_messages},
+                                                {"two_hop", &without.two_hop}};
+    std::vector<std::string> names;
+    for (const auto& [name, flag] : parts) {
+        names.push_back(name);
+    }
+    std::vector<std::string> chosen;
+    reader.optional("without", chosen);
+    for (const std::string& name : chosen) {
+        const auto part = parts.find(name);
+        if (part == parts.end()) {
+            reader.error("without", "unknown part '" + name + "'" + did_you_mean(name, names));
+        } else {
+            *part->second = true;
+        }
+    }
+}
+
 void read_replay(ObjectReader reader, ReplaySpec& replay) {
     int engine = static_cast<int>(replay.engine);
     reader.optional_choice("engine", {"simgrid", "fluid", "both"}, engine);
@@ -70,6 +98,12 @@ void read_replay(ObjectReader reader, ReplaySpec& replay) {
     int fold = static_cast<int>(replay.fold);
     reader.optional_choice("fold", {"stage", "ep_group", "none"}, fold);
     replay.fold = static_cast<Folding>(fold);
+    if (auto stragglers = reader.object("stragglers", false)) {
+        stragglers->optional("per_rank", replay.stragglers.per_rank, {0, 1});
+        stragglers->optional("per_chunk", replay.stragglers.per_chunk, {0, 1});
+        stragglers->finish();
+    }
+    read_without(reader, replay.without);
     reader.finish();
 }
 
@@ -198,6 +232,10 @@ private:
             s_.plan.schedule = ScheduleKind::one_f_one_b;
             return;
         }
+        if (s_.workload.kind == WorkloadKind::overlapped_pair) {
+            overlapped_pair();
+            return;
+        }
         const ScheduleOptions options = s_.plan.schedule_options(s_.micro_batches);
         if (const auto problem = schedule_problem(options)) {
             const bool about_ranks =
@@ -205,6 +243,25 @@ private:
             error(about_ranks ? "/plan/pipeline_parallel" : "/plan/schedule", *problem);
             schedule_ok_ = false;
         }
+    }
+
+    // One chunk on each rank, of layers that the model has; no schedule, no stages.
+    void overlapped_pair() {
+        schedule_ok_ = false;
+        const std::int64_t moe = s_.model.num_hidden_layers - s_.model.first_k_dense_replace;
+        if (!s_.model.has_experts() || s_.workload.layers > moe) {
+            error("/workload/layers",
+                  fmt::format("the model has {} MoE layers", s_.model.has_experts() ? moe : 0));
+        }
+        if (s_.plan.pipeline_parallel != 1) {
+            error("/plan/pipeline_parallel", "an overlapped pair is on one pipeline rank");
+        }
+        if (s_.micro_batches != 1) {
+            error("/workload/global_batch_sequences",
+                  "an overlapped pair is of one micro-batch forward and one backward on each "
+                  "rank: data_parallel x micro_batch_sequences");
+        }
+        s_.stage_layers = {s_.workload.layers, s_.workload.layers};
     }
 
     void layers() {
@@ -269,58 +326,12 @@ private:
     bool schedule_ok_ = true;
 };
 
-// Runs `load`, which puts the file of a member in place. A file that cannot be read becomes a
-// problem of the member that names it, and loading goes on.
-template <class Load>
-void try_load(const Document& document, const std::string& pointer,
-              std::vector<Diagnostic>& problems, Load load) {
-    try {
-        load();
-    } catch (const InputError& error) {
-        problems.push_back(document.diagnostic(pointer, "cannot be loaded:"));
-        problems.insert(problems.end(), error.diagnostics().begin(), error.diagnostics().end());
-    }
-}
-
-// A member that is a file or a preset, by its name; an inline object stays.
-template <class Load>
-void put_in_place(Document& document, const std::string& pointer, std::vector<Diagnostic>& problems,
-                  Load load) {
-    const Json* value = document.find(pointer);
-    if (value != nullptr && value->is_string()) {
-        const std::string name = value->get<std::string>();
-        try_load(document, pointer, problems, [&] { document.graft(pointer, load(name)); });
-    }
-}
-
-// Without its file, what is said about a member only follows.
-bool lies_below(const std::string& pointer, const std::vector<Diagnostic>& causes) {
-    return std::any_of(causes.begin(), causes.end(), [&](const Diagnostic& cause) {
-        return !cause.pointer.empty() && (pointer + "/").starts_with(cause.pointer + "/");
-    });
-}
-
-// Some files could not be loaded: says so, with whatever else is wrong.
-[[noreturn]] void refuse(const Document& document, std::vector<Diagnostic> problems) {
-    Diagnostics others;
-    try {
-        read_scenario(document, others);
-    } catch (const FeatureError&) {
-        // The missing files come first.
-    }
-    const std::vector<Diagnostic> causes = problems;
-    for (const Diagnostic& other : others.errors()) {
-        if (!lies_below(other.pointer, causes)) {
-            problems.push_back(other);
-        }
-    }
-    throw InputError(std::move(problems));
-}
-
 }  // namespace
 
 std::string_view name(WorkloadKind kind) {
-    return kind == WorkloadKind::train ? "train" : "prefill";
+    static constexpr std::array<std::string_view, 3> names = {"train", "prefill",
+                                                              "overlapped_pair"};
+    return names[static_cast<std::size_t>(kind)];
 }
 std::string_view name(Engine engine) {
     static constexpr std::array<std::string_view, 3> names = {"simgrid", "fluid", "both"};
@@ -347,50 +358,6 @@ TrainingSetup Scenario::training_setup() const {
     return setup;
 }
 
-Document load_scenario_document(const std::filesystem::path& file,
-                                const std::vector<Override>& overrides,
-                                const ScenarioLoaders& loaders) {
-    Document document = Document::from_file(file);
-    const std::filesystem::path base = file.parent_path();
-    if (!document.root().is_object()) {
-        return document;
-    }
-    // An override of a whole member ("cluster=h100_256x8_mpft") comes before the file is loaded,
-    // an override inside it after.
-    std::vector<Diagnostic> problems;
-    const auto apply = [&](bool whole_members) {
-        for (const Override& override : overrides) {
-            const bool whole = override.pointer == "/model" || override.pointer == "/cluster" ||
-                               override.pointer == "/calibration";
-            if (whole == whole_members && !lies_below(override.pointer, problems) &&
-                !document.set(override.pointer, override.value, {"--set", 0, 0})) {
-                problems.push_back(
-                    {{"--set", 0, 0},
-                     override.pointer,
-                     "runs through a value that is not an object, or past the end of an array",
-                     ""});
-            }
-        }
-    };
-    apply(true);
-    put_in_place(document, "/model", problems,
-                 [&](const std::string& name) { return load_model_document(name, base); });
-    const Json* cluster = document.find("/cluster");
-    if (cluster != nullptr && cluster->is_object()) {
-        try_load(document, "/cluster/device", problems,
-                 [&] { loaders.inline_cluster(document, "/cluster", base); });
-    }
-    put_in_place(document, "/cluster", problems,
-                 [&](const std::string& name) { return loaders.cluster(name, base); });
-    put_in_place(document, "/calibration", problems,
-                 [&](const std::string& name) { return loaders.calibration(name, base); });
-    apply(false);
-    if (!problems.empty()) {
-        refuse(document, std::move(problems));
-    }
-    return document;
-}
-
 Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     Scenario scenario;
     scenario.document = document;
@@ -410,6 +377,11 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     reader.accept("calibration");
     if (!reader.has("calibration")) {
         reader.error("", "missing key 'calibration'");
+    }
+    if (auto baseline = reader.object("baseline", false)) {
+        baseline->object("cluster", true);
+        baseline->object("calibration", true);
+        baseline->finish();
     }
     // Only for the checks below: what is wrong in a cluster, its own reader reports.
     Diagnostics shape_problems;
@@ -447,8 +419,13 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
 
 ExecutionGraph build_graph(const Scenario& scenario) {
     const TrainingSetup setup = scenario.training_setup();
-    return scenario.workload.kind == WorkloadKind::train ? build_training_graph(setup)
-                                                         : build_forward_graph(setup);
+    switch (scenario.workload.kind) {
+        case WorkloadKind::train: return build_training_graph(setup);
+        case WorkloadKind::prefill: return build_forward_graph(setup);
+        case WorkloadKind::overlapped_pair:
+            return build_overlapped_pair_graph(setup, scenario.workload.layers);
+    }
+    return {};
 }
 
 }  // namespace r1

@@ -14,7 +14,8 @@
 
 namespace r1 {
 
-enum class WorkloadKind { train, prefill };
+// overlapped_pair: one overlapped chunk of a training step, as the published trace.
+enum class WorkloadKind { train, prefill, overlapped_pair };
 std::string_view name(WorkloadKind kind);
 
 struct Workload {
@@ -23,6 +24,7 @@ struct Workload {
     std::int64_t global_batch_sequences = 0;
     std::int64_t micro_batch_sequences = 1;
     Precision precision;
+    std::int64_t layers = 0;  // overlapped_pair: MoE layers forward, and as many backward
 
     [[nodiscard]] std::int64_t tokens() const { return sequence_length * global_batch_sequences; }
 };
@@ -36,9 +38,28 @@ enum class Folding { stage, ep_group, none };
 std::string_view name(Engine engine);
 std::string_view name(Folding folding);
 
+// Relative standard deviations (normal) of the time that a rank's kernels take.
+struct Stragglers {
+    double per_rank = 0;   // the same for the whole step
+    double per_chunk = 0;  // drawn anew for each chunk
+
+    bool operator==(const Stragglers&) const = default;
+};
+
+// What a replay leaves out, to see what it contributes.
+struct Without {
+    bool overlap = false;            // all ops of a rank one after the other
+    bool sm_split = false;           // overlapped chunks compute on all SMs
+    bool stage_imbalance = false;    // all stages take the mean of the stages' compute time
+    bool pipeline_messages = false;  // they cost nothing
+    bool two_hop = false;            // each destination GPU gets its own copy from the source
+};
+
 struct ReplaySpec {
     Engine engine = Engine::simgrid;
     Folding fold = Folding::stage;
+    Stragglers stragglers;
+    Without without;
 };
 
 // A measured value that the report sets beside the simulated one.
@@ -84,7 +105,7 @@ struct Scenario {
     }
 };
 
-// How the names in "cluster" and "calibration" become documents: sim/ knows.
+// How the names in "cluster" and "calibration", the baseline's too, become documents: sim/ knows.
 struct ScenarioLoaders {
     std::function<Document(const std::string& file_or_preset, const std::filesystem::path& base)>
         cluster;
@@ -101,7 +122,7 @@ Document load_scenario_document(const std::filesystem::path& file,
                                 const std::vector<Override>& overrides,
                                 const ScenarioLoaders& loaders);
 
-// Reads all but the insides of cluster and calibration, and checks what needs several parts.
+// Reads all but the insides of clusters and calibrations, and checks what needs several parts.
 // Problems go to `diagnostics`; the result is usable only if there was none. Throws FeatureError
 // for a workload that this version cannot run.
 Scenario read_scenario(const Document& document, Diagnostics& diagnostics);

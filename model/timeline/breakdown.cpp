@@ -42,7 +42,7 @@ double weight_share(const TimelineIndex& index, std::uint32_t lane, std::uint32_
             const bool weight = ops[i].phase == Phase::backward_weight;
             const TimePs duration = interval->end - interval->start;
             all[weight] += duration;
-            if (ops[i].compute() != nullptr && ops[i].stream == Stream::compute) {
+            if (ops[i].compute() != nullptr && computes(ops[i].stream)) {
                 compute[weight] += duration;
             }
         }

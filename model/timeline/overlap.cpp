@@ -1,61 +1,16 @@
 #include "model/timeline/overlap.hpp"
 
-#include <algorithm>
 #include <array>
-#include <utility>
 #include <vector>
 
+#include "model/timeline/spans.hpp"
 #include "model/timeline/timeline_index.hpp"
 
 namespace r1 {
 
 namespace {
 
-using Span = std::pair<TimePs, TimePs>;  // start, end
-
 constexpr std::size_t kCollectives = static_cast<std::size_t>(Collective::all_reduce) + 1;
-
-// Sorted and disjoint.
-void unite(std::vector<Span>& spans) {
-    if (!std::is_sorted(spans.begin(), spans.end())) {
-        std::sort(spans.begin(), spans.end());
-    }
-    std::size_t kept = 0;
-    for (const Span& span : spans) {
-        if (kept > 0 && span.first <= spans[kept - 1].second) {
-            spans[kept - 1].second = std::max(spans[kept - 1].second, span.second);
-        } else {
-            spans[kept++] = span;
-        }
-    }
-    spans.resize(kept);
-}
-
-TimePs length(const std::vector<Span>& united) {
-    TimePs sum = 0;
-    for (const Span& span : united) {
-        sum += span.second - span.first;
-    }
-    return sum;
-}
-
-// Of the intersection of two united lists.
-TimePs common_length(const std::vector<Span>& a, const std::vector<Span>& b) {
-    TimePs sum = 0;
-    std::size_t i = 0;
-    std::size_t j = 0;
-    while (i < a.size() && j < b.size()) {
-        const TimePs start = std::max(a[i].first, b[j].first);
-        const TimePs end = std::min(a[i].second, b[j].second);
-        sum += std::max<TimePs>(0, end - start);
-        if (a[i].second < b[j].second) {
-            ++i;
-        } else {
-            ++j;
-        }
-    }
-    return sum;
-}
 
 struct LaneSpans {
     std::vector<Span> compute;
@@ -75,9 +30,11 @@ LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
             }
             const Span span{interval->start, interval->end};
             if (const CommOp* comm = ops[i].comm()) {
-                spans.comm.push_back(span);
+                if (comm->collective != Collective::notify) {  // waits, moves nothing
+                    spans.comm.push_back(span);
+                }
                 spans.by_kind[static_cast<std::size_t>(comm->collective)].push_back(span);
-            } else if (ops[i].stream == Stream::compute) {
+            } else if (computes(ops[i].stream)) {
                 spans.compute.push_back(span);
             }
         }

@@ -9,7 +9,8 @@
 namespace r1 {
 
 // total: when at least one such communication op runs. exposed: the part of it during which no
-// compute op runs on the rank's compute stream. Mean over ranks.
+// compute op runs on a compute stream of the rank. Mean over ranks. notify has an entry of its own
+// and is no part of the sums: it waits, and moves nothing.
 struct CommTime {
     double total_s = 0;
     double exposed_s = 0;

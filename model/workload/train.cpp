@@ -214,6 +214,23 @@ ExecutionGraph build_training_graph(const TrainingSetup& setup) {
     return StepBuilder(setup).train();
 }
 
+ExecutionGraph build_overlapped_pair_graph(const TrainingSetup& setup, std::int64_t layers) {
+    const StageLayout layout{setup.sizes.config.first_k_dense_replace, layers, false, false};
+    const std::vector<Block> blocks = stage_blocks(setup.sizes, layout);
+    GraphBuilder builder({1, setup.plan.data_parallel, setup.plan.expert_parallel});
+    RankProgram program;
+    program.stages = {0, 1};
+    const Context forward{0, 0, 0};
+    const Context backward{1, 0, 0};
+    program.given = {forward, backward};
+    program.items.push_back({ItemKind::overlapped,
+                             builder.add(overlapped_chunk("FB(0,1)", blocks, blocks)),
+                             {forward, backward},
+                             -1});
+    builder.add(std::move(program));
+    return builder.freeze();
+}
+
 ExecutionGraph build_forward_graph(const TrainingSetup& setup) {
     return StepBuilder(setup).forward_only();
 }

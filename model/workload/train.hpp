@@ -20,6 +20,11 @@ struct TrainingSetup {
 // Throws GraphError if the emitted graph breaks a rule: a bug, or a plan that was not checked.
 ExecutionGraph build_training_graph(const TrainingSetup& setup);
 
+// One overlapped chunk: `layers` MoE layers of one stage forward beside as many of another
+// backward, all that ran before given, no pipeline messages. The chunk is the template of a
+// training step.
+ExecutionGraph build_overlapped_pair_graph(const TrainingSetup& setup, std::int64_t layers);
+
 // Forward passes only: every stage runs its micro-batches in order (prefill).
 ExecutionGraph build_forward_graph(const TrainingSetup& setup);
 

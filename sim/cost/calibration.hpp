@@ -19,7 +19,7 @@ struct CalibrationPoint {
 
 struct CalibrationCurve {
     std::string kernel;
-    std::string quantity;  // tflops, gb_per_s, logical_gb_per_s
+    std::string quantity;  // tflops, gb_per_s, logical_gb_per_s, us
     std::vector<std::string> columns;
     std::vector<CalibrationPoint> points;
 
@@ -29,15 +29,20 @@ struct CalibrationCurve {
 
 struct CalibrationSource {
     std::string level;  // measured, calibrated, datasheet, assumed
+    std::string file;   // of the reference measurements
     std::string text;
+    // Whose kernels were measured: sources of one implementation share a factor. Empty: their own.
+    std::string implementation;
 };
 
 struct Calibration {
     std::string name;
     std::string device;
+    std::string implementation;  // whose kernels are predicted
     std::map<std::string, CalibrationSource> sources;
     std::vector<CalibrationCurve> curves;
     std::map<std::string, double> constants;
+    std::vector<std::string> left_out;  // of `leave_out`: what names a point or constant
 
     // nullptr if there is none.
     [[nodiscard]] const CalibrationCurve* curve(const std::string& kernel) const;

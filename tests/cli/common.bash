@@ -18,6 +18,19 @@ json() {
     }
 }
 
+# conforms SCHEMA: the last output is JSON that conforms to the schema of this kind.
+conforms() {
+    "$R1SIM" schema "$1" >"$BATS_TEST_TMPDIR/schema.json"
+    local problems
+    problems=$(jq -r --slurpfile schema "$BATS_TEST_TMPDIR/schema.json" -f tests/cli/conforms.jq \
+        <<<"$output")
+    [ -z "$problems" ] || {
+        echo "does not conform to $1:"
+        echo "$problems"
+        return 1
+    }
+}
+
 # same FILE1 FILE2: equal bytes.
 same() {
     cmp "$1" "$2"

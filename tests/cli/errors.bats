@@ -130,6 +130,27 @@ place='edited\.json:[0-9]+:[0-9]+: '
         | .workload.global_batch_sequences = 16384' "128 stages for 61"
 }
 
+@test "errors: scenario, baselines" {
+    bad scenario '.baseline = 5' "$place/baseline: expects an object"
+    bad scenario '.baseline = {"cluster": 5}' "$place/baseline/cluster: expects an object"
+    bad scenario '.baseline = {"calibration": []}' "/baseline/calibration: expects an object"
+    bad scenario '.baseline = {"clustr": "h800_256x8_mpft"}' "/baseline/clustr: unknown key" \
+        "did you mean 'cluster'"
+    bad scenario '.baseline = {"cluster": "no/such.json"}' "$place/baseline/cluster" "such.json"
+    bad scenario '.baseline = {"cluster": "h800_256x8_mptf", "calibration": "none.json"}' \
+        "$place/baseline/cluster" "did you mean 'h800_256x8_mpft'" "/baseline/calibration" "none.json"
+    bad scenario '.baseline = {"cluster": "h800_8x8"}' \
+        "/baseline/cluster/nodes: 2048 ranks do not fit on 64 GPUs"
+    bad scenario '.baseline = {"cluster": "cpu_local"}' \
+        "/baseline/cluster/fabric: 2048 ranks need a network"
+    refused_with 3 "/baseline/cluster/gpus_per_node: must be as" simulate "$main_job" --dry-run \
+        --set 'baseline={}' --set baseline.cluster.gpus_per_node=4 \
+        --set baseline.cluster.nvlink.domain_gpus=4 --set baseline.cluster.nic.affinity=[0,1,2,3]
+    bad scenario '.baseline = {"calibration": {"name": "empty"}}' "/baseline/calibration: missing key"
+    refused_with 3 "/baseline/cluster/nvlink/bandwidth_gb_per_s: must be" simulate "$main_job" \
+        --dry-run --set 'baseline={}' --set baseline.cluster.nvlink.bandwidth_gb_per_s=-1
+}
+
 @test "errors: scenario, sizes that no machine could hold" {
     bad scenario '.workload.global_batch_sequences = 128e6' "1000000 micro-batches a pipeline are too" \
         "at most 300000"

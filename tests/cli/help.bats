@@ -8,7 +8,7 @@ setup() {
 
 @test "help: r1sim --help lists the commands" {
     run -0 "$R1SIM" --help
-    for command in simulate model schedule topology eval generate schema doctor; do
+    for command in simulate model schedule topology eval generate calibrate schema doctor; do
         holds "
   $command +[A-Z]"
     done
@@ -22,7 +22,7 @@ setup() {
 }
 
 @test "help: every command has one sentence, three examples and exit codes" {
-    for command in simulate model schedule topology eval generate schema doctor; do
+    for command in simulate model schedule topology eval generate calibrate schema doctor; do
         run -0 --separate-stderr "$R1SIM" "$command" --help
         [ -z "$stderr" ]
         [[ "${lines[0]}" =~ ^[A-Z][^.]*\.$ ]]
@@ -52,6 +52,10 @@ setup() {
     refused_with 2 "missing SCENARIO" simulate
     refused_with 2 "missing CONFIG" model
     refused_with 2 "missing FILE" topology
+    refused_with 2 "one of --show and --device" calibrate
+    refused_with 2 "one of --show and --device" calibrate --show h800_published --device cpu
+    refused_with 2 "cuda or cpu, not 'tpu'" calibrate --device tpu
+    refused_with 2 "goes with --show" calibrate --device cpu --leave-out trace.events
     refused_with 2 "missing KIND" schedule --ranks 4 --micro-batches 8
     refused_with 2 "missing KIND" schema
     refused_with 2 "too many arguments" simulate "$main_job" "$main_job"
@@ -82,7 +86,8 @@ setup() {
 }
 
 @test "schema: every published schema is JSON and names its kind" {
-    for kind in scenario report topology device calibration generate binding timeline; do
+    for kind in scenario report topology device calibration calibration_report generate binding \
+        timeline; do
         run -0 "$R1SIM" schema "$kind"
         json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
         json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'

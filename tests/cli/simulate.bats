@@ -282,6 +282,53 @@ compare() {
     done
 }
 
+@test "baseline: H100 for H800 is explained by NVLink alone" {
+    run -0 "$R1SIM" simulate scenarios/train_v3_2048_h100.json --json
+    json '.baseline | .cluster == "h800_256x8_mpft" and .calibration == "h800_published"'
+    json '.baseline.step_time_s == $report[0].step.time_s and .graph == $report[0].graph' \
+        --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    json '.baseline.difference_s - (.step.time_s - .baseline.step_time_s) | fabs < 1e-9'
+    json '.baseline | ([.by_resource[].contribution_s] | add) - .difference_s | fabs < 1e-9'
+    json '[.baseline.by_resource[].resource] == ["compute", "nvlink", "network", "rest"]'
+    json '.baseline.by_resource | .[0].contribution_s == 0 and .[1].contribution_s < 0
+        and .[2].contribution_s == 0 and .[3].contribution_s == 0'
+    json '[.baseline.changed[].resource] | unique == ["nvlink"]'
+    json '.baseline.changed[] | select(.what == "nvlink.bandwidth_gb_per_s")
+        | .from == 200 and .to == 450'
+}
+
+@test "baseline: the same bytes twice, a table, and nothing of it in a dry run" {
+    local what_if=(scenarios/tiny_train_cpu.json --set 'baseline={}'
+        --set cluster.device.peaks_tflops.bf16=0.01)
+    for run in first second; do
+        "$R1SIM" simulate "${what_if[@]}" --json | jq 'del(.run_info)' \
+            >"$BATS_TEST_TMPDIR/$run.json"
+    done
+    same "$BATS_TEST_TMPDIR/first.json" "$BATS_TEST_TMPDIR/second.json"
+    jq -e '.baseline | .by_resource[0].contribution_s > 0 and (.changed | length) == 1' \
+        "$BATS_TEST_TMPDIR/first.json"
+    run -0 "$R1SIM" simulate "${what_if[@]}"
+    holds 'Against the baseline cpu_local, assumed_cpu'
+    holds 'compute rates +\+[0-9.]+ s'
+    holds 'device.peaks_tflops.bf16: [0-9.]+ -> 0.01'
+    run -0 "$R1SIM" simulate "${what_if[@]}" --dry-run --json
+    json '(has("baseline") | not) and .scenario.baseline.cluster.name == "cpu_local"'
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --json
+    json 'has("baseline") | not'
+}
+
+@test "baseline: --set of the cluster leaves it as it is" {
+    run -0 "$R1SIM" simulate scenarios/train_v3_2048_h100.json --dry-run --json \
+        --set cluster.nvlink.bandwidth_gb_per_s=900 --set cluster.device.power_w=350
+    json '.scenario | .cluster.nvlink.bandwidth_gb_per_s == 900
+        and .baseline.cluster.nvlink.bandwidth_gb_per_s == 200
+        and .baseline.cluster.device.power_w == 700'
+    run -0 "$R1SIM" simulate scenarios/train_v3_2048_h100.json --dry-run --json \
+        --set baseline.cluster=h800_256x8_mrft --set baseline.cluster.nic.bandwidth_gb_per_s=25
+    json '.scenario.baseline | .cluster.fabric.kind == "mrft"
+        and .cluster.nic.bandwidth_gb_per_s == 25 and .calibration.name == "h800_published"'
+}
+
 @test "simulate: SIGINT gives 130 and leaves no output" {
     mkdir "$BATS_TEST_TMPDIR/out"
     # Ten times the micro-batches: the replay lasts long enough to be interrupted.

@@ -17,10 +17,11 @@ namespace {
 class StubCost : public CostModel {
 public:
     explicit StubCost(double exchange_s) : exchange_(exchange_s) {}
-    Seconds compute(const ChunkTemplate&, const Op&, const SymbolValues&, int) const override {
-        return Seconds(1);
+    OpTime compute(const ChunkTemplate&, const Op&, const SymbolValues&, int) const override {
+        return {Seconds(0), Seconds(1)};
     }
     Seconds expert_exchange(const ExpertExchange&) const override { return exchange_; }
+    Seconds notify() const override { return Seconds(0); }
 
 private:
     Seconds exchange_;

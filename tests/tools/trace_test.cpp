@@ -66,10 +66,10 @@ TEST_CASE("trace: segments of a step", "[tools][trace]") {
     CHECK(compute[1].at("ts") == 6e6);
     CHECK(compute[2].at("name") == "backward_input");
     CHECK(compute[3].at("args").at("phase") == "backward_weight");
-    const std::vector<Json> comm = slices(events, 0, 2);
+    const std::vector<Json> comm = slices(events, 0, 3);
     REQUIRE(comm.size() == 1);
     CHECK(comm[0].at("name") == "dispatch layer 0");
-    CHECK(slices(events, 1, 3).size() == 1);  // the send of rank 1
+    CHECK(slices(events, 1, 4).size() == 1);  // the send of rank 1
 }
 
 TEST_CASE("trace: all ops, named tracks", "[tools][trace]") {

@@ -13,6 +13,7 @@ struct PublishedSchema {
 constexpr PublishedSchema kSchemas[] = {
     {"binding", "scenarios/binding.schema.json"},
     {"calibration", "topologies/calibration/calibration.schema.json"},
+    {"calibration_report", "topologies/calibration/calibration_report.schema.json"},
     {"device", "topologies/devices/device.schema.json"},
     {"generate", "scenarios/generate.schema.json"},
     {"report", "scenarios/report.schema.json"},
@@ -45,10 +46,10 @@ Command schema_command() {
     command.examples = {"schema scenario", "schema topology -o topology.schema.json",
                         "schema report --json"};
     command.add_options = [](po::options_description& options) {
-        options.add_options()(
-            "kind", po::value<std::string>()->value_name("KIND"),
-            "binding, calibration, device, generate, report, scenario, timeline or "
-            "topology");
+        options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
+                              "binding, calibration, calibration_report, device, generate, report, "
+                              "scenario, timeline "
+                              "or topology");
     };
     command.run = run;
     return command;

@@ -57,6 +57,10 @@ int run(const Invocation& invocation) {
     if (!invocation.flag("dry-run")) {
         invocation.progress(fmt::format("replaying {} ops …", simulation.graph.ops()));
         replay(setting, simulation);
+        if (setting.baseline) {
+            invocation.progress("replaying on the baseline …");
+            simulation.baseline = compare_with_baseline(setting, simulation);
+        }
     } else if (invocation.has("trace")) {
         throw UsageError("--trace needs a replay, --dry-run makes none");
     }

@@ -82,6 +82,18 @@ class Trace:
             event["name"] = events["names"][event["name_idx"]]
             event["end_us"] = event["ts_us"] + event["dur_us"]
             self.events.append(event)
+        self.marks = []  # (graph kernel, events, bytes, time that its curve gives them)
+
+    def mark(self, kernel, events, size, us):
+        """These events are one op of the graph; `us` of their span is in the op's own curve."""
+        self.marks.append((kernel, sorted(events, key=lambda e: e["ts_us"]), size, us))
+
+    def event(self, layer, phase, categories, us):
+        """The first event of that duration that no op has yet."""
+        taken = {id(e) for _, events, _, _ in self.marks for e in events}
+        return next(e for e in self.events
+                    if e["layer"] == layer and e["phase"] == phase and e["dur_us"] == us
+                    and e["category"] in categories and id(e) not in taken)
 
     def select(self, layer, phase, category=None, name=None, grid=None, stream=None):
         return [e for e in self.events
@@ -108,6 +120,10 @@ def flops_rate(m, n, k, us):
     return 2 * m * n * k / us / 1e6
 
 
+def gemm_bytes(m, n, k, groups=1, per_result=BF16):
+    return (m * k + groups * n * k) * FP8 + m * n * per_result
+
+
 def deepgemm(curves):
     document = load("deepgemm.json")
     for row in table(document, "deepgemm.dense")[0]:
@@ -121,12 +137,30 @@ def deepgemm(curves):
                    f"{row['groups']} x {row['M_per_group']}x{row['N']}x{row['K']} mar_TFLOPS")
 
 
+def deepgemm_masked(curves):
+    for row in table(load("deepgemm.json"), "deepgemm.grouped_masked")[0]:
+        curves.add("grouped_gemm_fp8", "tflops", GROUPED,
+                   (row["groups"], row["M_per_group"], row["N"], row["K"], ALL_SMS),
+                   row["TFLOPS"], "deepgemm.grouped_masked",
+                   f"{row['groups']} x {row['M_per_group']}x{row['N']}x{row['K']} TFLOPS")
+
+
 def infersim(curves):
     document = load("h800_kernels_infersim.json")
     for row in table(document, "infersim.gemm")[0]:
         m, n, k, us = row["m"], row["n"], row["k"], row["latency_us"]
         curves.add("gemm_fp8", "tflops", GEMM, (m, n, k, ALL_SMS), flops_rate(m, n, k, us),
                    "infersim.gemm", f"m {m} k {k} n {n}: {us} us", "2 m n k / latency_us")
+    for row in table(document, "infersim.grouped_decode")[0]:
+        groups, rows = row["num_local_experts"], row["tokens_per_expert"]
+        for side, n, k in (("up", 2 * row["intermediate_size"], row["hidden_size"]),
+                           ("down", row["hidden_size"], row["intermediate_size"])):
+            mfu = row[f"{side}_mfu"]
+            curves.add("grouped_gemm_fp8", "tflops", GROUPED, (groups, rows, n, k, ALL_SMS),
+                       mfu * 1979, "infersim.grouped_decode",
+                       f"num_gpus {row['num_gpus']} batch_size_per_gpu "
+                       f"{row['batch_size_per_gpu']}: {side}_mfu {mfu}",
+                       "mfu x 1979 TFLOPS, the peak that the table uses; masked layout")
     for row in table(document, "infersim.grouped_prefill")[0]:
         groups, rows = row["num_local_experts"], row["tokens_per_expert"]
         label = f"num_gpus {row['num_gpus']} seq_len_per_gpu {row['seq_len_per_gpu']}"
@@ -156,6 +190,13 @@ def trace_gemms(curves, trace):
         row = dict(zip(shapes["columns"], values))
         m, n, k = row["M"], row["N"], row["K"]
         label = f"layer {row['layer']} {row['phase']} {row['gemm']}: TFLOPS {row['TFLOPS']}"
+        category = ("gemm_fp8_wgrad" if row["phase"] == "attn(W)" else
+                    "gemm_fp8_grouped" if row["gemm"].startswith("routed") else "gemm_fp8")
+        kernel = {"gemm_fp8_grouped": "grouped_gemm_fp8"}.get(category, category)
+        groups = LOCAL_EXPERTS if kernel == "grouped_gemm_fp8" else 1
+        trace.mark(kernel, [trace.event(row["layer"], row["phase"], [category], row["us"])],
+                   gemm_bytes(m, n, k, groups, 4 if category == "gemm_fp8_wgrad" else BF16),
+                   row["us"])
         if row["phase"] == "attn(W)":
             curves.add("gemm_fp8_wgrad", "tflops", GEMM, (m, n, k, TRACE_SMS), row["TFLOPS"],
                        "trace.gemm", label)
@@ -193,6 +234,7 @@ def trace_expert_wgrads(curves, trace):
         shared = ((gemms[0], HIDDEN, INTER, "shared down wgrad, first GEMM of mlp(W)"),
                   (gemms[-1], 2 * INTER, HIDDEN, "shared gate_up wgrad, last GEMM of mlp(W)"))
         for event, m, n, what in shared:
+            trace.mark("gemm_fp8_wgrad", [event], gemm_bytes(m, n, TOKENS, 1, 4), event["dur_us"])
             curves.add("gemm_fp8_wgrad", "tflops", GEMM, (m, n, TOKENS, TRACE_SMS),
                        flops_rate(m, n, TOKENS, event["dur_us"]), "trace.events",
                        f"{at(event)} ({what})", "2 m n k / us; shape from the model and the order")
@@ -202,6 +244,8 @@ def trace_expert_wgrads(curves, trace):
                   (routed[LOCAL_EXPERTS:], 2 * INTER, HIDDEN, "gate_up"))
         for events, m, n, what in groups:
             us = union_us(events)
+            trace.mark("grouped_gemm_fp8_wgrad", events,
+                       (m + n) * rows * FP8 + LOCAL_EXPERTS * m * n * 4, us)
             curves.add("grouped_gemm_fp8_wgrad", "tflops", GROUPED_WGRAD,
                        (LOCAL_EXPERTS, m, n, rows // LOCAL_EXPERTS, TRACE_SMS),
                        flops_rate(m, n, rows, us), "trace.events",
@@ -227,6 +271,8 @@ def trace_gate(curves, trace):
                 ("attn(B)", "f32_nn", (TOKENS, HIDDEN, EXPERTS), "router gate input gradient"),
                 ("attn(B)", "f32_nt", (EXPERTS, HIDDEN, TOKENS), "router gate weight gradient")):
             (event,) = trace.select(layer, phase, "gemm_bf16_gate", name)
+            kernel = "gemm_bf16_wgrad" if what.endswith("weight gradient") else "gemm_bf16"
+            trace.mark(kernel, [event], (m * k + n * k + m * n) * BF16, event["dur_us"])
             curves.add("gemm_bf16", "tflops", GEMM, (m, n, k, TRACE_SMS),
                        flops_rate(m, n, k, event["dur_us"]), "trace.events",
                        f"{at(event)} ({what})", "2 m n k / us; shape from the model, which of the "
@@ -254,11 +300,14 @@ def attention(curves, trace):
     key = (TOKENS, HEADS, QK, V, TRACE_SMS)
     for layer in LAYERS:
         (event,) = trace.select(layer, "attn(F)", "attn_fwd")
+        trace.mark("mla_attention", [event], 0, event["dur_us"])
         curves.add("mla_attention", "tflops", ATTENTION, key, forward(TOKENS, event["dur_us"]),
                    "trace.events", at(event), causal)
     for layer in LAYERS:
-        parts = [trace.select(layer, "attn(B)", c)[0]["dur_us"]
-                 for c in ("attn_bwd_pre", "attn_bwd", "attn_bwd_post")]
+        kernels = [trace.select(layer, "attn(B)", c)[0]
+                   for c in ("attn_bwd_pre", "attn_bwd", "attn_bwd_post")]
+        parts = [e["dur_us"] for e in kernels]
+        trace.mark("mla_attention_backward", kernels, 0, sum(parts))
         curves.add("mla_attention_backward", "tflops", ATTENTION, key, backward(TOKENS, sum(parts)),
                    "trace.events",
                    f"layer {layer} attn(B): preprocess {parts[0]} + backward {parts[1]} + "
@@ -278,6 +327,10 @@ DEQUANTIZE = "rows x width x (33/32 read, FP8 and scales, + 2 written, BF16)"
 COPY = "rows x width x (2 read + 2 written), BF16"
 
 
+# Curves by their number format; the graph has one kernel for each pair.
+GRAPH_KERNELS = {"quantize_e5m6": "quantize_fp8", "dequantize_e5m6": "dequantize_fp8"}
+
+
 class MemoryPoints:
     def __init__(self, curves, trace):
         self.curves = curves
@@ -285,6 +338,8 @@ class MemoryPoints:
 
     def add(self, kernel, events, size, shape, derivation, us=None):
         us = sum(e["dur_us"] for e in events) if us is None else us
+        if kernel != "elementwise":  # parts of other ops, which mark them
+            self.trace.mark(GRAPH_KERNELS.get(kernel, kernel), events, size, us)
         self.curves.add(kernel, "gb_per_s", MEMORY, (round(size), TRACE_SMS), size / us / 1e3,
                         "trace.events", f"{'; '.join(at(e) for e in events)} ({shape})",
                         f"bytes = {derivation}; divided by {us} us")
@@ -320,14 +375,14 @@ def quantisations(points, layer):
     forward, backward = (points.trace.rows[f"layer{layer}_{d}"] for d in "FB")
     per_value = BF16 + FP8
     kind = "per_token_cast_to_fp8_with_channels"
-    token = [(TOKENS, w) for w in (HIDDEN, HIDDEN, Q_RANK, KV_RANK, HEADS * V, HIDDEN)]
+    # The second kernel quantises the same tokens again: the graph's kv_a GEMM waits for it.
+    token = [(TOKENS, HIDDEN), None] + [(TOKENS, w) for w in (Q_RANK, KV_RANK, HEADS * V, HIDDEN)]
     points.series("quantize_fp8", per_value, QUANTIZE, layer, "attn(F)", token,
                   name="cuda::" + kind)
     points.series("quantize_fp8", per_value, QUANTIZE, layer, "mlp(F)",
                   [(forward, 2 * INTER), (TOKENS, 2 * INTER)], name="cuda::" + kind)
     points.series("quantize_fp8", per_value, QUANTIZE, layer, "mlp(B)",
-                  [(TOKENS, HIDDEN), (backward, 2 * INTER), (TOKENS, 2 * INTER)],
-                  name="cuda::" + kind)
+                  [None, (backward, 2 * INTER), (TOKENS, 2 * INTER)], name="cuda::" + kind)
     token = [(TOKENS, w) for w in (HIDDEN, Q_RANK, KV_RANK, HEADS * QK, HEADS * (QK - ROPE + V),
                                    KV_RANK + ROPE, Q_RANK)]
     points.series("quantize_fp8", per_value, QUANTIZE, layer, "attn(B)", token,
@@ -339,7 +394,7 @@ def quantisations(points, layer):
     points.series("dequantize_e5m6", BF16 + E5M6, special, layer, "attn(B)",
                   [(TOKENS, HEADS * V)], name="cast_back_special_fmt")
     points.series("dequantize_fp8", per_value, DEQUANTIZE, layer, "mlp(B)",
-                  [(TOKENS, 2 * INTER), (backward, 2 * INTER), (TOKENS, HIDDEN)],
+                  [(TOKENS, 2 * INTER), (backward, 2 * INTER), None],
                   name="cuda::cast_back_impl")
 
 
@@ -368,18 +423,6 @@ def transposing_casts(points, layer):
     points.series("requantize_transpose_fp8", 2 * FP8,
                   REQUANTIZE + ", transposed (the dispatched rows arrive in FP8)", layer, "mlp(W)",
                   shapes, name=name)
-    weights = {"mlp(F)": [(LOCAL_EXPERTS * 2 * INTER, HIDDEN), (LOCAL_EXPERTS * INTER, HIDDEN)],
-               "mlp(B)": [(INTER, HIDDEN), (2 * INTER, HIDDEN)],
-               "attn(B)": [(HIDDEN, HEADS * V), (HEADS * QK, Q_RANK),
-                           (HEADS * (QK - ROPE + V), KV_RANK), (KV_RANK + ROPE, HIDDEN),
-                           (Q_RANK, HIDDEN)]}
-    for phase, shapes in weights.items():
-        events = points.trace.select(layer, phase, name="cuda::batched_transpose")
-        for event, (rows, width) in zip(events, shapes):
-            assert event["grid_blocks"] == -(-rows // 128) * -(-width // 128), event
-        points.series("transpose_fp8", 2.0, "rows x width x (1 read + 1 written): an FP8 weight",
-                      layer, phase, shapes, name="cuda::batched_transpose")
-
 
 def expert_kernels(points, layer):
     trace = points.trace
@@ -394,11 +437,16 @@ def expert_kernels(points, layer):
     points.add("swiglu_backward", [event], TOKENS * 5 * INTER * BF16, f"[{TOKENS}, {2 * INTER}]",
                "rows x 2048 x (2 inputs + 1 gradient read + 2 gradients written) x 2, BF16")
     (event,) = trace.select(layer, "mlp(B)", name="swiglu_forward_backward_with_weight")
+    (weights,) = trace.select(layer, "mlp(B)", name="swiglu_weight_backward")
     assert event["grid_blocks"] * 2 == backward
-    points.add("swiglu_backward", [event], backward * 6 * INTER * BF16,
-               f"[{backward}, {2 * INTER}]",
+    points.add("swiglu_backward", [event, weights], backward * 6 * INTER * BF16,
+               f"[{backward}, {2 * INTER}], with the gradient of the routing weights",
                "rows x 2048 x (2 inputs + 1 gradient read + 2 gradients and the recomputed output "
                "written) x 2, BF16")
+    (event,) = trace.select(layer, "mlp(B)", name="swiglu_and_per_channel_cast")
+    points.add("requantize_transpose_fp8", [event], TOKENS * INTER * (2 * BF16 + FP8),
+               f"[{TOKENS}, {INTER}], computes the shared expert's SwiGLU again",
+               "rows x 2048 x (2 x 2 read, BF16, + 33/32 written, FP8 and scales)")
     for phase, rows in (("mlp(F)", forward), ("mlp(B)", backward)):
         (permute,) = trace.select(layer, phase, "moe_permute")
         (unpermute,) = trace.select(layer, phase, "moe_unpermute_reduce")
@@ -435,13 +483,6 @@ def assembled_heads(points, layer):
 def attention_side(points, layer):
     trace = points.trace
     query = TOKENS * HEADS * ROPE
-    for phase in ("attn(F)", "attn(B)"):
-        for event in trace.select(layer, phase, "rope"):
-            # Queries of all heads, or the key that the heads share.
-            wide = event["grid_blocks"] == 131072
-            size = (query if wide else TOKENS * ROPE) * 2 * BF16
-            shape = f"[{TOKENS}, {HEADS if wide else 1}, {ROPE}]"
-            points.add("rotary", [event], size, shape, "tokens x heads x 64 x (2 + 2), BF16")
     plane = TOKENS * HEADS * 128
     for phase in ("attn(F)", "attn(B)"):
         for event in trace.select(layer, phase, "copy"):
@@ -484,6 +525,7 @@ def router(points, layer):
     drawn = sum(e["dur_us"] for e in small if "DistributionNormal" in e["name"])
     us = small[-1]["end_us"] - small[0]["ts_us"] - drawn
     first = small[0]
+    trace.mark("router_topk", small, size, us)
     points.curves.add("router_topk", "gb_per_s", MEMORY, (size, TRACE_SMS), size / us / 1e3,
                       "trace.events", f"layer {layer} attn(F) ts {first['ts_us']} to "
                       f"{small[-1]['end_us']}: {len(small)} kernels after the gate GEMM",
@@ -492,6 +534,7 @@ def router(points, layer):
     gate = next(i for i, e in enumerate(events) if e["category"] == "gemm_bf16_gate")
     small = events[:gate]
     us = small[-1]["end_us"] - small[0]["ts_us"]
+    trace.mark("router_topk_backward", small, size, us)
     points.curves.add("router_topk_backward", "gb_per_s", MEMORY, (size, TRACE_SMS),
                       size / us / 1e3, "trace.events",
                       f"layer {layer} attn(B) ts {small[0]['ts_us']} to {small[-1]['end_us']}: "
@@ -505,12 +548,68 @@ def memory_bound(curves, trace):
             part(points, layer)
 
 
+def overheads(curves, trace):
+    """What an op costs beside its own kernels: launch gaps and helper kernels (scale and weight
+    transposes, index maps, a second cast) before each of them. So that all of the compute stream's
+    time is some op's, but for gaps of 100 us and more: stalls of the host (compute_stall_gaps)."""
+    spans = []  # start, end, mark: kernels of an op, or a span whose inside the op's curve holds
+    for number, (kernel, events, _, _) in enumerate(trace.marks):
+        if kernel in ("router_topk", "router_topk_backward", "grouped_gemm_fp8_wgrad"):
+            spans.append((events[0]["ts_us"], max(e["end_us"] for e in events), number))
+        else:
+            spans += [(e["ts_us"], e["end_us"], number) for e in events if e["stream"] == 7]
+    spans.sort()
+    stream = sorted((e for e in trace.events if e["stream"] == 7), key=lambda e: e["ts_us"])
+    stalls = [(a["end_us"], b["ts_us"]) for a, b in zip(stream, stream[1:])
+              if b["ts_us"] - a["end_us"] >= 100]
+    overhead, helpers = {}, 0
+    for (_, end, _), (start, _, number) in zip(spans, spans[1:]):
+        stalled = sum(b - a for a, b in stalls if end <= a and b <= start)
+        overhead[number] = overhead.get(number, 0) + max(0, start - end - stalled)
+        helpers += sum(e["dur_us"] for e in stream if end <= e["ts_us"] and e["end_us"] <= start)
+    trace.overhead_us, trace.helpers_us = sum(overhead.values()), helpers
+    for number, value in sorted(overhead.items()):
+        kernel, events, size, _ = trace.marks[number]
+        first = events[0]
+        direction = "forward" if first["phase"].endswith("(F)") else "backward"
+        curves.add(f"overhead.{kernel}.{direction}", "us", ["bytes"], (round(size),),
+                   max(value, 1e-3), "trace.events",
+                   f"layer {first['layer']} {first['phase']} before ts {first['ts_us']}",
+                   "time from the end of the op before to the start of each of its kernels, "
+                   "without stalls of 100 us and more")
+
+
 def stream_copy(curves):
     hardware = load("hardware_h100_h800_h200.json")
     (entry,) = [e for e in hardware["measured"] if e["id"] == "azure.h100.stream"]
     for kernel in ("memory_bound", "adamw"):
-        curves.add(kernel, "gb_per_s", ["sms"], (ALL_SMS,), entry["value"]["copy"] * 1e3,
-                   "azure.h100.stream", "copy", "TB/s x 1000; array size not stated")
+        for name in ("copy", "mul", "add", "triad"):
+            curves.add(kernel, "gb_per_s", ["sms"], (ALL_SMS,), entry["value"][name] * 1e3,
+                       "azure.h100.stream", name, "TB/s x 1000; array size not stated")
+
+
+# ---- decode attention ----
+
+DECODE = ["batch", "kv_len", "heads", "sms"]
+
+
+def decode_attention(curves):
+    def rate(batch, heads, length, us):
+        return 2 * batch * heads * length * (2 * KV_RANK + ROPE) / us / 1e6
+
+    flops = "2 batch heads kv_len (576 + 512) / time"
+    for row in table(load("h800_kernels_infersim.json"), "infersim.mla_decode")[0]:
+        batch, length, us = row["batch_size"], row["kv_len"], row["latency_us"]
+        curves.add("mla_decode", "tflops", DECODE, (batch, length, HEADS, ALL_SMS),
+                   rate(batch, HEADS, length, us), "infersim.mla_decode",
+                   f"batch {batch} kv_len {length}: {us} us", flops)
+    for row in table(load("h800_kernels_shenh10.json"), "shenh10.mla")[0]:
+        if row["s_q"] != 1:
+            continue
+        batch, length, heads, ms = row["b"], row["mean_sk"], row["h_q"], row["latency"]
+        curves.add("mla_decode", "tflops", DECODE, (batch, length, heads, ALL_SMS),
+                   rate(batch, heads, length, ms * 1e3), "shenh10.mla",
+                   f"b {batch} mean_sk {length} h_q {heads} varlen {row['varlen']}: {ms} ms", flops)
 
 
 # ---- expert communication ----
@@ -518,16 +617,17 @@ def stream_copy(curves):
 EXPERT = ["ep", "tokens", "hidden", "sms", "overlapped", "backward"]
 
 
-def expert_communication(curves, trace, with_nvlink):
-    rows, _ = table(load("deepep.json"), "deepep.normal.v1_2025-04-22_final")
+def expert_communication(curves, trace):
     sms = 24
-    for row in rows:
-        if row["bottleneck_link"] == "NVLink" and not with_nvlink:
-            continue  # an NVLink of twice the rate would not give this
+    releases = [(row, source) for name, source in
+                (("deepep.normal.v1_2025-02-25", "deepep.normal.first"),
+                 ("deepep.normal.v1_2025-04-22_final", "deepep.normal"))
+                for row in table(load("deepep.json"), name)[0]]
+    for row, source in releases:
         for kernel in ("dispatch", "combine"):
             curves.add(kernel, "logical_gb_per_s", EXPERT,
                        (row["ep"], TOKENS, HIDDEN, sms, False, False), row[f"{kernel}_GBps"],
-                       "deepep.normal", f"ep {row['ep']} {kernel}_GBps ({row['bottleneck_link']})",
+                       source, f"ep {row['ep']} {kernel}_GBps ({row['bottleneck_link']})",
                        "24 SMs are the repository's default; the table does not state them" +
                        ("; over NVLink the rate counts received bytes, a copy for each rank"
                         if row["bottleneck_link"] == "NVLink" else ""))
@@ -551,6 +651,31 @@ def expert_communication(curves, trace, with_nvlink):
                        "bytes / us; runs beside compute")
 
 
+def expert_sm_limits(curves):
+    """What the communication kernels move with few SMs, where these and not the links limit."""
+    for row in table(load("aic_h100_deepep.json"), "aic.deepep.normal.h100")[0]:
+        if row["nodes"] != 2 or row["tokens_per_gpu"] < 1024:
+            continue
+        for kernel, per_value in (("dispatch", FP8), ("combine", BF16)):
+            sms, us = row[f"{kernel}_sms"], row[f"{kernel}_transmit_us"]
+            size = row["tokens_per_gpu"] * 2 * HIDDEN * per_value
+            curves.add(f"{kernel}_sm_limit", "logical_gb_per_s", ["bytes", "sms"],
+                       (round(size), sms), size / us / 1e3, "aic.deepep.normal",
+                       f"nodes 2 tokens {row['tokens_per_gpu']} {kernel}_sms {sms}: {us} us",
+                       f"tokens x 2 nodes x 7168 x {'33/32' if per_value == FP8 else 2} bytes / us; "
+                       "dispatch assumed in FP8, not stated")
+
+
+def notifications(curves, trace):
+    for event in trace.events:
+        if event["category"] in ("ep_cached_notify", "ep_notify_dispatch"):
+            layout = [e for e in trace.select(event["layer"], event["phase"], "ep_layout")]
+            us = event["dur_us"] + sum(e["dur_us"] for e in layout)
+            curves.add("notify", "us", ["ep"], (64,), us, "trace.events", at(event),
+                       "synchronisation, mostly waiting for other ranks" +
+                       ("; with get_dispatch_layout" if layout else ""))
+
+
 # ---- constants ----
 
 
@@ -567,23 +692,10 @@ def constants(trace):
         f"median gap between consecutive kernels of stream 7, layers 0 and 1, n = {len(short)}; "
         f"{len(gaps) - len(short)} gaps of 100 us and more left out; mean "
         f"{statistics.mean(short):.2f} us; times are whole microseconds")
-    cached, first = "ep_cached_notify", "ep_notify_dispatch"
-    for name, categories in (("ep_notify_us", (cached, first)), (f"{cached}_us", (cached,)),
-                             (f"{first}_us", (first,))):
-        times = sorted(e["dur_us"] for e in trace.events if e["category"] in categories)
-        add(name, statistics.median(times), "trace.events",
-            f"median of {times} us: synchronisation, mostly waiting for other ranks, not work")
-    for name, category, what in (
-            ("ep_layout_us", "ep_layout", "get_dispatch_layout kernels"),
-            ("moe_mapping_us", "moe_mapping", "clean_and_count_expert + get_fused_mapping")):
-        times = [sum(e["dur_us"] for e in trace.events
-                     if e["category"] == category and e["layer"] == layer) for layer in LAYERS]
-        add(name, statistics.median(times), "trace.events",
-            f"median of {times} us, one a layer: {what}")
-    times = [trace.select(layer, "mlp(B)", name="swiglu_weight_backward")[0]["dur_us"]
-             for layer in LAYERS]
-    add("swiglu_weight_backward_us", statistics.median(times), "trace.events",
-        f"median of {times} us, one a layer: gradient of the routing weights")
+    idle = trace.overhead_us - trace.helpers_us
+    add("overhead_idle_fraction", idle / trace.overhead_us, "trace.events",
+        f"{idle} of {trace.overhead_us} us beside the kernels of all ops, layers 0 and 1; the rest "
+        "are helper kernels")
     return out
 
 
@@ -615,6 +727,7 @@ def network_constants(device):
     for name, key in (("reference_bf16_tflops", "bf16_TFLOPS"), ("reference_fp8_tflops", "fp8_TFLOPS"),
                       ("reference_hbm_gb_per_s", "hbm_GBps")):
         add(name, peaks[key], "hardware.peaks", f"h100.peaks {key}: H800 and H100 alike")
+    add("reference_sms", ALL_SMS, "hardware.peaks", "h800.device sms")
     # Rates of dispatch and combine scale with the links that they were measured on: H800 nodes.
     add("reference_nic_gb_per_s", nominal, "isca.network", "isca.ib.nominal: NICs of the H800 nodes")
     add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_oneway"], "isca.network",
@@ -630,8 +743,11 @@ def network_constants(device):
 
 
 def sources(device):
-    def entry(file, what, source, level, hardware):
-        return {"file": file, "what": what, "source": source, "level": level, "hardware": hardware}
+    def entry(file, what, source, level, hardware, implementation=None):
+        out = {"file": file, "what": what, "source": source, "level": level, "hardware": hardware}
+        if implementation:
+            out["implementation"] = implementation
+        return out
 
     deepgemm_file = load("deepgemm.json")
     infersim_file = load("h800_kernels_infersim.json")
@@ -641,27 +757,32 @@ def sources(device):
     deepep_table = table(load("deepep.json"), "deepep.normal.v1_2025-04-22_final")[1]
     isca_source = load("isca25_insights.json")["source"]
     out = {}
-    for name in ("deepgemm.dense", "deepgemm.grouped_contiguous"):
+    for name in ("deepgemm.dense", "deepgemm.grouped_contiguous", "deepgemm.grouped_masked"):
         info = table(deepgemm_file, name)[1]
         out[name] = entry("deepgemm.json", info["measures"], info["source"], "measured", "h800")
-    for name in ("infersim.gemm", "infersim.grouped_prefill", "infersim.mla_prefill"):
+    for name in ("infersim.gemm", "infersim.grouped_prefill", "infersim.mla_prefill",
+                 "infersim.mla_decode", "infersim.grouped_decode"):
         info = table(infersim_file, name)[1]
         out[name] = entry("h800_kernels_infersim.json", info["measures"], infersim_file["source"],
                           "measured", "h800")
-    out["shenh10.dense"] = entry("h800_kernels_shenh10.json",
-                                 table(shenh10_file, "shenh10.dense")[1]["measures"],
-                                 shenh10_file["source"], "measured", "h800")
+    for name in ("shenh10.dense", "shenh10.mla"):
+        out[name] = entry("h800_kernels_shenh10.json",
+                          table(shenh10_file, name)[1].get("measures", "MLA decode, FlashMLA"),
+                          shenh10_file["source"], "measured", "h800")
+    out["aic.deepep.normal"] = entry(
+        "aic_h100_deepep.json", "DeepEP normal kernels by SMs, 2 nodes of 8 H100",
+        load("aic_h100_deepep.json")["source"], "measured", "h100")
     same_cores = "; H100, whose tensor cores the H800 has: peak 989 TFLOPS BF16 in both"
-    for name in ("bfloat16", "fp8_block"):
-        out[f"aic.gemm.{name}"] = entry(
-            "aic_h100_gemm.json", f"dense GEMM latency, {name}" +
-            (same_cores if device == "h800" else ""), aic_file["source"], "measured", "h100")
+    out["aic.gemm.bfloat16"] = entry(
+        "aic_h100_gemm.json", "dense GEMM latency, bfloat16" +
+        (same_cores if device == "h800" else ""), aic_file["source"], "measured", "h100")
     out["trace.gemm"] = entry(
         "profile_data_training.json", "gemm_shapes_inferred: measured durations on 112 SMs, "
-        "shapes inferred from model, order and grids", trace_source, "measured", "h800")
+        "shapes inferred from model, order and grids", trace_source, "measured", "h800", "training")
     out["trace.events"] = entry(
         "profile_data_training_events.json", "kernel durations of layers 0 and 1, 112 SMs for "
-        "compute and 20 for communication; shapes inferred", trace_source, "measured", "h800")
+        "compute and 20 for communication; shapes inferred", trace_source, "measured", "h800",
+        "training")
     out["azure.h100.stream"] = entry(
         "hardware_h100_h800_h200.json", "HBM bandwidth, stream copy",
         [e for e in load("hardware_h100_h800_h200.json")["measured"]
@@ -671,6 +792,9 @@ def sources(device):
         "ai-dynamo/aiconfigurator systems/h100_sxm.yaml", "datasheet", "h100")
     out["deepep.normal"] = entry("deepep.json", deepep_table["measures"], deepep_table["source"],
                                  "measured", "h800")
+    first = table(load("deepep.json"), "deepep.normal.v1_2025-02-25")[1]
+    out["deepep.normal.first"] = entry("deepep.json", first["measures"] + ", first release",
+                                       first["source"], "measured", "h800")
     out["isca.f7"] = entry("isca25_insights.json", "EP dispatch and combine bandwidth on MPFT",
                            isca_source + ", Figure 7", "measured", "h800")
     out["isca.network"] = entry("isca25_insights.json", "link rates and latencies",
@@ -683,37 +807,34 @@ def sources(device):
 def build(device):
     trace = Trace()
     curves = Curves()
-    if device == "h800":
-        deepgemm(curves)
-        infersim(curves)
-        shenh10(curves)
-    else:
-        aic_gemms(curves, "fp8_block", "gemm_fp8", "aic.gemm.fp8_block")
-        scratch = Curves()
-        deepgemm(scratch)
-        infersim(scratch)
-        curves.curves["grouped_gemm_fp8"] = scratch.curves["grouped_gemm_fp8"]
+    deepgemm(curves)
+    deepgemm_masked(curves)
+    infersim(curves)
+    shenh10(curves)
     trace_gemms(curves, trace)
     trace_expert_wgrads(curves, trace)
     aic_gemms(curves, "bfloat16", "gemm_bf16", "aic.gemm.bfloat16")
     trace_gate(curves, trace)
     attention(curves, trace)
+    decode_attention(curves)
     memory_bound(curves, trace)
+    overheads(curves, trace)
     stream_copy(curves)
-    expert_communication(curves, trace, with_nvlink=device == "h800")
+    expert_communication(curves, trace)
+    expert_sm_limits(curves)
+    notifications(curves, trace)
     all_constants = constants(trace) + network_constants(device)
     used = {p["source"] for c in curves.curves.values() for p in c["points"]}
     used |= {c["source"] for c in all_constants}
     known = sources(device)
     assert used <= set(known), used - set(known)
     comment = "Published measurements; tools/dev/make_calibration.py wrote this file. "
-    comment += {"h800": "GEMM rates in BF16 and the stream copy were measured on H100, which has "
-                        "the same SMs and memory.",
-                "h100": "Dense GEMMs and the stream copy were measured on H100; all other points "
-                        "on H800, which has the same SMs and memory (sources.*.hardware says "
-                        "which). NVLink-bound all-to-all is left out: the links differ."}[device]
+    comment += ("H800 and H100 have the same SMs and memory, so both files hold the same points "
+                "(sources.*.hardware says which device was measured) and differ in what their "
+                "NVLink achieves. FP8 GEMMs of aic_h100_gemm.json are left out: they scatter by "
+                "more than the curves, and would make H100 differ for no physical reason.")
     return {"schema": "r1sim.calibration/1", "name": f"{device}_published", "comment": comment,
-            "device": device, "sources": {k: v for k, v in known.items() if k in used},
+            "device": device, "implementation": "training", "sources": {k: v for k, v in known.items() if k in used},
             "curves": list(curves.curves.values()), "constants": all_constants}
 
 
@@ -721,21 +842,22 @@ def build_assumed_cpu(like):
     """One point a kernel for topologies/devices/cpu.json: half of its peaks."""
     hardware = json.loads((ROOT / "topologies/devices/cpu.json").read_text(encoding="utf-8"))
     rates = {"tflops": hardware["peaks_tflops"]["bf16"] / 2,
-             "gb_per_s": hardware["hbm_bandwidth_gb_per_s"] / 2, "logical_gb_per_s": 1}
+             "gb_per_s": hardware["hbm_bandwidth_gb_per_s"] / 2, "logical_gb_per_s": 1, "us": 1}
     shape = {"m": 256, "n": 256, "k": 256, "groups": 4, "m_per_group": 64, "k_per_group": 64,
-             "tokens": 256, "heads": 4, "qk": 48, "v": 32, "bytes": 1048576, "ep": 8,
+             "tokens": 256, "batch": 1, "kv_len": 256, "heads": 4, "qk": 48, "v": 32, "bytes": 1048576, "ep": 8,
              "hidden": 256, "overlapped": False, "backward": False, "sms": hardware["sms"]}
     curves = Curves()
     for curve in like["curves"]:
+        if curve["kernel"].startswith("overhead.") or curve["kernel"].endswith("_sm_limit"):
+            continue
         quantity, columns = curve["quantity"], curve["columns"]
         curves.add(curve["kernel"], quantity, columns, [shape[c] for c in columns],
-                   rates[quantity], "assumed", "no measurement: half of the device's peak"
-                   if quantity != "logical_gb_per_s" else "no measurement: a fifth of the link")
-    zero = ("ep_notify_us", "ep_cached_notify_us", "ep_notify_dispatch_us", "ep_layout_us",
-            "moe_mapping_us", "swiglu_weight_backward_us", "same_leaf_latency_us",
-            "cross_leaf_latency_us")
+                   rates[quantity], "assumed", {"us": "no measurement",
+                    "logical_gb_per_s": "no measurement: a fifth of the link"}.get(
+                        quantity, "no measurement: half of the device's peak"))
+    zero = ("same_leaf_latency_us", "cross_leaf_latency_us")
     values = dict.fromkeys(zero, 0.0)
-    values.update(launch_gap_us=1.0, nic_achievable_fraction=1.0, nvlink_achievable_fraction=0.8,
+    values.update(launch_gap_us=1.0, overhead_idle_fraction=1.0, reference_sms=hardware["sms"], nic_achievable_fraction=1.0, nvlink_achievable_fraction=0.8,
                   nvlink_latency_us=1.0, reference_nic_gb_per_s=5.0,
                   reference_nvlink_gb_per_s=5.0,
                   reference_bf16_tflops=hardware["peaks_tflops"]["bf16"],
@@ -744,7 +866,7 @@ def build_assumed_cpu(like):
     return {"schema": "r1sim.calibration/1", "name": "assumed_cpu",
             "comment": "One assumed point a kernel, for tiny scenarios on the cpu device. No "
                        "number here was measured; tools/dev/make_calibration.py wrote this file.",
-            "device": "cpu",
+            "device": "cpu", "implementation": "assumed",
             "sources": {"assumed": {"file": "", "what": "assumed, not measured", "source": "none",
                                     "level": "assumed", "hardware": "cpu"}},
             "curves": list(curves.curves.values()),
@@ -758,7 +880,7 @@ def render(document):
         return json.dumps(value, ensure_ascii=False)
 
     lines = ["{"]
-    for key in ("schema", "name", "comment", "device"):
+    for key in ("schema", "name", "comment", "device", "implementation"):
         lines.append(f"    {one(key)}: {one(document[key])},")
     lines.append('    "sources": {')
     lines.append(",\n".join(f"        {one(k)}: {one(v)}" for k, v in document["sources"].items()))

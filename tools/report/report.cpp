@@ -6,6 +6,7 @@
 #include "model/config/parameters.hpp"
 #include "model/timeline/breakdown.hpp"
 #include "model/timeline/critical_path.hpp"
+#include "model/timeline/layer_times.hpp"
 #include "model/timeline/overlap.hpp"
 #include "sim/confidence.hpp"
 #include "sim/link_usage.hpp"
@@ -25,18 +26,34 @@ Json resolved_scenario(const Scenario& scenario) {
     return json;
 }
 
+// Chunks with their own hashes: equal chunks of different scenarios have the same.
 Json graph_json(const ExecutionGraph& graph) {
+    Json chunks = Json::array();
+    for (const ChunkTemplate& chunk : graph.templates()) {
+        chunks.push_back(
+            {{"name", chunk.name}, {"hash", hash_of(chunk).hex()}, {"ops", chunk.ops.size()}});
+    }
     return {{"hash", graph.hash().hex()},
             {"ops", graph.ops()},
             {"edges", graph.edges()},
             {"ops_stored", graph.ops_stored()},
-            {"templates", graph.templates().size()}};
+            {"templates", graph.templates().size()},
+            {"chunks", chunks}};
 }
 
 Json step_json(const Setting& setting, double seconds) {
     const Scenario& s = setting.scenario;
     const auto tokens = static_cast<double>(s.workload.tokens());
     const auto gpus = static_cast<double>(s.ranks());
+    if (s.workload.kind == WorkloadKind::overlapped_pair) {
+        // A part of a step: rates and utilisation are of whole models.
+        const Json two = {{"causal", Json()}, {"non_causal", Json()}};
+        return {{"time_s", seconds},
+                {"tokens_per_s", Json()},
+                {"tokens_per_day", Json()},
+                {"mfu", two},
+                {"tflops_per_gpu", two}};
+    }
     const bool trains = s.workload.kind == WorkloadKind::train;
     const auto per_gpu = [&](bool causal) {
         const Flops token =
@@ -81,6 +98,18 @@ Json pipeline_json(const Scenario& scenario, const Simulation& simulation,
         per_rank.push_back(entry);
     }
     return {{"per_rank", per_rank}, {"breakdown_s", breakdown_json(times.mean)}};
+}
+
+Json layers_json(const Simulation& simulation) {
+    Json list = Json::array();
+    for (const LayerTimes& layer : layer_times(simulation.graph, simulation.timeline)) {
+        list.push_back({{"layer", list.size()},
+                        {"period_s", layer.period_s},
+                        {"compute_busy_s", layer.compute_busy_s},
+                        {"comm_busy_s", layer.comm_busy_s},
+                        {"comm_exposed_s", layer.comm_exposed_s}});
+    }
+    return list;
 }
 
 Json overlap_json(const Overlap& overlap) {
@@ -211,6 +240,28 @@ Json published_json(const Json& report, const std::vector<Published>& published)
     return list;
 }
 
+Json baseline_json(const BaselineComparison& baseline) {
+    Json by_resource = Json::array();
+    for (const ResourceShare& share : baseline.by_resource) {
+        by_resource.push_back({{"resource", name(share.resource)},
+                               {"step_time_s", from_ps(share.step).value()},
+                               {"contribution_s", from_ps(share.contribution).value()}});
+    }
+    Json changed = Json::array();
+    for (const HardwareChange& change : baseline.changed) {
+        changed.push_back({{"resource", name(change.resource)},
+                           {"what", change.what},
+                           {"from", change.from},
+                           {"to", change.to}});
+    }
+    return {{"cluster", baseline.cluster},
+            {"calibration", baseline.calibration},
+            {"step_time_s", from_ps(baseline.step).value()},
+            {"difference_s", from_ps(baseline.difference).value()},
+            {"by_resource", by_resource},
+            {"changed", changed}};
+}
+
 }  // namespace
 
 const Json* report_value(const Json& report, const std::string& metric) {
@@ -239,11 +290,17 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         report["step"] = step_json(setting, seconds);
         report["pipeline"] = pipeline_json(scenario, simulation,
                                            pipeline_times(simulation.graph, simulation.timeline));
+        if (scenario.workload.kind == WorkloadKind::overlapped_pair) {
+            report["layers"] = layers_json(simulation);
+        }
         report["overlap"] = overlap_json(comm_overlap(simulation.graph, simulation.timeline));
         report["critical_path"] =
             critical_path_json(critical_path(simulation.graph, simulation.timeline));
         report["network"] = network_json(link_usage(simulation.dag, simulation.timeline));
         report["cost"] = cost_json(setting, seconds);
+    }
+    if (simulation.baseline) {
+        report["baseline"] = baseline_json(*simulation.baseline);
     }
     report["routing"] = routing_json(simulation);
     report["memory"] = memory_json(setting, simulation);

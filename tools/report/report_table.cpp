@@ -1,5 +1,6 @@
 // The terminal view of a report (declared in report.hpp).
 #include <cmath>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -52,6 +53,9 @@ void add_step(Table& table, const Json& report) {
     const Json& step = report.at("step");
     table.heading("Step");
     table.row("time", fmt::format("{:.3f} s", number(step, "time_s")));
+    if (step.at("tokens_per_s").is_null()) {
+        return;  // a part of a step
+    }
     table.row("tokens a second", figure(number(step, "tokens_per_s")));
     table.row("tokens a day", figure(number(step, "tokens_per_day")));
     const auto both = [&](const char* key, double scale, const char* unit) {
@@ -89,6 +93,20 @@ void add_breakdown(Table& table, const Json& report) {
         }
     }
     table.line("  critical path               " + resources);
+}
+
+void add_layers(Table& table, const Json& report) {
+    if (!report.contains("layers")) {
+        return;
+    }
+    table.heading("Layers");
+    table.line("  layer      period     compute busy     comm busy    comm exposed");
+    for (const Json& layer : report.at("layers")) {
+        const auto ms = [&](const char* key) { return number(layer, key) * 1e3; };
+        table.line(fmt::format("  {:>5} {:>8.3f} ms {:>13.3f} ms {:>10.3f} ms {:>12.3f} ms",
+                               layer.at("layer").get<std::int64_t>(), ms("period_s"),
+                               ms("compute_busy_s"), ms("comm_busy_s"), ms("comm_exposed_s")));
+    }
 }
 
 void add_memory(Table& table, const Json& report) {
@@ -137,6 +155,49 @@ void add_network(Table& table, const Json& report) {
     }
 }
 
+// "200", "mpft", "none", or a list of either.
+std::string plain(const Json& value) {
+    if (value.is_null()) {
+        return "none";
+    }
+    if (value.is_number()) {
+        return fmt::format("{:.6g}", value.get<double>());
+    }
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+void add_baseline(Table& table, const Json& baseline) {
+    constexpr std::size_t kShownMax = 12;
+    constexpr std::size_t kWidthMax = 40;  // overrides may be many
+    const double step = number(baseline, "step_time_s");
+    const auto seconds = [&](const char* label, double value) {
+        table.row(label, fmt::format("{:+.3f} s", value),
+                  fmt::format("{:+5.1f} %", step > 0 ? value / step * 100 : 0.0));
+    };
+    table.heading(fmt::format("Against the baseline {}, {}",
+                              baseline.at("cluster").get<std::string>(),
+                              baseline.at("calibration").get<std::string>()));
+    table.row("step on the baseline", fmt::format("{:.3f} s", step));
+    const std::map<std::string, const char*> labels = {{"compute", "compute rates"},
+                                                       {"nvlink", "NVLink"},
+                                                       {"network", "NICs and InfiniBand"},
+                                                       {"rest", "rest"}};
+    for (const Json& share : baseline.at("by_resource")) {
+        seconds(labels.at(share.at("resource").get<std::string>()),
+                number(share, "contribution_s"));
+    }
+    seconds("difference", number(baseline, "difference_s"));
+    const Json& changed = baseline.at("changed");
+    for (std::size_t i = 0; i < changed.size() && i < kShownMax; ++i) {
+        table.line(fmt::format("  {}: {} -> {}", changed[i].at("what").get<std::string>(),
+                               plain(changed[i].at("from")).substr(0, kWidthMax),
+                               plain(changed[i].at("to")).substr(0, kWidthMax)));
+    }
+    if (changed.size() > kShownMax) {
+        table.line(fmt::format("  and {} more", changed.size() - kShownMax));
+    }
+}
+
 void add_published(Table& table, const Json& report) {
     const Json& published = report.at("published");
     if (published.empty() || !report.contains("step")) {
@@ -181,6 +242,7 @@ std::string report_table(const Json& report, bool color) {
     if (report.contains("step")) {
         add_step(table, report);
         add_breakdown(table, report);
+        add_layers(table, report);
     }
     add_memory(table, report);
     add_network(table, report);
@@ -190,6 +252,9 @@ std::string report_table(const Json& report, bool color) {
         table.row("GPU-hours", figure(number(cost, "gpu_hours")),
                   fmt::format("{} USD, {} kWh", figure(number(cost, "usd")),
                               figure(number(cost, "energy_kwh"))));
+    }
+    if (report.contains("baseline")) {
+        add_baseline(table, report.at("baseline"));
     }
     add_published(table, report);
     return std::move(table).take();

@@ -1,0 +1,133 @@
+#include "sim/cost/curve_form.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace r1 {
+
+namespace {
+
+// Smooth maximum: compute and memory overlap but for a little where both take as long.
+double either(double a, double b) { return std::sqrt(std::sqrt(a * a * a * a + b * b * b * b)); }
+
+double blocks(double extent, int block) { return std::ceil(extent / block); }
+
+double waves_us(std::span<const double> p, const KernelShape& s, const DeviceScale& scale) {
+    const double tile = s.k / 128 * (p[1] * s.tile_area + p[2]) + p[3];
+    return p[0] + either(s.waves * tile * scale.compute, s.bytes / (p[4] * 1e3) * scale.memory);
+}
+
+double at(const std::map<std::string, double>& columns, const char* key, double fallback = 0) {
+    const auto found = columns.find(key);
+    return found == columns.end() ? fallback : found->second;
+}
+
+void gemm_shape(const std::string& kernel, const std::map<std::string, double>& columns,
+                KernelShape& s) {
+    s.m = at(columns, "m_per_group", at(columns, "m"));
+    s.n = at(columns, "n");
+    s.k = at(columns, "k_per_group", at(columns, "k"));
+    s.flops = 2 * s.groups * s.m * s.n * s.k;
+    const bool fp8 = kernel.find("fp8") != std::string::npos;
+    const bool wgrad = kernel.find("wgrad") != std::string::npos;
+    const double operand = fp8 ? 33.0 / 32 : 2;
+    choose_tiling(s);
+    s.bytes = s.groups * ((s.m * s.k + s.n * s.k) * operand + s.m * s.n * (wgrad ? 4 : 2));
+}
+
+}  // namespace
+
+std::string name(CurveForm form) {
+    static const std::array<std::string, 9> names = {"constant", "affine",   "rate",
+                                                     "bytes",    "per_sm",   "efficiency",
+                                                     "compute",  "roofline", "waves"};
+    return names[static_cast<std::size_t>(form)];
+}
+
+const std::vector<FormParameter>& parameters(CurveForm form) {
+    static const std::array<std::vector<FormParameter>, 9> table = {{
+        {{"time", "us", 10}},
+        {{"launch", "us", 3}, {"per_byte", "us/MB", 0.1}},
+        {{"bandwidth", "GB/s", 2000}},
+        {{"launch", "us", 3}, {"bandwidth", "GB/s", 2000}},
+        {{"launch", "us", 10}, {"bandwidth", "GB/s/SM", 3}},
+        {{"rate", "TFLOPS/SM", 4}},
+        {{"launch", "us", 5}, {"rate", "TFLOPS/SM", 4}},
+        {{"launch", "us", 10}, {"rate", "TFLOPS/SM", 4}, {"bandwidth", "GB/s", 2000}},
+        {{"launch", "us", 3},
+         {"tile_area", "us", 0.3},
+         {"tile", "us", 0.1},
+         {"wave", "us", 1},
+         {"bandwidth", "GB/s", 2500}},
+    }};
+    return table[static_cast<std::size_t>(form)];
+}
+
+double time_us(CurveForm form, std::span<const double> p, const KernelShape& s,
+               const DeviceScale& scale) {
+    const auto compute = [&](double rate) {
+        return s.flops / (rate * s.sms * 1e6) * scale.compute;
+    };
+    const auto memory = [&](double bandwidth) {
+        return s.bytes / (bandwidth * 1e3) * scale.memory;
+    };
+    switch (form) {
+        case CurveForm::constant: return p[0];
+        case CurveForm::affine: return p[0] + p[1] * s.bytes / 1e6;
+        case CurveForm::rate: return memory(p[0]);
+        case CurveForm::bytes: return p[0] + memory(p[1]);
+        case CurveForm::per_sm: return p[0] + memory(p[1] * s.sms);
+        case CurveForm::efficiency: return compute(p[0]);
+        case CurveForm::compute: return p[0] + compute(p[1]);
+        case CurveForm::roofline: return p[0] + either(compute(p[1]), memory(p[2]));
+        case CurveForm::waves: return waves_us(p, s, scale);
+    }
+    return 0;
+}
+
+void choose_tiling(KernelShape& s) {
+    s.waves = std::numeric_limits<double>::infinity();
+    for (const int block_m : {64, 128}) {
+        if (block_m > 64 && s.m <= 64) {
+            continue;
+        }
+        for (int block_n = 16; block_n <= 160; block_n += 8) {
+            const double tiles = s.groups * blocks(s.m, block_m) * blocks(s.n, block_n);
+            const double waves = std::ceil(tiles / s.sms);
+            const double area = block_m * block_n / (128.0 * 128.0);
+            if (waves < s.waves || (waves == s.waves && area < s.tile_area)) {
+                s.waves = waves;
+                s.tile_area = area;
+            }
+        }
+    }
+}
+
+KernelShape shape_of(const std::string& kernel, const std::map<std::string, double>& columns) {
+    KernelShape s;
+    s.sms = at(columns, "sms", 1);
+    s.groups = at(columns, "groups", 1);
+    if (columns.count("n") > 0) {
+        gemm_shape(kernel, columns, s);
+    } else if (columns.count("kv_len") > 0) {
+        // Absorbed: scores over latent and rotated key (512 + 64), values over the latent.
+        const double latent = at(columns, "kv_lora_rank", 512);
+        const double rope = at(columns, "qk_rope_head_dim", 64);
+        const double length = at(columns, "batch") * at(columns, "kv_len");
+        s.flops = 2 * length * at(columns, "heads") * (2 * latent + rope);
+        s.bytes = 2 * length * (latent + rope);
+    } else if (columns.count("qk") > 0) {
+        const bool backward = kernel.find("backward") != std::string::npos;
+        const double tokens = at(columns, "tokens");
+        const double products =
+            (backward ? 3 : 1) * at(columns, "qk") + (backward ? 2 : 1) * at(columns, "v");
+        s.flops = at(columns, "heads") * products * tokens * tokens;  // causal: half of 2 x
+    } else {
+        s.bytes = at(columns, "bytes", 1e9);  // a rate without a size: any
+    }
+    return s;
+}
+
+}  // namespace r1

@@ -1,0 +1,65 @@
+// How time follows from a kernel's shape: the formulas whose few parameters are fitted to measured
+// points.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace r1 {
+
+// What the formulas need of a kernel. Zero where a kernel has no such thing.
+struct KernelShape {
+    double flops = 0;  // on tensor cores
+    double bytes = 0;
+    double m = 0;  // of one group
+    double n = 0;
+    double k = 0;
+    double groups = 1;
+    double sms = 1;
+    double waves = 0;  // of output tiles, and the area of one in units of 128 x 128
+    double tile_area = 0;
+};
+
+// Peaks of the device that was measured over those of the device that is predicted.
+struct DeviceScale {
+    double compute = 1;
+    double memory = 1;
+};
+
+enum class CurveForm {
+    constant,    // t = a
+    affine,      // t = a + bytes x b: absolute errors count, not relative ones
+    rate,        // t = bytes / b
+    bytes,       // t = a + bytes / b
+    per_sm,      // t = a + bytes / (r x SMs)
+    efficiency,  // t = flops / (r x SMs)
+    compute,     // t = a + flops / (r x SMs)
+    roofline,    // t = a + max(flops / (r x SMs), bytes / b)
+    // GEMM in waves of output tiles:
+    // t = a + max(waves x (k/128 x (c x tile area + d) + e), bytes / b)
+    waves,
+};
+std::string name(CurveForm form);
+
+struct FormParameter {
+    std::string name;
+    std::string unit;
+    double start = 1;  // of the fit; all parameters are positive
+};
+const std::vector<FormParameter>& parameters(CurveForm form);
+
+// Microseconds. `p` in the order of parameters(form).
+double time_us(CurveForm form, std::span<const double> p, const KernelShape& shape,
+               const DeviceScale& scale);
+
+// Sets waves and tile_area of a GEMM as DeepGEMM chooses (csrc/heuristics): blocks of 64 or 128
+// rows and a multiple of 8 columns up to 160; the fewest waves, and of those the smallest tile.
+void choose_tiling(KernelShape& shape);
+
+// The shape that the columns of a curve name, for a kernel of this name ("gemm_fp8": one byte a
+// value and its scales).
+KernelShape shape_of(const std::string& kernel, const std::map<std::string, double>& columns);
+
+}  // namespace r1

@@ -1,0 +1,158 @@
+#include "sim/cost/expert_exchange.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/base/check.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr double kMeasuredNode = 8;  // every published measurement has nodes of 8 GPUs
+
+// The columns of an exchange curve; 0 where the curve has no such column.
+class Columns {
+public:
+    explicit Columns(const CalibrationCurve& curve)
+        : ep_(curve.column("ep")),
+          overlapped_(curve.column("overlapped")),
+          backward_(curve.column("backward")) {}
+
+    [[nodiscard]] double ep(const CalibrationPoint& p) const { return value(p, ep_); }
+    [[nodiscard]] bool one_node(const CalibrationPoint& p) const { return ep(p) <= kMeasuredNode; }
+    [[nodiscard]] bool overlapped(const CalibrationPoint& p) const {
+        return value(p, overlapped_) > 0;
+    }
+    [[nodiscard]] bool backward(const CalibrationPoint& p) const { return value(p, backward_) > 0; }
+
+private:
+    static double value(const CalibrationPoint& point, int column) {
+        return column < 0 ? 0.0 : point.columns[static_cast<std::size_t>(column)];
+    }
+
+    int ep_;
+    int overlapped_;
+    int backward_;
+};
+
+double log_ep(double ep) { return std::log2(std::max(1.0, ep)); }
+
+double link_rate(const CalibrationCurve& curve, double ep, bool one_node, bool overlapped,
+                 bool backward) {
+    const Columns columns(curve);
+    std::vector<const CalibrationPoint*> points;
+    const auto keep = [&points](auto matches) {
+        std::vector<const CalibrationPoint*> kept;
+        std::copy_if(points.begin(), points.end(), std::back_inserter(kept), matches);
+        if (!kept.empty()) {
+            points = std::move(kept);
+        }
+    };
+    for (const CalibrationPoint& point : curve.points) {
+        points.push_back(&point);
+    }
+    keep([&](const CalibrationPoint* p) { return columns.one_node(*p) == one_node; });
+    keep([&](const CalibrationPoint* p) { return columns.overlapped(*p) == overlapped; });
+    keep([&](const CalibrationPoint* p) { return columns.backward(*p) == backward; });
+    std::vector<std::vector<double>> features;
+    std::vector<double> rates;
+    for (const CalibrationPoint* point : points) {
+        features.push_back({log_ep(columns.ep(*point))});
+        rates.push_back(point->value);
+    }
+    return interpolate(features, rates, {log_ep(ep)});
+}
+
+}  // namespace
+
+double interpolate(const std::vector<std::vector<double>>& features,
+                   const std::vector<double>& values, const std::vector<double>& at) {
+    R1_CHECK(!features.empty() && features.size() == values.size());
+    constexpr std::size_t kNearest = 4;
+    std::vector<std::pair<double, double>> by_distance;  // squared distance, value
+    for (std::size_t i = 0; i < features.size(); ++i) {
+        double squared = 0;
+        for (std::size_t d = 0; d < at.size(); ++d) {
+            squared += (features[i][d] - at[d]) * (features[i][d] - at[d]);
+        }
+        by_distance.emplace_back(squared, values[i]);
+    }
+    std::sort(by_distance.begin(), by_distance.end());
+    double weights = 0;
+    double sum = 0;
+    std::size_t used = 0;
+    constexpr double kHit = 1e-12;
+    for (const auto& [squared, value] : by_distance) {
+        const bool hit = by_distance.front().first < kHit;
+        if (hit ? squared >= kHit : used == kNearest) {
+            break;
+        }
+        const double weight = hit ? 1 : 1 / squared;
+        weights += weight;
+        sum += weight * value;
+        ++used;
+    }
+    return sum / weights;
+}
+
+Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
+                      const ExpertExchange& x, const LinkRates& links) {
+    const bool one_node = x.group.nodes() == 1;
+    // DeepEP counts each copy of a token for a distinct node, its own included; on one node, for a
+    // distinct rank. Rates scale with the links that they were measured on.
+    const double copies = one_node ? x.traffic.ranks_per_token : x.traffic.nodes_per_token;
+    const Bytes bytes(static_cast<double>(x.tokens) * copies * x.token_bytes.value());
+    const double rate =
+        link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward) *
+        links.nominal_gb_per_s / links.measured_gb_per_s;
+    Seconds time = bytes / gb_per_s(rate);
+    // What SMs can do was measured between nodes; on one node the same kernels are faster.
+    if (sm_limit != nullptr && x.sms > 0 && !one_node) {
+        time = std::max(
+            time,
+            sm_limit->time({{"bytes", bytes.value()}, {"sms", static_cast<double>(x.sms)}}, {}));
+    }
+    return time;
+}
+
+std::vector<std::optional<double>> exchange_errors_percent(const CalibrationCurve& curve) {
+    const Columns columns(curve);
+    std::vector<std::optional<double>> errors;
+    for (const CalibrationPoint& point : curve.points) {
+        CalibrationCurve others = curve;
+        others.points.clear();
+        for (const CalibrationPoint& other : curve.points) {
+            if (&other != &point && columns.one_node(other) == columns.one_node(point) &&
+                columns.overlapped(other) == columns.overlapped(point) &&
+                columns.backward(other) == columns.backward(point)) {
+                others.points.push_back(other);
+            }
+        }
+        if (others.points.empty()) {
+            errors.emplace_back();
+            continue;
+        }
+        const double predicted = link_rate(others, columns.ep(point), columns.one_node(point),
+                                           columns.overlapped(point), columns.backward(point));
+        errors.emplace_back((predicted / point.value - 1) * 100);
+    }
+    return errors;
+}
+
+std::optional<double> exchange_error_percent(const CalibrationCurve& curve) {
+    std::vector<double> errors;
+    for (const std::optional<double>& error : exchange_errors_percent(curve)) {
+        if (error) {
+            errors.push_back(std::abs(*error));
+        }
+    }
+    if (errors.empty()) {
+        return std::nullopt;
+    }
+    const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
+    std::nth_element(errors.begin(), middle, errors.end());
+    return *middle;
+}
+
+}  // namespace r1

@@ -1,0 +1,51 @@
+// What an expert all-to-all takes at least: DeepEP's kernels on idle links, with the SMs they have.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "model/graph/op.hpp"
+#include "model/routing/traffic.hpp"
+#include "sim/cost/curve_model.hpp"
+#include "sim/hardware/topology.hpp"
+
+namespace r1 {
+
+// How an expert all-to-all runs, as far as its measured rate depends on it.
+struct ExpertExchange {
+    Collective collective = Collective::dispatch;
+    Bytes token_bytes;  // one copy of one token
+    std::int64_t tokens = 0;
+    ExpertGroupShape group;
+    ExpertTraffic traffic;
+    int sms = 0;
+    bool overlapped = false;  // beside the compute kernels of an overlapped chunk
+    bool backward = false;
+};
+
+// Rates of links that the kernels were measured on, and those of this cluster.
+struct LinkRates {
+    double nominal_gb_per_s = 0;
+    double measured_gb_per_s = 0;
+};
+
+// The longer of: the tokens' copies at the measured rate of the links (points of the same links,
+// then of the same surroundings and pass where there are such; between EP sizes inverse squared
+// distance in log space), and between nodes the same copies through the SMs (`sm_limit`, may be
+// null).
+Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
+                      const ExpertExchange& exchange, const LinkRates& links);
+
+// Inverse-squared-distance interpolation of `values` over log-space `features`: the value of a
+// point that is hit exactly (the mean, if several), else a weighted mean of the nearest four.
+double interpolate(const std::vector<std::vector<double>>& features,
+                   const std::vector<double>& values, const std::vector<double>& at);
+
+// Signed error of each point as predicted by the other points of the same links, surroundings and
+// pass, in per cent; nothing where there are no such others.
+std::vector<std::optional<double>> exchange_errors_percent(const CalibrationCurve& curve);
+
+// Median of their absolute values; nothing if there are none.
+std::optional<double> exchange_error_percent(const CalibrationCurve& curve);
+
+}  // namespace r1

@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# r1sim calibrate --show: curves, errors, what is left out, and files that are wrong.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup() {
+    load common
+}
+
+setup_file() {
+    load common
+    "$R1SIM" calibrate --show h800_published -o "$BATS_FILE_TMPDIR/report.json" \
+        >"$BATS_FILE_TMPDIR/table.txt" 2>"$BATS_FILE_TMPDIR/stderr.txt"
+}
+
+use_report() {
+    output=$(<"$BATS_FILE_TMPDIR/report.json")
+}
+
+# edited JQ-EDIT: a copy of the published calibration, edited; prints its path.
+edited() {
+    jq "$1" topologies/calibration/h800_published.json >"$BATS_TEST_TMPDIR/edited.json"
+    echo "$BATS_TEST_TMPDIR/edited.json"
+}
+
+@test "calibrate: the table has every curve and constant, in groups" {
+    output=$(<"$BATS_FILE_TMPDIR/table.txt")
+    [ ! -s "$BATS_FILE_TMPDIR/stderr.txt" ]
+    for heading in "Matrix kernels" Attention "Memory-bound kernels" Overheads Communication \
+        Constants; do
+        [ "$(grep -c "^$heading" <<<"$output")" -eq 1 ]
+    done
+    while read -r name points; do
+        [ "$(grep -cE "^  ${name//./\\.} +[a-z_]+ +$points " <<<"$output")" -eq 1 ] || {
+            echo "not in the table: $name"
+            false
+        }
+    done < <(jq -r '.curves[] | "\(.kernel | ltrimstr("overhead.")) \(.points | length)"' \
+        topologies/calibration/h800_published.json)
+    while read -r constant; do
+        grep -q "^  $constant  *[0-9]" <<<"$output"
+    done < <(jq -r '.constants[].name' topologies/calibration/h800_published.json)
+    holds "bandwidth [0-9]+ GB/s"
+    holds "infersim.gemm x 0\.[0-9]+"
+    holds "sms 112 to 132"
+    [ "$(awk '{ if (length > longest) longest = length } END { print longest }' <<<"$output")" -le 110 ]
+}
+
+@test "calibrate: --json prints one document, equal to -o, that conforms to its schema" {
+    run -0 --separate-stderr "$R1SIM" calibrate --show h800_published --json
+    [ -z "$stderr" ]
+    [ "$(jq -s length <<<"$output")" -eq 1 ]
+    [ "$output" = "$(<"$BATS_FILE_TMPDIR/report.json")" ]
+    conforms calibration_report
+    for preset in h100_published assumed_cpu; do
+        run -0 "$R1SIM" calibrate --show "$preset" --json
+        conforms calibration_report
+        json '.name == $preset' --arg preset "$preset"
+    done
+}
+
+@test "calibrate: the check against the schema can fail" {
+    output=$(jq '.curves[0].form = "guessed"' "$BATS_FILE_TMPDIR/report.json")
+    run ! conforms calibration_report
+    output=$(jq '.curves[0].points_count = 1.5' "$BATS_FILE_TMPDIR/report.json")
+    run ! conforms calibration_report
+    output=$(jq 'del(.constants)' "$BATS_FILE_TMPDIR/report.json")
+    run ! conforms calibration_report
+}
+
+@test "calibrate: calibration files conform to their schema" {
+    for preset in h800_published h100_published assumed_cpu; do
+        output=$(<"topologies/calibration/$preset.json")
+        conforms calibration
+    done
+    output=$(jq '.leave_out = ["trace.events"]' topologies/calibration/h800_published.json)
+    conforms calibration
+}
+
+@test "calibrate: the report has the points of the file, and their fit" {
+    use_report
+    json '.curves | length == ($file[0].curves | length)' \
+        --slurpfile file topologies/calibration/h800_published.json
+    json 'all(.curves[]; (.points | length) == .points_count)'
+    json '[.curves[].points | map({value, source, row})]
+        == [$file[0].curves[].points | map({value, source, row})]' \
+        --slurpfile file topologies/calibration/h800_published.json
+    json '.constants == [$file[0].constants[] | {name, value, source, row}]' \
+        --slurpfile file topologies/calibration/h800_published.json
+    json 'all(.curves[] | select(.points_count > 1 and .form != "interpolated");
+        .points_count > .parameters_count)'
+    json '.curves[] | select(.kernel == "gemm_fp8") | .form == "waves"
+        and .implementation == "training" and (.factors | has("deepgemm.dense"))
+        and .parameters_count == (.parameters + (.factors | keys) | length)
+        and .domain.sms == {min: 112, max: 132}'
+    # Residuals are those of the points.
+    json 'all(.curves[] | select(.form != "interpolated"); all(.points[];
+            (.fitted_us / .measured_us - 1) * 100 - .residual_percent | fabs < 1e-9)
+        and (.residual_percent.max - ([.points[].residual_percent | fabs] | max) | fabs < 1e-9)
+        and (.leave_one_out_percent.max
+            - ([.points[].leave_one_out_percent | fabs] | max) | fabs < 1e-9))'
+    # 2 m n k FLOPs at the measured rate.
+    json 'all(.curves[] | select(.kernel == "gemm_fp8") | .points[];
+        .measured_us * .value * 1e6 / (2 * .m * .n * .k) - 1 | fabs < 1e-9)'
+    json '[.curves[] | select(.kernel == "dispatch" or .kernel == "combine")
+        | .form == "interpolated" and .leave_one_out_percent.median > 0
+            and all(.points[]; .measured_us == null)] == [true, true]'
+}
+
+@test "calibrate: a curve of one point has no error" {
+    run -0 "$R1SIM" calibrate --show assumed_cpu --json
+    json 'all(.curves[]; .points_count == 1 and .leave_one_out_percent == null)'
+    json '.curves[0].points[0] | .fitted_us / .measured_us - 1 | fabs < 1e-9'
+}
+
+@test "calibrate: --leave-out drops a source, a file of sources, and rows" {
+    count() { jq '[.curves[].points[]] | length' <<<"$output"; }
+    use_report
+    all=$(count)
+    run -0 "$R1SIM" calibrate --show h800_published --json --leave-out infersim.gemm
+    json '.left_out == ["infersim.gemm"]
+        and all(.curves[]; .sources | index("infersim.gemm") == null)
+        and (.curves[] | select(.kernel == "gemm_fp8") | .factors | has("infersim.gemm") | not)'
+    one=$(count)
+    run -0 "$R1SIM" calibrate --show h800_published --json \
+        --leave-out h800_kernels_infersim.json
+    file=$(count)
+    [ "$file" -lt "$one" ] && [ "$one" -lt "$all" ]
+    # A text whose points another one names as well is known all the same.
+    run -0 "$R1SIM" calibrate --show h800_published --json \
+        --leave-out h800_kernels_infersim.json --leave-out infersim.gemm --leave-out "ep 64 "
+    json '.left_out | sort == ["ep 64 ", "h800_kernels_infersim.json", "infersim.gemm"]'
+    json '.curves[] | select(.kernel == "dispatch") | all(.points[]; .row | contains("ep 64 ") | not)'
+    # A curve or a constant without points left is gone.
+    run -0 "$R1SIM" calibrate --show h800_published --json --leave-out trace.events
+    json '(all(.curves[]; .kernel != "rms_norm") and all(.constants[]; .name != "launch_gap_us"))
+        and any(.constants[]; .name == "reference_sms")'
+    run -0 "$R1SIM" calibrate --show h800_published --leave-out trace.events
+    holds "left out: trace.events"
+}
+
+@test "calibrate: --leave-out adds to the file's own leave_out" {
+    run -0 "$R1SIM" calibrate --show "$(edited '.leave_out = ["shenh10.dense"]')" --json \
+        --leave-out deepgemm.dense
+    json '.left_out | sort == ["deepgemm.dense", "shenh10.dense"]'
+}
+
+@test "calibrate: --set overrides a field of the file" {
+    run -0 "$R1SIM" calibrate --show h800_published --json --set implementation=infersim.gemm
+    json '.curves[] | select(.kernel == "gemm_fp8") | .implementation == "infersim.gemm"
+        and .factors.training > 1'
+    refused_with 3 "--set: /curves/0/points/0/value" calibrate --show h800_published \
+        --set /curves/0/points/0/value=-1
+}
+
+@test "calibrate: broken files and unknown texts exit 3 and say where" {
+    refused_with 3 "--leave-out: /leave_out: 'nobody' is no source" calibrate \
+        --show h800_published --leave-out nobody
+    refused_with 3 "edited.json:[0-9]+:[0-9]+: /curves/0/points/0/value: must be" calibrate \
+        --show "$(edited '.curves[0].points[0].value = -1')"
+    refused_with 3 "edited.json:[0-9]+:[0-9]+: /leave_out" calibrate \
+        --show "$(edited '.leave_out = "trace.events"')" --leave-out trace.events
+    refused_with 3 "edited.json:[0-9]+:[0-9]+: /quantities" calibrate \
+        --show "$(edited '.quantities = 1')"
+    refused_with 3 "did you mean 'h800_published'" calibrate --show h800_publisht
+    refused_with 3 "missing.json: cannot be read" calibrate --show missing.json
+    [ ! -e "$BATS_TEST_TMPDIR/report.json" ]
+}
+
+@test "calibrate: what this version lacks exits 5" {
+    refused_with 5 "CUDA" calibrate --device cuda -o "$BATS_TEST_TMPDIR/measured.json"
+    [[ ! -e "$BATS_TEST_TMPDIR/measured.json" ]]
+    refused_with 5 "--device cpu is not implemented" calibrate --device cpu
+    refused_with 5 "--import is not implemented" calibrate --import nccl-tests results.txt
+}

@@ -1,0 +1,178 @@
+// Expert all-to-alls: interpolated rates, and times against closed forms.
+#include "sim/cost/expert_exchange.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "sim/cost/cost_model.hpp"
+#include "tests/sim/published.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+namespace {
+
+constexpr double kDispatchRate = (46 + 51 + 50.58) / 3 * 1e9;  // published for 64 ranks
+
+ExpertExchange exchange_at_ep64() {
+    ExpertExchange exchange;
+    exchange.collective = Collective::dispatch;
+    exchange.token_bytes = Bytes(7168);
+    exchange.tokens = 4096;
+    exchange.group = {64, 8};
+    exchange.traffic = {3.5, 4, 7.0, 3.5 * 7 / 8, 7.0 * 7 / 8};
+    exchange.sms = 24;
+    return exchange;
+}
+
+// ep, overlapped and backward, and the rate.
+CalibrationPoint rate_at(double ep, bool overlapped, bool backward, double rate) {
+    return {{ep, overlapped ? 1.0 : 0.0, backward ? 1.0 : 0.0}, rate, "s", "r"};
+}
+
+CalibrationCurve exchange_curve(std::vector<CalibrationPoint> points) {
+    return {"dispatch", "logical_gb_per_s", {"ep", "overlapped", "backward"}, std::move(points)};
+}
+
+}  // namespace
+
+TEST_CASE("interpolate: hits points, and stays between its neighbours", "[sim][cost]") {
+    const std::vector<std::vector<double>> features = {{0, 0}, {4, 0}, {0, 4}, {4, 4}, {2, 9}};
+    const std::vector<double> values = {1, 2, 5, 3, 100};
+    for (std::size_t i = 0; i < features.size(); ++i) {
+        CHECK(interpolate(features, values, features[i]) == values[i]);
+    }
+    for (const double x : {0.5, 1.0, 2.0, 3.5}) {
+        for (const double y : {-1.0, 0.5, 2.0, 3.0}) {
+            const double value = interpolate(features, values, {x, y});  // the fifth is too far
+            CHECK(value > 1);
+            CHECK(value < 5);
+        }
+    }
+    CHECK(interpolate(features, values, {2, 2}) == Approx((1 + 2 + 5 + 3) / 4.0));
+    // Distances 1 and 2: weights 1 and 1/4.
+    CHECK(interpolate({{0}, {3}}, {10, 20}, {1}) == Approx((10 + 20 / 4.0) / (1 + 1 / 4.0)));
+    // Two points in one place count as their mean.
+    CHECK(interpolate({{1}, {1}, {2}}, {4, 8, 100}, {1}) == 6);
+}
+
+TEST_CASE("expert exchange: copies at the measured rate", "[sim][cost]") {
+    // Isolated dispatch at EP64 was published three times: 46, 51 and 50.58 GB/s.
+    const FittedCostModel cost(h800_calibration(), h800_topology());
+    ExpertExchange exchange = exchange_at_ep64();
+    const double bytes = 4096 * 3.5 * 7168;
+    CHECK(cost.expert_exchange(exchange).value() == Approx(bytes / kDispatchRate));
+    // Twice the tokens, or twice the bytes of each, take twice as long; no tokens none.
+    exchange.tokens *= 2;
+    CHECK(cost.expert_exchange(exchange).value() == Approx(2 * bytes / kDispatchRate));
+    exchange.token_bytes = exchange.token_bytes * 2;
+    CHECK(cost.expert_exchange(exchange).value() == Approx(4 * bytes / kDispatchRate));
+    // On one node a copy goes to each rank, over NVLink: 153 GB/s at EP8, more than the SMs reach
+    // between nodes.
+    exchange = exchange_at_ep64();
+    exchange.group = {8, 8};
+    CHECK(cost.expert_exchange(exchange).value() == Approx(4096 * 7.0 * 7168 / 153e9));
+}
+
+TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
+    const FittedCostModel cost(h800_calibration(), h800_topology());
+    const CurveModel& limit = *cost.model("dispatch_sm_limit");
+    ExpertExchange exchange = exchange_at_ep64();
+    const double bytes = 4096 * 3.5 * 7168;
+    double before = cost.expert_exchange(exchange).value();
+    int bound = 0;
+    for (int sms = 23; sms >= 1; --sms) {
+        exchange.sms = sms;
+        const double time = cost.expert_exchange(exchange).value();
+        const double sms_alone =
+            limit.time({{"bytes", bytes}, {"sms", static_cast<double>(sms)}}, {}).value();
+        INFO(sms << " SMs");
+        CHECK(time >= before * (1 - 1e-12));
+        CHECK(time == Approx(std::max(bytes / kDispatchRate, sms_alone)));
+        bound += sms_alone > bytes / kDispatchRate ? 1 : 0;
+        before = time;
+    }
+    // 20 SMs fill the links (arXiv 2412.19437, sec. 3.2.2), a few do not.
+    CHECK(bound >= 4);
+    CHECK(bound < 20);
+    exchange.sms = 20;
+    CHECK(cost.expert_exchange(exchange).value() == Approx(bytes / kDispatchRate));
+}
+
+TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]") {
+    const CalibrationCurve curve = exchange_curve({rate_at(64, false, false, 50)});
+    // 20 us and 4 GB/s an SM, exactly.
+    CalibrationCurve limit{"dispatch_sm_limit", "logical_gb_per_s", {"bytes", "sms"}, {}};
+    for (const double bytes : {1e7, 1e8, 1e9}) {
+        for (const double sms : {4.0, 8.0, 16.0}) {
+            const double us = 20 + bytes / (4e3 * sms);
+            limit.points.push_back({{bytes, sms}, bytes / us / 1e3, "s", "r"});
+        }
+    }
+    Calibration calibration;
+    calibration.sources["s"] = {};
+    const CurveModel sm_limit(limit, calibration);
+    ExpertExchange exchange = exchange_at_ep64();
+    const double bytes = 4096 * 3.5 * 7168;
+    const auto time_us = [&](int sms) {
+        exchange.sms = sms;
+        return exchange_time(curve, &sm_limit, exchange, {50, 50}).value() * 1e6;
+    };
+    CHECK(time_us(4) == Approx(20 + bytes / 16e3).epsilon(1e-4));
+    CHECK(time_us(10) == Approx(20 + bytes / 40e3).epsilon(1e-4));
+    CHECK(time_us(16) == Approx(bytes / 50e3));
+    CHECK(exchange_time(curve, nullptr, exchange, {50, 50}).value() * 1e6 == Approx(bytes / 50e3));
+    CHECK(exchange_time(curve, nullptr, exchange, {100, 50}).value() * 1e6 ==
+          Approx(bytes / 100e3));
+}
+
+TEST_CASE("expert exchange: rates of the same links, surroundings and pass", "[sim][cost]") {
+    const CalibrationCurve curve =
+        exchange_curve({rate_at(8, false, false, 150), rate_at(64, false, false, 50),
+                        rate_at(64, true, false, 30), rate_at(64, true, true, 40)});
+    ExpertExchange exchange = exchange_at_ep64();
+    const auto rate = [&](int ranks, bool overlapped, bool backward) {
+        exchange.group = {ranks, 8};
+        exchange.overlapped = overlapped;
+        exchange.backward = backward;
+        const double copies = ranks == 8 ? 7.0 : 3.5;
+        return 4096 * copies * 7168 / exchange_time(curve, nullptr, exchange, {1, 1}).value() / 1e9;
+    };
+    CHECK(rate(64, false, false) == Approx(50));
+    CHECK(rate(64, false, true) == Approx(50));  // no such point: that of the other pass
+    CHECK(rate(64, true, false) == Approx(30));
+    CHECK(rate(64, true, true) == Approx(40));
+    CHECK(rate(8, true, true) == Approx(150));  // one node: surroundings count less than links
+    CHECK(rate(128, false, false) == Approx(50));
+}
+
+TEST_CASE("expert exchange: leave-one-out errors by hand", "[sim][cost]") {
+    CalibrationCurve curve =
+        exchange_curve({rate_at(64, false, false, 50), rate_at(64, false, false, 40),
+                        rate_at(64, true, false, 30), rate_at(8, false, false, 150)});
+    const std::vector<std::optional<double>> errors = exchange_errors_percent(curve);
+    REQUIRE(errors.size() == 4);
+    CHECK(*errors[0] == Approx(-20));  // 40 for 50
+    CHECK(*errors[1] == Approx(25));   // 50 for 40
+    CHECK_FALSE(errors[2].has_value());
+    CHECK_FALSE(errors[3].has_value());
+    CHECK(*exchange_error_percent(curve) == Approx(25));
+    curve.points.erase(curve.points.begin());
+    CHECK_FALSE(exchange_error_percent(curve).has_value());
+}
+
+TEST_CASE("expert exchange: scales with the links it uses", "[sim][cost]") {
+    Topology topology = h800_topology();
+    const FittedCostModel cost(h800_calibration(), topology);
+    const double before = cost.expert_exchange(exchange_at_ep64()).value();
+    ExpertExchange local = exchange_at_ep64();
+    local.group = {8, 8};
+    const double local_before = cost.expert_exchange(local).value();
+    topology.nic.bandwidth = topology.nic.bandwidth / 2;
+    CHECK(cost.expert_exchange(exchange_at_ep64()).value() == Approx(2 * before));
+    CHECK(cost.expert_exchange(local).value() == local_before);
+    topology.nvlink.bandwidth = topology.nvlink.bandwidth / 2;
+    CHECK(cost.expert_exchange(local).value() == Approx(2 * local_before));
+}
+
+}  // namespace r1

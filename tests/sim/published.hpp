@@ -1,0 +1,31 @@
+// The published calibration and cluster that cost tests start from.
+#pragma once
+
+#include "sim/cost/calibration.hpp"
+#include "sim/hardware/topology.hpp"
+
+namespace r1 {
+
+inline Calibration read_or_throw(const Document& document) {
+    Diagnostics diagnostics;
+    Calibration calibration = read_calibration(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    return calibration;
+}
+
+inline const Calibration& h800_calibration() {
+    static const Calibration calibration = read_or_throw(load_calibration("h800_published"));
+    return calibration;
+}
+
+inline const Topology& h800_topology() {
+    static const Topology topology = [] {
+        Diagnostics diagnostics;
+        Topology read = read_topology(load_topology("h800_8x8"), "", diagnostics);
+        diagnostics.throw_if_errors();
+        return read;
+    }();
+    return topology;
+}
+
+}  // namespace r1

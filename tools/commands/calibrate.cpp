@@ -1,0 +1,120 @@
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <unistd.h>
+
+#include "sim/cost/calibration.hpp"
+#include "tools/cli.hpp"
+#include "tools/report/calibration_report.hpp"
+#include "tools/report/calibration_table.hpp"
+
+namespace r1 {
+
+namespace {
+
+// --leave-out adds to what the file leaves out itself.
+void leave_out(const Invocation& invocation, Document& document) {
+    Json texts = Json::array();
+    if (const Json* own = document.find("/leave_out")) {
+        texts = *own;
+    }
+    if (!invocation.has("leave-out") || !texts.is_array()) {
+        return;  // what is no list is reported by the reader
+    }
+    for (const std::string& text : invocation.get<std::vector<std::string>>("leave-out")) {
+        texts.push_back(text);
+    }
+    document.set("/leave_out", texts, {"--leave-out", 0, 0});
+}
+
+int show(const Invocation& invocation) {
+    Document document = load_calibration(invocation.text("show"));
+    for (const Override& override : invocation.overrides()) {
+        if (!document.set(override.pointer, override.value, {"--set", 0, 0})) {
+            throw InputError("--set " + override.text, "there is no such field to override");
+        }
+    }
+    leave_out(invocation, document);
+    Diagnostics diagnostics;
+    const Calibration calibration = read_calibration(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    const Json report = calibration_report(calibration, document.root());
+    invocation.answer(report, calibration_table(report, invocation.color()));
+    return kOk;
+}
+
+// r1_calibrate_cuda, which stands beside this program where it was built with CUDA: a program of
+// its own, so that GPU machines without our other libraries can build it alone.
+int measure_cuda(const Invocation& invocation) {
+    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+    const std::string program = (self.parent_path() / "r1_calibrate_cuda").string();
+    if (!std::filesystem::exists(program)) {
+        throw FeatureError("this build has no CUDA: " + program + " is missing");
+    }
+    if (!invocation.has("output")) {
+        throw UsageError("calibrate --device cuda needs -o FILE for the calibration file");
+    }
+    std::string out = invocation.text("output");
+    std::string option = "--out";
+    std::string name = program;
+    std::array<char*, 4> arguments = {name.data(), option.data(), out.data(), nullptr};
+    execv(program.c_str(), arguments.data());
+    throw FeatureError("cannot run " + program + ": " + std::strerror(errno));
+}
+
+int measure(const Invocation& invocation) {
+    const std::string device = invocation.text("device");
+    if (device == "cuda") {
+        return measure_cuda(invocation);
+    }
+    if (device == "cpu") {
+        throw FeatureError("calibrate --device cpu is not implemented in this version");
+    }
+    throw UsageError("--device takes cuda or cpu, not " + quote(device));
+}
+
+int run(const Invocation& invocation) {
+    int tasks = 0;
+    for (const char* task : {"show", "device", "import"}) {
+        tasks += invocation.has(task) ? 1 : 0;
+    }
+    if (tasks != 1) {
+        throw UsageError("one of --show and --device is needed");
+    }
+    if (invocation.has("leave-out") && !invocation.has("show")) {
+        throw UsageError("--leave-out goes with --show");
+    }
+    if (invocation.has("import")) {
+        throw FeatureError("calibrate --import is not implemented in this version");
+    }
+    return invocation.has("show") ? show(invocation) : measure(invocation);
+}
+
+}  // namespace
+
+Command calibrate_command() {
+    Command command;
+    command.name = "calibrate";
+    command.summary = "Measures kernels, and shows what measured ones make of the cost model.";
+    command.arguments = "--show FILE | --device cuda -o FILE";
+    command.examples = {"calibrate --show h800_published",
+                        "calibrate --device cuda -o my_h100.json",
+                        "calibrate --show h800_published --leave-out trace.events"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()  //
+            ("show", po::value<std::string>()->value_name("FILE"),
+             "calibration file or preset: its curves, their fit and its errors")  //
+            ("leave-out", po::value<std::vector<std::string>>()->composing()->value_name("TEXT"),
+             "fit without the points of this source or file of sources, or with this text in their "
+             "row; may be repeated")  //
+            ("device", po::value<std::string>()->value_name("cuda|cpu"),
+             "cuda: measures kernels of this machine's GPU, 8 minutes at most, into -o FILE")  //
+            ("import", po::value<std::vector<std::string>>()->multitoken(), "not in this version");
+    };
+    command.run = run;
+    return command;
+}
+
+}  // namespace r1
