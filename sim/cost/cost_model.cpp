@@ -176,9 +176,12 @@ Seconds FittedCostModel::accumulation(const ComputeOp& op,
     const auto groups = columns.find("groups");
     const double sums =
         (groups == columns.end() ? 1 : groups->second) * columns.at("m") * columns.at("n");
-    const CurveModel* streams = model("memory_bound");
-    const CurveModel& memory = streams != nullptr ? *streams : *model("elementwise");
-    return memory.time({{"bytes", 2 * 4 * sums}}, scale_of("memory_bound"));
+    const CurveModel* memory = model("memory_bound");
+    if (memory == nullptr) {
+        memory = model("elementwise");
+    }
+    R1_CHECK(memory != nullptr);  // the constructor made sure
+    return memory->time({{"bytes", 2 * 4 * sums}}, scale_of("memory_bound"));
 }
 
 bool FittedCostModel::extrapolates(const ChunkTemplate& chunk, const Op& op,
