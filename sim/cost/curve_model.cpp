@@ -312,17 +312,24 @@ std::vector<FittedPoint> CurveModel::leave_one_out() const {
     return points;
 }
 
-std::optional<double> leave_one_out_error_percent(const CurveModel& model) {
-    std::vector<double> errors;
-    for (const FittedPoint& point : model.leave_one_out()) {
-        errors.push_back(std::abs(point.left_out_percent));
-    }
+std::optional<double> median_size(std::vector<double> errors) {
     if (errors.empty()) {
         return std::nullopt;
+    }
+    for (double& error : errors) {
+        error = std::abs(error);
     }
     const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
     std::nth_element(errors.begin(), middle, errors.end());
     return *middle;
+}
+
+std::optional<double> leave_one_out_error_percent(const CurveModel& model) {
+    std::vector<double> errors;
+    for (const FittedPoint& point : model.leave_one_out()) {
+        errors.push_back(point.left_out_percent);
+    }
+    return median_size(std::move(errors));
 }
 
 }  // namespace r1

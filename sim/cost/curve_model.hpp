@@ -71,6 +71,9 @@ private:
     std::vector<double> residuals_;  // log(measured / formula), by sample
 };
 
+// Median of the absolute values (the upper one of an even number); nothing for none.
+std::optional<double> median_size(std::vector<double> errors);
+
 // Median of the absolute left-out errors, in per cent; nothing for fewer than two points.
 std::optional<double> leave_one_out_error_percent(const CurveModel& model);
 

@@ -144,15 +144,10 @@ std::optional<double> exchange_error_percent(const CalibrationCurve& curve) {
     std::vector<double> errors;
     for (const std::optional<double>& error : exchange_errors_percent(curve)) {
         if (error) {
-            errors.push_back(std::abs(*error));
+            errors.push_back(*error);
         }
     }
-    if (errors.empty()) {
-        return std::nullopt;
-    }
-    const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
-    std::nth_element(errors.begin(), middle, errors.end());
-    return *middle;
+    return median_size(std::move(errors));
 }
 
 }  // namespace r1

@@ -181,13 +181,14 @@ using FlowGraph = boost::adjacency_list<
         boost::property<boost::edge_residual_capacity_t, Capacity,
                         boost::property<boost::edge_reverse_t, FlowTraits::edge_descriptor>>>>;
 
-void add_edge(FlowGraph& graph, std::size_t from, std::size_t to, Capacity there, Capacity back) {
+// One way. Boost's push-relabel takes edges without capacity, and no others, for ways back.
+void add_edge(FlowGraph& graph, std::size_t from, std::size_t to, Capacity there) {
     auto capacity = boost::get(boost::edge_capacity, graph);
     auto reverse = boost::get(boost::edge_reverse, graph);
     const auto forward_edge = boost::add_edge(from, to, graph).first;
     const auto backward_edge = boost::add_edge(to, from, graph).first;
     capacity[forward_edge] = there;
-    capacity[backward_edge] = back;
+    capacity[backward_edge] = 0;
     reverse[forward_edge] = backward_edge;
     reverse[backward_edge] = forward_edge;
 }
@@ -368,14 +369,15 @@ BytesPerSecond bisection(const Fabric& fabric, Rates rates) {
             const int node = link.from.index / fabric.nics_per_node;
             (node < half ? first : second)[at(link.to.index)] += capacity;
         } else if (link.kind == LinkKind::leaf_spine) {
-            add_edge(graph, at(link.from.index), at(link.to.index), capacity, capacity);
+            add_edge(graph, at(link.from.index), at(link.to.index), capacity);
+            add_edge(graph, at(link.to.index), at(link.from.index), capacity);
         }
     }
     const std::size_t source = count;
     const std::size_t sink = count + 1;
     for (std::size_t i = 0; i < count; ++i) {
-        if (first[i] > 0) add_edge(graph, source, i, first[i], 0);
-        if (second[i] > 0) add_edge(graph, i, sink, second[i], 0);
+        if (first[i] > 0) add_edge(graph, source, i, first[i]);
+        if (second[i] > 0) add_edge(graph, i, sink, second[i]);
     }
     return BytesPerSecond(static_cast<double>(boost::push_relabel_max_flow(graph, source, sink)));
 }

@@ -80,6 +80,17 @@ TEST_CASE("graph json: there and back keeps the graph", "[model][graph]") {
     }
 }
 
+TEST_CASE("graph json: what ran before a program begins is kept, and must be a list of contexts",
+          "[model][graph]") {
+    TrainingSetup setup = test::tiny_setup(ScheduleKind::dualpipe, 2, 4);
+    const ExecutionGraph graph = build_overlapped_pair_graph(setup, 1);
+    REQUIRE(graph.programs().front().given.size() == 2);
+    Json json = graph_to_json(graph);
+    check_equal(graph, graph_from_json(Document::from_text(json.dump(), "g.json")));
+    json["programs"][0]["given"] = "all";
+    CHECK_THROWS_AS(graph_from_json(Document::from_text(json.dump(), "g.json")), InputError);
+}
+
 TEST_CASE("graph json: files, compressed by name", "[model][graph]") {
     const Folder folder;
     const ExecutionGraph graph = tiny_graph();

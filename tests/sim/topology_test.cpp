@@ -134,6 +134,9 @@ TEST_CASE("topology: overrides lower the bisection by what they take", "[sim][to
     CHECK(bisection_gb({{"/overrides",
                          Json::parse(R"([{"link": "plane0.leaf3.spine1", "remove": true}])")}}) ==
           Approx(full - 8 * kNic));
+    CHECK(bisection_gb(
+              {{"/overrides", Json::parse(R"([{"link": "rail3.leaf4.spine19", "remove": true}])")}},
+              "h800_256x8_mrft") == Approx(full - kNic));
 }
 
 TEST_CASE("topology: a GPU whose NIC is removed uses the next one", "[sim][topology]") {
