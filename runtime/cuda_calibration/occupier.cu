@@ -9,6 +9,8 @@ namespace {
 
 constexpr int kSmsMax = 512;  // %smid stays below; no GPU has more
 constexpr int kThreads = 32;  // one warp: waiting needs no more
+constexpr int kWaitNs = 1000;
+constexpr int kWaitsPerDeadlineCheck = 1000;
 
 int most_urgent_priority() {
     int least = 0;
@@ -20,7 +22,6 @@ int most_urgent_priority() {
 }  // namespace
 
 struct OccupierState {
-    int is_released;
     int is_expired;
     int sm_of_block[kSmsMax];  // + 1; 0: not running yet
     int is_seen[kSmsMax];      // SMs on which the probe had a block
@@ -40,22 +41,24 @@ __device__ int sm_id() {
     return id;
 }
 
-// The dynamic shared memory is not touched: its size is what keeps others away.
+// The dynamic shared memory is not touched: its size is what keeps others away. The flag is in
+// device memory and the clock is rarely read: blocks that ask the host, or the device's timer,
+// slow down everything that runs beside them.
 __global__ void __launch_bounds__(kThreads)
-    occupy(volatile OccupierState* state, long long deadline_ns) {
+    occupy(volatile OccupierState* state, const volatile int* is_released, long long deadline_ns) {
     if (threadIdx.x != 0) {
         return;
     }
     const long long start = time_ns();
     state->sm_of_block[blockIdx.x] = sm_id() + 1;
     __threadfence_system();
-    while (state->is_released == 0) {
-        if (time_ns() - start > deadline_ns) {
+    for (int waits = 1; *is_released == 0; ++waits) {
+        if (waits % kWaitsPerDeadlineCheck == 0 && time_ns() - start > deadline_ns) {
             state->is_expired = 1;
             __threadfence_system();
             return;
         }
-        __nanosleep(1000);
+        __nanosleep(kWaitNs);
     }
 }
 
@@ -73,7 +76,8 @@ Occupier::Occupier(int device, const Stream& beside, std::chrono::milliseconds d
     : deadline_ns_(std::chrono::nanoseconds(deadline).count()),
       beside_(beside),
       stream_(most_urgent_priority()),
-      memory_(sizeof(OccupierState)) {
+      state_(sizeof(OccupierState)),
+      is_released_(sizeof(int)) {
     check(cudaDeviceGetAttribute(&sms_, cudaDevAttrMultiProcessorCount, device),
           "cudaDeviceGetAttribute");
     check(cudaDeviceGetAttribute(&shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
@@ -85,14 +89,21 @@ Occupier::Occupier(int device, const Stream& beside, std::chrono::milliseconds d
           "cudaFuncSetAttribute");
     // Both run once, released already, so that they are loaded.
     state() = OccupierState{};
-    state().is_released = 1;
+    set_released(true);
     launch(2);
     stream_.wait();
     launch_probe();
     beside_.wait();
 }
 
-OccupierState& Occupier::state() const { return *memory_.as<OccupierState>(); }
+OccupierState& Occupier::state() const { return *state_.as<OccupierState>(); }
+
+// On a stream of its own: the one of the blocks waits for them.
+void Occupier::set_released(bool is_released) const {
+    check(cudaMemsetAsync(is_released_.as(), is_released ? 1 : 0, sizeof(int), flag_stream_.get()),
+          "cudaMemsetAsync");
+    flag_stream_.wait();
+}
 
 void Occupier::launch(int sms) const {
     cudaLaunchConfig_t config{};
@@ -109,9 +120,10 @@ void Occupier::launch(int sms) const {
     pairs.val.clusterDim.z = 1;
     config.attrs = &pairs;
     config.numAttrs = 1;
-    check(cudaLaunchKernelEx(&config, occupy, static_cast<volatile OccupierState*>(&state()),
-                             deadline_ns_),
-          "occupy");
+    check(
+        cudaLaunchKernelEx(&config, occupy, static_cast<volatile OccupierState*>(&state()),
+                           static_cast<const volatile int*>(is_released_.as<int>()), deadline_ns_),
+        "occupy");
 }
 
 void Occupier::launch_probe() const {
@@ -131,9 +143,7 @@ Occupier::Hold::Hold(Occupier& occupier, int sms) : occupier_(occupier) {
     try {
         start(sms);
     } catch (...) {
-        // No destructor after a constructor that throws; and blocks may wait for the flag.
-        occupier_.state().is_released = 1;
-        cudaStreamSynchronize(occupier_.stream_.get());
+        let_go();  // no destructor after a constructor that throws
         throw;
     }
 }
@@ -141,6 +151,7 @@ Occupier::Hold::Hold(Occupier& occupier, int sms) : occupier_(occupier) {
 void Occupier::Hold::start(int sms) {
     occupier_.beside_.wait();
     occupier_.state() = OccupierState{};
+    occupier_.set_released(false);
     occupier_.launch(sms);
     is_held_ = true;
     wait_until_running(sms);
@@ -179,8 +190,16 @@ void Occupier::Hold::check_no_other_block_there() const {
 
 Occupier::Hold::~Hold() {
     if (is_held_) {
-        const_cast<volatile int&>(occupier_.state().is_released) = 1;
-        cudaStreamSynchronize(occupier_.stream_.get());
+        let_go();
+    }
+}
+
+// For the ways out after an error, which is the one to report.
+void Occupier::Hold::let_go() noexcept {
+    try {
+        occupier_.set_released(true);
+        occupier_.stream_.wait();
+    } catch (const CudaError&) {
     }
 }
 
@@ -188,8 +207,8 @@ void Occupier::Hold::release() {
     if (!is_held_) {
         return;
     }
-    const_cast<volatile int&>(occupier_.state().is_released) = 1;
     is_held_ = false;
+    occupier_.set_released(true);
     occupier_.stream_.wait();
     if (const_cast<volatile int&>(occupier_.state().is_expired) != 0) {
         throw CudaError(

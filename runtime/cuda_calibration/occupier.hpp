@@ -1,9 +1,8 @@
 // Holds some SMs, as communication kernels do during training, so that others run on the rest.
 //
 // A block that asks for all the shared memory of an SM is alone on it: every block takes at least
-// the kilobyte that the system reserves for it, and there is none left. The blocks wait for a flag
-// in host memory. They end when it is raised, and by themselves after a deadline, whatever happens
-// to the host.
+// the kilobyte that the system reserves for it, and there is none left. The blocks wait for a flag,
+// and end when it is raised, and by themselves after a deadline, whatever happens to the host.
 //
 // While SMs are held nothing may wait for the whole device: no allocation, no first launch of a
 // kernel (it may have to be loaded), no default stream. If it happens nevertheless, the deadline
@@ -17,7 +16,7 @@
 
 namespace r1::cuda {
 
-struct OccupierState;  // in host memory, read and written by both sides
+struct OccupierState;  // in host memory: what the blocks report
 
 class Occupier {
 public:
@@ -44,6 +43,7 @@ public:
         void start(int sms);
         void wait_until_running(int sms);
         void check_no_other_block_there() const;
+        void let_go() noexcept;
 
         Occupier& occupier_;
         std::vector<int> held_;
@@ -54,13 +54,16 @@ private:
     [[nodiscard]] OccupierState& state() const;
     void launch(int sms) const;
     void launch_probe() const;
+    void set_released(bool is_released) const;
 
     int sms_ = 0;
     int shared_bytes_ = 0;
     long long deadline_ns_ = 0;
     const Stream& beside_;
     Stream stream_;
-    PinnedMemory memory_;
+    Stream flag_stream_;
+    PinnedMemory state_;
+    DeviceMemory is_released_;  // an int
 };
 
 }  // namespace r1::cuda

@@ -21,7 +21,9 @@
 #include "runtime/cuda_calibration/fill.hpp"
 #include "runtime/cuda_calibration/grouped_gemm.hpp"
 #include "runtime/cuda_calibration/memory_kernels.hpp"
+#include "runtime/cuda_calibration/memory_operations.hpp"
 #include "runtime/cuda_calibration/occupier.hpp"
+#include "runtime/cuda_calibration/timer.hpp"
 
 namespace r1::cuda {
 namespace {
@@ -310,6 +312,28 @@ void test_products(int sms) {
 
 // ---- held SMs, and a run -----------------------------------------------------------------------
 
+// Blocks that only wait must not slow down what runs beside them: a kernel of fewer blocks than
+// there are free SMs takes as long as on an idle device.
+void test_neighbours(Occupier& occupier, const Stream& stream) {
+    CalibrationJob job;
+    job.kind = JobKind::memory;
+    job.kernel = "memory_bound";
+    job.bytes = 1 << 20;
+    const Pools pools(pool_bytes({job}), stream);
+    const Operation operation = memory_work(job, pools).operation;
+    Timer timer(stream, std::size_t{64} << 20, nullptr);
+    timer.warm_up(operation);
+    const double alone_us = timer.measure(operation).median_us;
+    for (const int sms : {4, 20, 40}) {
+        Occupier::Hold hold(occupier, sms);
+        const double beside_us = timer.measure(operation).median_us;
+        hold.release();
+        expect(beside_us < 1.25 * alone_us,
+               "occupier: 1 MB takes " + std::to_string(beside_us) + " us beside " +
+                   std::to_string(sms) + " held SMs, " + std::to_string(alone_us) + " us alone");
+    }
+}
+
 void test_occupier() {
     const Stream stream;
     Occupier occupier(0, stream);
@@ -319,6 +343,7 @@ void test_occupier() {
                "occupier: holds " + std::to_string(sms) + " SMs");
         hold.release();
     }
+    test_neighbours(occupier, stream);
     Occupier brief(0, stream, std::chrono::milliseconds(50));
     bool is_reported = false;
     {
