@@ -82,9 +82,13 @@ Json point_json(const MeasuredCurve& curve, const MeasuredPoint& point) {
     }
     json["value"] = rounded(point.value);
     json["source"] = kSource;
-    json["row"] = "median " + number(point.timing.median_us) + " us of " +
-                  std::to_string(point.timing.repetitions) + ", interquartile range " +
-                  number(point.timing.spread * 100, "%.1f") + " %: " + point.ran;
+    json["row"] =
+        "median " + number(point.timing.median_us) + " us of " +
+        std::to_string(point.timing.repetitions) + ", interquartile range " +
+        number(point.timing.spread * 100, "%.1f") + " %" +
+        (point.sm_clock_mhz ? ", then SM clock " + number(*point.sm_clock_mhz, "%.0f") + " MHz"
+                            : std::string()) +
+        ": " + point.ran;
     json["derivation"] = point.derivation;
     return json;
 }

@@ -143,6 +143,23 @@ PoolBytes pool_bytes(const std::vector<CalibrationJob>& jobs) {
     return pools;
 }
 
+std::vector<CalibrationJob> sustained_jobs(const std::vector<CalibrationJob>& jobs) {
+    std::vector<CalibrationJob> chosen;
+    for (const char* kernel : {"gemm_fp8", "gemm_bf16"}) {
+        const CalibrationJob* largest = nullptr;
+        for (const CalibrationJob& job : jobs) {
+            const bool fits = job.kernel == kernel && job.occupied_sms == 0;
+            if (fits && (largest == nullptr || job.flops() > largest->flops())) {
+                largest = &job;
+            }
+        }
+        if (largest != nullptr) {
+            chosen.push_back(*largest);
+        }
+    }
+    return chosen;
+}
+
 void leave_out_what_does_not_fit(std::vector<CalibrationJob>& jobs, double device_bytes,
                                  std::vector<LeftOut>& left_out) {
     while (pool_bytes(jobs).device() > device_bytes) {

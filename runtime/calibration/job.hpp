@@ -34,6 +34,9 @@ enum class JobGrid : std::uint8_t { small, full };
 
 std::vector<CalibrationJob> calibration_jobs(JobGrid grid);
 
+// Of dense products in FP8 and in BF16 the largest that run alone: long enough to heat the device.
+std::vector<CalibrationJob> sustained_jobs(const std::vector<CalibrationJob>& jobs);
+
 // Columns of the job's curve, and the job's place in them. `bytes` is what a memory kernel really
 // moves: whole rows.
 std::vector<std::string> curve_columns(const CalibrationJob& job);

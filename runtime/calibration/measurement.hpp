@@ -22,8 +22,9 @@ struct MeasuredPoint {
     std::vector<double> columns;  // in the order of the curve's columns
     double value = 0;             // in the curve's quantity
     Timing timing;
-    std::string ran;         // what exactly: library, algorithm, scaling, streams
-    std::string derivation;  // from the time to the value
+    std::optional<double> sm_clock_mhz;  // right afterwards
+    std::string ran;                     // what exactly: library, algorithm, scaling, streams
+    std::string derivation;              // from the time to the value
 };
 
 struct MeasuredCurve {

@@ -18,6 +18,8 @@ namespace r1 {
 namespace cuda {
 namespace {
 
+constexpr double kSustainedSeconds = 6;  // clocks settle in two or three
+
 class Clock {
 public:
     [[nodiscard]] double elapsed_s() const {
@@ -52,11 +54,19 @@ double flops_per_us_max(const CalibrationJob& job, const MeasuredDevice& device,
     return 1.1 * free_sms * device.sm_clock_max_mhz * flops_per_clock;
 }
 
+void note_clock(const std::optional<double>& mhz, MeasuredDevice& device) {
+    if (mhz) {
+        device.sm_clock_seen_min_mhz = std::min(*mhz, device.sm_clock_seen_min_mhz.value_or(*mhz));
+        device.sm_clock_seen_max_mhz = std::max(*mhz, device.sm_clock_seen_max_mhz.value_or(*mhz));
+    }
+}
+
 class Session {
 public:
     Session(const CudaCalibrationOptions& options, const MeasuredDevice& device,
-            const std::vector<CalibrationJob>& jobs)
+            const DeviceMonitor& monitor, const std::vector<CalibrationJob>& jobs)
         : device_(device),
+          monitor_(monitor),
           libraries_(stream_),
           pools_(pool_bytes(jobs), stream_),
           timer_(stream_, static_cast<std::size_t>(device.l2_mb * 1e6), options.stop),
@@ -64,6 +74,8 @@ public:
 
     void measure(const CalibrationJob& job, MeasuredCalibration& result);
     void measure_empty_kernel(MeasuredCalibration& result);
+    // What is left of the job's rate when it runs for some seconds.
+    void measure_sustained(const CalibrationJob& job, MeasuredCalibration& result);
     // Ends the run if the device does: then nothing works any more.
     void check_device() const { stream_.wait(); }
 
@@ -73,6 +85,7 @@ private:
     std::vector<Operation> runnable(const Alternatives& alternatives);
 
     const MeasuredDevice& device_;
+    const DeviceMonitor& monitor_;
     Stream stream_;
     SideStreams sides_;
     Libraries libraries_;
@@ -137,6 +150,7 @@ void Session::measure(const CalibrationJob& job, MeasuredCalibration& result) {
     const Operation& best = operations[timer_.fastest(operations)];
     MeasuredPoint point;
     point.timing = timer_.measure(best);
+    point.sm_clock_mhz = monitor_.sm_clock_mhz();
     hold.release();
     if (point.timing.median_us <= 0) {
         throw CudaError("its time is below the resolution of the events");
@@ -146,6 +160,7 @@ void Session::measure(const CalibrationJob& job, MeasuredCalibration& result) {
     if (job.is_matrix() && most > 0 && work.amount / point.timing.median_us > most) {
         throw CudaError("it seems faster than the tensor cores of the free SMs can be");
     }
+    note_clock(point.sm_clock_mhz, result.device);
     point.columns = column_values(job, free_sms, work.amount);
     // FLOP/us is 1e-6 TFLOPS, B/us is 1e-3 GB/s.
     point.value = work.amount / point.timing.median_us * (job.is_matrix() ? 1e-6 : 1e-3);
@@ -169,19 +184,28 @@ void Session::measure_empty_kernel(MeasuredCalibration& result) {
              "of this file"});
 }
 
-void note_clock(const DeviceMonitor& monitor, MeasuredDevice& device) {
-    if (const auto mhz = monitor.sm_clock_mhz()) {
-        device.sm_clock_seen_min_mhz = std::min(*mhz, device.sm_clock_seen_min_mhz.value_or(*mhz));
-        device.sm_clock_seen_max_mhz = std::max(*mhz, device.sm_clock_seen_max_mhz.value_or(*mhz));
-    }
+void Session::measure_sustained(const CalibrationJob& job, MeasuredCalibration& result) {
+    const std::vector<Operation> operations = runnable(work_of(job).alternatives);
+    const Operation& best = operations[timer_.fastest(operations)];
+    const Sustained times = timer_.sustain(best, kSustainedSeconds);
+    const std::optional<double> mhz = monitor_.sm_clock_mhz();
+    result.constants.push_back(
+        {"sustained_rate." + job.kernel, times.first_us / times.last_us,
+         "without a pause, " + describe(job) + " takes " + std::to_string(times.first_us) +
+             " us at first and " + std::to_string(times.last_us) + " us after " +
+             std::to_string(static_cast<int>(kSustainedSeconds)) + " s" +
+             (mhz ? ", at an SM clock of " + std::to_string(static_cast<int>(*mhz)) + " MHz" : "") +
+             ": " + best.ran});
 }
 
 // All jobs that fit the time. Throws Stopped.
 void measure_all(const CudaCalibrationOptions& options, const std::vector<CalibrationJob>& jobs,
                  const DeviceMonitor& monitor, const Clock& clock, MeasuredCalibration& result) {
-    Session session(options, result.device, jobs);
+    Session session(options, result.device, monitor, jobs);
     session.measure_empty_kernel(result);
-    TimeBudget budget(options.seconds);
+    const std::vector<CalibrationJob> sustained = sustained_jobs(jobs);
+    constexpr double kSecondsEach = kSustainedSeconds + 2;  // with the choice of an algorithm
+    TimeBudget budget(options.seconds - kSecondsEach * static_cast<double>(sustained.size()));
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         const CalibrationJob& job = jobs[i];
         const double start_s = clock.elapsed_s();
@@ -200,8 +224,10 @@ void measure_all(const CudaCalibrationOptions& options, const std::vector<Calibr
             session.check_device();
             result.left_out.push_back({job.kernel, describe(job), error.what()});
         }
-        note_clock(monitor, result.device);
         budget.spent(estimate, clock.elapsed_s() - start_s);
+    }
+    for (const CalibrationJob& job : sustained) {
+        session.measure_sustained(job, result);
     }
 }
 

@@ -6,7 +6,7 @@ namespace r1::cuda {
 
 namespace {
 
-constexpr int kAlgorithmsMax = 8;
+constexpr int kAlgorithmsMax = 24;
 
 const char* scales_text(const GemmShape& shape, Fp8Scales scales) {
     if (!shape.is_fp8) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "model/base/check.hpp"
 #include "runtime/cuda_calibration/fill.hpp"
@@ -20,9 +21,23 @@ constexpr double kSpreadWanted = 0.01;
 constexpr double kSecondsMax = 0.15;
 constexpr int kQuickRepetitions = 3;
 
+constexpr double kRestRatio = 2;
+constexpr double kRestSecondsMax = 0.5;
+constexpr double kSustainedFirstSeconds = 0.1;
+
 double now_s() {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
     return std::chrono::duration<double>(now).count();
+}
+
+void rest(double seconds) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(std::min(seconds, kRestSecondsMax)));
+}
+
+double elapsed_us(const Event& start, const Event& end) {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) * 1e3;
 }
 
 }  // namespace
@@ -56,6 +71,7 @@ void Timer::batch(const Operation& operation, int repetitions, std::vector<doubl
     R1_CHECK(repetitions > 0 && repetitions <= kBatch);
     throw_if_stopped();
     const int sweeps = 1 + operation.launches / kLaunchesPerFlush;
+    const double begin_s = now_s();
     for (int i = 0; i < repetitions; ++i) {
         const Span& span = spans_[static_cast<std::size_t>(i)];
         for (int sweep = 0; sweep < sweeps; ++sweep) {
@@ -68,11 +84,33 @@ void Timer::batch(const Operation& operation, int repetitions, std::vector<doubl
     stream_.wait();
     for (int i = 0; i < repetitions; ++i) {
         const Span& span = spans_[static_cast<std::size_t>(i)];
-        float milliseconds = 0;
-        check(cudaEventElapsedTime(&milliseconds, span.start.get(), span.end.get()),
-              "cudaEventElapsedTime");
-        times_us.push_back(static_cast<double>(milliseconds) * 1e3);
+        times_us.push_back(elapsed_us(span.start, span.end));
     }
+    rest(kRestRatio * (now_s() - begin_s));
+}
+
+Sustained Timer::sustain(const Operation& operation, double seconds) {
+    rest(kRestSecondsMax);
+    std::vector<double> first_us;
+    std::vector<double> last_us;
+    const double begin_s = now_s();
+    for (double s = 0; s < seconds; s = now_s() - begin_s) {
+        throw_if_stopped();
+        check(cudaEventRecord(spans_[0].start.get(), stream_.get()), "cudaEventRecord");
+        for (int i = 0; i < kBatch; ++i) {
+            operation.run(stream_.get());
+        }
+        check(cudaEventRecord(spans_[0].end.get(), stream_.get()), "cudaEventRecord");
+        stream_.wait();
+        const double each_us = elapsed_us(spans_[0].start, spans_[0].end) / kBatch;
+        if (first_us.empty() || s < kSustainedFirstSeconds) {
+            first_us.push_back(each_us);
+        }
+        if (last_us.empty() || s > seconds * 2 / 3) {
+            last_us.push_back(each_us);
+        }
+    }
+    return {summarize(first_us).median_us, summarize(last_us).median_us};
 }
 
 Timing Timer::measure(const Operation& operation) {

@@ -27,6 +27,11 @@ using Alternatives = std::vector<std::vector<Operation>>;
 // Someone said stop; unwinds to run_cuda_calibration.
 class Stopped : public std::exception {};
 
+struct Sustained {
+    double first_us = 0;  // median of the first tenth of a second
+    double last_us = 0;   // median of the last third
+};
+
 class Timer {
 public:
     // `stop` may be null; it is looked at between repetitions.
@@ -37,6 +42,8 @@ public:
     void warm_up(const Operation& operation);
     // At least five repetitions, more while they disagree. Call warm_up before.
     Timing measure(const Operation& operation);
+    // Runs it again and again, without a pause, after one: times at the beginning and in the end.
+    Sustained sustain(const Operation& operation, double seconds);
     // The fastest of some warm operations, by a few repetitions each; at least one.
     std::size_t fastest(const std::vector<Operation>& operations);
 
@@ -46,6 +53,8 @@ private:
     static constexpr int kBatch = 5;
 
     // Queues `repetitions` (kBatch at most) at once, so that the GPU never waits for the host.
+    // Afterwards the GPU rests twice as long as it worked: without, matrix products soon heat it
+    // and use up its power limit, and later points are measured at other clocks than earlier ones.
     void batch(const Operation& operation, int repetitions, std::vector<double>& times_us);
     void throw_if_stopped() const;
 

@@ -1,5 +1,6 @@
 // What a GPU calibration writes is what the simulator reads; and the statistics in it.
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "runtime/calibration/document.hpp"
@@ -20,12 +21,14 @@ MeasuredCalibration synthetic() {
               {{4096, 2112, 7168, 132},
                1000.125,
                {124.0, 0.01, 7},
+               std::nullopt,
                "cuBLASLt algorithm 1, \"scales\"",
                "2 m n k / median"});
-    add_point(run, "rms_norm", "gb_per_s", {"bytes", "sms"},
-              {{117440512, 112}, 1 / 3.0, {50, 0, 5}, "own kernel", "bytes / median"});
+    add_point(
+        run, "rms_norm", "gb_per_s", {"bytes", "sms"},
+        {{117440512, 112}, 1 / 3.0, {50, 0, 5}, std::nullopt, "own kernel", "bytes / median"});
     add_point(run, "gemm_fp8", "tflops", {"m", "n", "k", "sms"},
-              {{4096, 2112, 7168, 112}, 800, {155, 0.02, 9}, "again", "2 m n k / median"});
+              {{4096, 2112, 7168, 112}, 800, {155, 0.02, 9}, 1410, "again", "2 m n k / median"});
     run.constants.push_back({"empty_kernel_us", 2.5, "an empty kernel"});
     run.left_out = {{"gemm_bf16", "a", "the time was spent"},
                     {"gemm_bf16", "b", "the time was spent"},
@@ -57,6 +60,8 @@ TEST_CASE("calibration document: the simulator reads it", "[runtime][calibration
     CHECK(gemm->points[1].columns[static_cast<std::size_t>(gemm->column("sms"))] == 112);
     CHECK(gemm->points[0].row ==
           "median 124 us of 7, interquartile range 1.0 %: cuBLASLt algorithm 1, \"scales\"");
+    CHECK(gemm->points[1].row ==
+          "median 155 us of 9, interquartile range 2.0 %, then SM clock 1410 MHz: again");
     CHECK(read.curve("rms_norm")->points[0].columns[0] == 117440512);
     CHECK(read.curve("rms_norm")->points[0].value == Approx(0.333333));
     CHECK(read.constants.at("empty_kernel_us") == 2.5);

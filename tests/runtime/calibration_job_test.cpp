@@ -111,4 +111,21 @@ TEST_CASE("time budget: one slow job does not condemn the others", "[runtime][ca
     CHECK(TimeBudget(0).fits(0.01, 0) == false);
 }
 
+TEST_CASE("calibration jobs: what heats the device is the largest product of each type that ran",
+          "[runtime][calibration]") {
+    auto jobs = calibration_jobs(JobGrid::small);
+    const auto chosen = sustained_jobs(jobs);
+    REQUIRE(chosen.size() == 2);
+    for (const CalibrationJob& job : chosen) {
+        CHECK(job.occupied_sms == 0);
+        CHECK(std::none_of(jobs.begin(), jobs.end(), [&](const CalibrationJob& other) {
+            return other.kernel == job.kernel && other.flops() > job.flops();
+        }));
+    }
+    CHECK(chosen[0].kernel == "gemm_fp8");
+    CHECK(chosen[1].kernel == "gemm_bf16");
+    std::erase_if(jobs, [](const CalibrationJob& job) { return job.kernel == "gemm_bf16"; });
+    CHECK(sustained_jobs(jobs).size() == 1);
+}
+
 }  // namespace r1
