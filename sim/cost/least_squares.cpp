@@ -12,6 +12,8 @@ namespace r1 {
 
 namespace {
 
+constexpr double kNowhere = 1e6;
+
 // What Eigen's solvers take.
 struct Problem {
     using Scalar = double;
@@ -34,7 +36,9 @@ struct Problem {
         for (int i = 0; i < point_count; ++i) {
             // Its square is the soft L1 loss 2 s^2 (sqrt(1 + (r/s)^2) - 1), written without the
             // difference, in which small residuals would vanish.
-            const double residual = r[static_cast<std::size_t>(i)];
+            const double given = r[static_cast<std::size_t>(i)];
+            // A step to where the function has no value is one too far: the solver turns back.
+            const double residual = std::isfinite(given) ? given : kNowhere;
             const double x = residual / scale;
             out[i] = residual * std::sqrt(2 / (std::sqrt(1 + x * x) + 1));
         }

@@ -56,6 +56,16 @@ TEST_CASE("least squares: a curved valley", "[sim][cost]") {
     CHECK(lowest[1] == Approx(1).epsilon(1e-6));
 }
 
+TEST_CASE("least squares: a step to where there is no value is taken back", "[sim][cost]") {
+    // From x = 5 the tangent leads to x = 5 - 5 (log 5 + 2) < 0, which has no logarithm.
+    const Residuals residuals = [](const std::vector<double>& p) {
+        std::vector<double> all(32, std::log(p[0]) + 2);
+        all.front() = 0;  // a point that is left out
+        return all;
+    };
+    CHECK(least_squares(residuals, {5}, 1e6)[0] == Approx(std::exp(-2)).epsilon(1e-6));
+}
+
 TEST_CASE("least squares: a parameter without effect stays where it was", "[sim][cost]") {
     const Residuals residuals = [](const std::vector<double>& p) {
         return std::vector<double>{p[0] - 3, p[0] - 3};

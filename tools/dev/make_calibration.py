@@ -33,9 +33,17 @@ NODES_PER_TOKEN = 4  # assumed: the routing limit; the trace does not state it
 
 LAYERS = (0, 1)
 
+# Not published: a run of r1_calibrate_cuda.
+OWN_FILE, OWN_SOURCE = "h100_measured.json", "cuda.measured"
+
 
 def load(name):
     with open(DATA / name, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def load_own():
+    with open(OUT / OWN_FILE, encoding="utf-8") as file:
         return json.load(file)
 
 
@@ -262,6 +270,16 @@ def aic_gemms(curves, dtype, kernel, source):
         m, n, k, us = row["m"], row["n"], row["k"], row["us"]
         curves.add(kernel, "tflops", GEMM, (m, n, k, ALL_SMS), flops_rate(m, n, k, us), source,
                    f"{dtype} m {m} n {n} k {k}: {us} us", "2 m n k / us")
+
+
+def own_gemms(curves):
+    """BF16 products of the repository's own calibration run, weight gradients with them."""
+    for curve in load_own()["curves"]:
+        if curve["kernel"] not in ("gemm_bf16", "gemm_bf16_wgrad"):
+            continue
+        for point in curve["points"]:
+            curves.add("gemm_bf16", "tflops", GEMM, [point[c] for c in GEMM], point["value"],
+                       OWN_SOURCE, f"{curve['kernel']}: {point['row']}", point["derivation"])
 
 
 def trace_gate(curves, trace):
@@ -776,6 +794,9 @@ def sources(device):
     out["aic.gemm.bfloat16"] = entry(
         "aic_h100_gemm.json", "dense GEMM latency, bfloat16" +
         (same_cores if device == "h800" else ""), aic_file["source"], "measured", "h100")
+    own = load_own()["sources"][OWN_SOURCE]
+    out[OWN_SOURCE] = entry(OWN_FILE, own["what"] + (same_cores if device == "h800" else ""),
+                            own["source"], "measured", "h100")
     out["trace.gemm"] = entry(
         "profile_data_training.json", "gemm_shapes_inferred: measured durations on 112 SMs, "
         "shapes inferred from model, order and grids", trace_source, "measured", "h800", "training")
@@ -814,6 +835,7 @@ def build(device):
     trace_gemms(curves, trace)
     trace_expert_wgrads(curves, trace)
     aic_gemms(curves, "bfloat16", "gemm_bf16", "aic.gemm.bfloat16")
+    own_gemms(curves)
     trace_gate(curves, trace)
     attention(curves, trace)
     decode_attention(curves)
