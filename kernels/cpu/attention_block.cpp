@@ -65,12 +65,17 @@ void softmax_row(const AttentionBlock& block, std::int64_t row, std::int64_t cou
 
 }  // namespace
 
+void pack_strips(const ConstMatrix& x, std::int64_t row0, std::int64_t rows, std::int64_t column0,
+                 std::int64_t width, float* strips) {
+    for (std::int64_t i = 0; i < width; i += kDepth) {
+        pack_rows(x, row0, rows, column0 + i, std::min(kDepth, width - i),
+                  strips + i / kDepth * rows * kRowStride);
+    }
+}
+
 void pack_queries(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
                   std::int64_t column0) {
-    for (std::int64_t i = 0; i < block.qk_dim; i += kDepth) {
-        pack_rows(x, row0, block.rows, column0 + i, std::min(kDepth, block.qk_dim - i),
-                  block.q + i / kDepth * block.rows * kRowStride);
-    }
+    pack_strips(x, row0, block.rows, column0, block.qk_dim, block.q);
 }
 
 void clear_attention(const AttentionBlock& block) {

@@ -43,6 +43,10 @@ inline constexpr std::int64_t attention_scratch(std::int64_t rows, std::int64_t 
     return (ceil_divide(qk_dim, kDepth) + 1) * rows * kRowStride;
 }
 
+// Rows of any width as multiply_panel() takes them: [ceil(width / kDepth)][rows, kRowStride].
+void pack_strips(const ConstMatrix& x, std::int64_t row0, std::int64_t rows, std::int64_t column0,
+                 std::int64_t width, float* strips);
+
 // Packs queries x[row0 + r, column0 ..].
 void pack_queries(const AttentionBlock& block, const ConstMatrix& x, std::int64_t row0,
                   std::int64_t column0);

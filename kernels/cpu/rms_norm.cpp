@@ -1,6 +1,5 @@
 #include "kernels/rms_norm.hpp"
 
-#include <array>
 #include <cmath>
 
 #include "kernels/cpu/isa.hpp"
@@ -11,38 +10,13 @@ namespace r1::cpu {
 
 namespace {
 
-// Sixteen running sums, whatever the width of the registers: the same bytes on every machine.
-constexpr std::int64_t kLanes = 16;
-
-double sum_of_squares(const float* values, std::int64_t count) {
-    std::array<double, kLanes> lanes{};
-    const std::int64_t whole = count / kLanes * kLanes;
-    vectorized([&]() R1_INLINE {
-        for (std::int64_t i = 0; i < whole; i += kLanes) {
-#pragma omp simd
-            for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-                const double x = values[i + lane];
-                lanes[static_cast<std::size_t>(lane)] += x * x;
-            }
-        }
-    });
-    for (std::int64_t i = whole; i < count; ++i) {
-        lanes[0] += static_cast<double>(values[i]) * values[i];
-    }
-    double sum = 0;
-    for (const double lane : lanes) {
-        sum += lane;
-    }
-    return sum;
-}
-
 void norm_row(const RmsNormArgs& args, std::int64_t row) {
     Piece x;
     Piece weight;
     double sum = 0;
     for_pieces(args.width, [&](std::int64_t column, std::int64_t count) {
         load_row(args.x, row, column, count, x.data());
-        sum += sum_of_squares(x.data(), count);
+        sum += sum_of_products(x.data(), x.data(), count);
     });
     // From here on in float32, step by step as the reference model: what FP8 makes of an element
     // between two codes depends on its last bit.

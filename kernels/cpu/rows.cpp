@@ -67,4 +67,36 @@ void store_row(const Matrix& matrix, std::int64_t row, std::int64_t column, std:
     }
 }
 
+void copy_columns(const ConstMatrix& x, std::int64_t row, std::int64_t column, const Matrix& y,
+                  std::int64_t target, std::int64_t width) {
+    Piece piece;
+    for_pieces(width, [&](std::int64_t at, std::int64_t count) {
+        load_row(x, row, column + at, count, piece.data());
+        store_row(y, row, target + at, count, piece.data());
+    });
+}
+
+double sum_of_products(const float* a, const float* b, std::int64_t count) {
+    constexpr std::int64_t kLanes = 16;
+    std::array<double, kLanes> lanes{};
+    const std::int64_t whole = count / kLanes * kLanes;
+    vectorized([&]() R1_INLINE {
+        for (std::int64_t i = 0; i < whole; i += kLanes) {
+#pragma omp simd
+            for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+                const double x = a[i + lane];
+                lanes[static_cast<std::size_t>(lane)] += x * b[i + lane];
+            }
+        }
+    });
+    for (std::int64_t i = whole; i < count; ++i) {
+        lanes[0] += static_cast<double>(a[i]) * b[i];
+    }
+    double sum = 0;
+    for (const double lane : lanes) {
+        sum += lane;
+    }
+    return sum;
+}
+
 }  // namespace r1::cpu
