@@ -17,6 +17,7 @@ namespace {
 // A pair of blocks is the unit of work: scores and their gradients stay in the second-level cache.
 constexpr std::int64_t kQueries = 128;
 constexpr std::int64_t kKeys = kDepth;
+static_assert(kKeys % kQueries == 0);  // the first query to see a block of keys begins a block
 
 std::int64_t depths(std::int64_t width) { return ceil_divide(width, kDepth); }
 
@@ -221,7 +222,7 @@ void key_block_backward(const Head& head, std::int64_t key, std::int64_t keys) {
     const Scratch& scratch = head.scratch;
     std::fill_n(scratch.dk_columns, args.qk_dim * kRowStride, 0.0F);
     std::fill_n(scratch.dv_columns, args.v_dim * kRowStride, 0.0F);
-    for (std::int64_t query = key / kQueries * kQueries; query < args.tokens; query += kQueries) {
+    for (std::int64_t query = key; query < args.tokens; query += kQueries) {
         const std::int64_t queries = std::min(kQueries, args.tokens - query);
         add_block_pair(head, {query, queries, key, std::min(keys, query + queries - key)});
     }
