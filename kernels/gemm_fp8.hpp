@@ -2,6 +2,9 @@
 // elements of k are summed in float32 in the order of k, multiplied by the scale of the tile of x,
 // then by the scale of the block of W, and added in float32. Both versions do just that: products
 // of E4M3 values are exact in float32, so they agree to the bit.
+//
+// The gradient of x is such a product too: grad_x = grad_y W, with W and its scales as its layer
+// stores them, `w_transposed`.
 #pragma once
 
 #include <cstddef>
@@ -18,10 +21,11 @@ struct GemmFp8Args {
     std::int64_t k = 0;
     const std::uint8_t* x = nullptr;  // [m, k] e4m3
     const float* x_scales = nullptr;  // [m, tiles(k)]
-    const std::uint8_t* w = nullptr;  // [n, k] e4m3
-    const float* w_scales = nullptr;  // [tiles(n), tiles(k)]
+    const std::uint8_t* w = nullptr;  // [n, k] e4m3, or [k, n] if w_transposed
+    const float* w_scales = nullptr;  // [tiles(n), tiles(k)], or [tiles(k), tiles(n)]
     Matrix y;                         // [m, n]
     std::span<std::byte> workspace;
+    bool w_transposed = false;
 };
 
 namespace reference {

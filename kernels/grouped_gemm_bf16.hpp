@@ -15,9 +15,10 @@ struct GroupedGemmBf16Args {
     std::int64_t k = 0;
     const std::int32_t* offsets = nullptr;  // [experts + 1], the first row of each expert
     ConstMatrix x;                          // [offsets[experts], k]
-    ConstMatrix w;                          // [experts * n, k]
+    ConstMatrix w;                          // [experts * n, k], or [experts * k, n] if w_transposed
     Matrix y;                               // [offsets[experts], n]
     std::span<std::byte> workspace;
+    bool w_transposed = false;
 };
 
 namespace reference {

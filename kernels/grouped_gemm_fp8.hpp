@@ -16,10 +16,12 @@ struct GroupedGemmFp8Args {
     const std::int32_t* offsets = nullptr;  // [experts + 1], the first row of each expert
     const std::uint8_t* x = nullptr;        // [offsets[experts], k] e4m3
     const float* x_scales = nullptr;        // [offsets[experts], tiles(k)]
-    const std::uint8_t* w = nullptr;        // [experts, n, k] e4m3
-    const float* w_scales = nullptr;        // [experts, tiles(n), tiles(k)]
-    Matrix y;                               // [offsets[experts], n]
+    const std::uint8_t* w = nullptr;        // [experts, n, k] e4m3, or [experts, k, n]
+    const float* w_scales =
+        nullptr;  // [experts, tiles(n), tiles(k)], or [experts, tiles(k), tiles(n)]
+    Matrix y;     // [offsets[experts], n]
     std::span<std::byte> workspace;
+    bool w_transposed = false;  // of w and w_scales, the second forms
 };
 
 namespace reference {

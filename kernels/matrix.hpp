@@ -30,6 +30,18 @@ struct Matrix {
 inline constexpr std::int64_t kTile = 128;
 inline constexpr std::int64_t tiles(std::int64_t width) { return (width + kTile - 1) / kTile; }
 
+// The matrix that begins at a later row.
+inline Matrix rows_from(Matrix matrix, std::int64_t row) {
+    const auto bytes = static_cast<std::int64_t>(bits(matrix.dtype) / 8);
+    matrix.data = static_cast<char*>(matrix.data) + row * matrix.stride * bytes;
+    return matrix;
+}
+inline ConstMatrix rows_from(ConstMatrix matrix, std::int64_t row) {
+    const auto bytes = static_cast<std::int64_t>(bits(matrix.dtype) / 8);
+    matrix.data = static_cast<const char*>(matrix.data) + row * matrix.stride * bytes;
+    return matrix;
+}
+
 inline float load(const ConstMatrix& matrix, std::int64_t row, std::int64_t column) {
     const std::int64_t at = row * matrix.stride + column;
     switch (matrix.dtype) {

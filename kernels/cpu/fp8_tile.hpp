@@ -1,4 +1,4 @@
-// One 1x128 tile to E4M3, shared by quantize_fp8 and swiglu.
+// Values to E4M3, shared by the kernels that quantise.
 #pragma once
 
 #include <cstdint>
@@ -9,24 +9,31 @@
 
 namespace r1::cpu {
 
-// Writes the codes and returns the scale.
+// The largest magnitude among the values and `amax`.
+R1_INLINE inline float amax_of(const float* values, std::int64_t count, float amax) {
+    float largest = amax;
+#pragma omp simd reduction(max : largest)
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float magnitude = __builtin_fabsf(values[i]);
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest;
+}
+
+R1_INLINE inline void write_codes(const float* values, std::int64_t count, float scale,
+                                  std::uint8_t* codes) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < count; ++i) {
+        codes[i] = e4m3_of_float(values[i] / scale);
+    }
+}
+
+// One 1x128 tile: writes the codes and returns the scale.
 inline float quantize_tile(const float* values, std::int64_t count, std::uint8_t* codes) {
-    float amax = kQuantizeAmaxMin;
     float scale = 0;
     vectorized([&]() R1_INLINE {
-        float largest = kQuantizeAmaxMin;
-#pragma omp simd reduction(max : largest)
-        for (std::int64_t i = 0; i < count; ++i) {
-            const float magnitude = __builtin_fabsf(values[i]);
-            largest = magnitude > largest ? magnitude : largest;
-        }
-        amax = largest;
-        const float divisor = amax / kE4m3Max;
-#pragma omp simd
-        for (std::int64_t i = 0; i < count; ++i) {
-            codes[i] = e4m3_of_float(values[i] / divisor);
-        }
-        scale = divisor;
+        scale = amax_of(values, count, kQuantizeAmaxMin) / kE4m3Max;
+        write_codes(values, count, scale, codes);
     });
     return scale;
 }

@@ -1,6 +1,7 @@
 #include "kernels/gemm_bf16.hpp"
 
 #include "kernels/cpu/gemm_tile.hpp"
+#include "model/base/check.hpp"
 
 namespace r1::cpu {
 
@@ -9,9 +10,18 @@ std::size_t gemm_bf16_workspace_bytes(const GemmBf16Args& args) {
 }
 
 void gemm_bf16(const GemmBf16Args& args) {
+    R1_CHECK(!args.accumulate || args.y.dtype == DType::f32);
     const auto problem = [](const void* from, std::int64_t /*index*/) {
         const auto& a = *static_cast<const GemmBf16Args*>(from);
-        return GemmProblem{a.m, a.n, a.k, a.x, a.w, nullptr, nullptr, a.y};
+        return GemmProblem{.m = a.m,
+                           .n = a.n,
+                           .k = a.k,
+                           .k_end = a.k,
+                           .x = a.x,
+                           .w = a.w,
+                           .y = a.y,
+                           .w_transposed = a.w_transposed,
+                           .accumulate = a.accumulate};
     };
     gemm_tiles(1, args.n, args.m, &args, problem, args.workspace);
 }

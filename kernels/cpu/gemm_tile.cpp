@@ -32,14 +32,33 @@ struct Tile {
     std::int64_t columns;
 };
 
-// sums += (products of one 128-block of k) * scale of x's tile * scale of w's block.
+// The scales of a panel's columns in one tile of k.
+void load_w_scales(const GemmProblem& problem, std::int64_t column0, std::int64_t block,
+                   float* scales) {
+    const std::int64_t blocks = tiles(problem.k);
+    if (problem.w_scaling == GemmProblem::Scaling::rows) {
+        const std::int64_t columns = std::min(kPanel, problem.n - column0);
+        for (std::int64_t j = 0; j < columns; ++j) {
+            scales[j] = problem.w_scales[(column0 + j) * blocks + block];
+        }
+        std::fill_n(scales + columns, kPanel - columns, 0.0F);
+        return;
+    }
+    // Panels begin at multiples of 32, so one panel lies in one block of w.
+    const std::int64_t column = column0 / kTile;
+    const std::int64_t at =
+        problem.w_transposed ? block * tiles(problem.n) + column : column * blocks + block;
+    std::fill_n(scales, kPanel, problem.w_scales[at]);
+}
+
+// sums += (products within one tile of k) * scale of x's tile * scale of w's block.
 void add_scaled(const GemmProblem& problem, const Tile& tile, std::int64_t panel, std::int64_t k0,
                 std::int64_t depth, const float* b, const Scratch& scratch) {
     alignas(64) float partial[kPartialRows * kPanel];
+    alignas(64) float w_scales[kPanel];
     const std::int64_t blocks = tiles(problem.k);
     const std::int64_t block = k0 / kTile;
-    // Panels begin at multiples of 32, so one panel lies in one block of w.
-    const float w_scale = problem.w_scales[(tile.column0 + panel) / kTile * blocks + block];
+    load_w_scales(problem, tile.column0 + panel, block, w_scales);
     for (std::int64_t row = 0; row < tile.rows; row += kPartialRows) {
         const std::int64_t rows = std::min(kPartialRows, tile.rows - row);
         multiply_panel(rows, depth, scratch.a + row * kRowStride, b, partial, kPanel, false);
@@ -49,8 +68,42 @@ void add_scaled(const GemmProblem& problem, const Tile& tile, std::int64_t panel
             const float* products = partial + r * kPanel;
 #pragma omp simd
             for (std::int64_t j = 0; j < kPanel; ++j) {
-                sums[j] += products[j] * x_scale * w_scale;
+                sums[j] += products[j] * x_scale * w_scales[j];
             }
+        }
+    }
+}
+
+void pack_x(const GemmProblem& problem, const Tile& tile, std::int64_t k0, std::int64_t depth,
+            float* a) {
+    if (problem.x_transposed) {
+        pack_rows_transposed(problem.x, k0, depth, tile.row0, tile.rows, a, kRowStride);
+    } else {
+        pack_rows(problem.x, tile.row0, tile.rows, k0, depth, a);
+    }
+}
+
+void pack_w(const GemmProblem& problem, std::int64_t column0, std::int64_t columns, std::int64_t k0,
+            std::int64_t depth, float* b) {
+    if (problem.w_transposed) {
+        pack_panel(problem.w, k0, depth, column0, columns, b);
+    } else {
+        pack_transposed(problem.w, column0, columns, k0, depth, b);
+    }
+}
+
+void finish_rows(const GemmProblem& problem, const Tile& tile, const Scratch& scratch) {
+    for (std::int64_t r = 0; r < tile.rows; ++r) {
+        const float* sums = scratch.sums + r * kSumStride;
+        if (!problem.accumulate) {
+            store_row(problem.y, tile.row0 + r, tile.column0, tile.columns, sums);
+            continue;
+        }
+        float* y =
+            static_cast<float*>(problem.y.data) + (tile.row0 + r) * problem.y.stride + tile.column0;
+#pragma omp simd
+        for (std::int64_t j = 0; j < tile.columns; ++j) {
+            y[j] += sums[j];
         }
     }
 }
@@ -59,27 +112,25 @@ void run_tile(const GemmProblem& problem, const Tile& tile, const Scratch& scrat
     alignas(64) float b[kDepth * kPanel];
     const bool scaled = problem.w_scales != nullptr;
     const std::int64_t step = scaled ? kTile : kDepth;
-    if (scaled || problem.k == 0) {
+    if (scaled || problem.k_begin == problem.k_end) {
         std::fill_n(scratch.sums, tile.rows * kSumStride, 0.0F);
     }
-    for (std::int64_t k0 = 0; k0 < problem.k; k0 += step) {
-        const std::int64_t depth = std::min(step, problem.k - k0);
-        pack_rows(problem.x, tile.row0, tile.rows, k0, depth, scratch.a);
+    std::int64_t depth = 0;
+    for (std::int64_t k0 = problem.k_begin; k0 < problem.k_end; k0 += depth) {
+        depth = std::min(step - k0 % step, problem.k_end - k0);  // up to a border of the tiles
+        pack_x(problem, tile, k0, depth, scratch.a);
         for (std::int64_t panel = 0; panel < tile.columns; panel += kPanel) {
-            pack_transposed(problem.w, tile.column0 + panel, std::min(kPanel, tile.columns - panel),
-                            k0, depth, b);
+            pack_w(problem, tile.column0 + panel, std::min(kPanel, tile.columns - panel), k0, depth,
+                   b);
             if (scaled) {
                 add_scaled(problem, tile, panel, k0, depth, b, scratch);
             } else {
                 multiply_panel(tile.rows, depth, scratch.a, b, scratch.sums + panel, kSumStride,
-                               k0 > 0);
+                               k0 > problem.k_begin);
             }
         }
     }
-    for (std::int64_t r = 0; r < tile.rows; ++r) {
-        store_row(problem.y, tile.row0 + r, tile.column0, tile.columns,
-                  scratch.sums + r * kSumStride);
-    }
+    finish_rows(problem, tile, scratch);
 }
 
 }  // namespace
@@ -107,6 +158,9 @@ void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, 
 #pragma omp parallel for schedule(dynamic, 1)
     for (std::int64_t task = 0; task < tasks; ++task) {
         const GemmProblem problem = problem_of(args, task / column_tiles / row_parts);
+        if (problem.accumulate && problem.k_begin == problem.k_end) {
+            continue;  // nothing to add: an expert without rows
+        }
         float* own = scratch + thread_index() * (kTileRows * kRowStride + kTileRows * kSumStride);
         const std::int64_t column = task % column_tiles * width;
         // Row tiles of nearly equal height.

@@ -6,19 +6,17 @@ namespace r1::cpu {
 
 namespace {
 
-const char* row_of(const ConstMatrix& matrix, std::int64_t row) {
-    const std::int64_t bytes = matrix.dtype == DType::bf16 ? 2 : 4;
-    return static_cast<const char*>(matrix.data) + row * matrix.stride * bytes;
-}
-
 GemmProblem problem_of(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmBf16Args*>(from);
     const std::int64_t first = a.offsets[expert];
-    GemmProblem problem{a.offsets[expert + 1] - first, a.n, a.k, a.x, a.w, nullptr, nullptr, a.y};
-    problem.x.data = row_of(a.x, first);
-    problem.w.data = row_of(a.w, expert * a.n);
-    problem.y.data = const_cast<char*>(row_of(a.y, first));
-    return problem;
+    return {.m = a.offsets[expert + 1] - first,
+            .n = a.n,
+            .k = a.k,
+            .k_end = a.k,
+            .x = rows_from(a.x, first),
+            .w = rows_from(a.w, expert * (a.w_transposed ? a.k : a.n)),
+            .y = rows_from(a.y, first),
+            .w_transposed = a.w_transposed};
 }
 
 }  // namespace

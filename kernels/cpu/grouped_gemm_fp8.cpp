@@ -9,18 +9,16 @@ namespace {
 GemmProblem problem_of(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmFp8Args*>(from);
     const std::int64_t first = a.offsets[expert];
-    GemmProblem problem;
-    problem.m = a.offsets[expert + 1] - first;
-    problem.n = a.n;
-    problem.k = a.k;
-    problem.x = {a.x + first * a.k, DType::e4m3, a.k};
-    problem.w = {a.w + expert * a.n * a.k, DType::e4m3, a.k};
-    problem.x_scales = a.x_scales + first * tiles(a.k);
-    problem.w_scales = a.w_scales + expert * tiles(a.n) * tiles(a.k);
-    problem.y = a.y;
-    const std::int64_t bytes = a.y.dtype == DType::bf16 ? 2 : 4;
-    problem.y.data = static_cast<char*>(a.y.data) + first * a.y.stride * bytes;
-    return problem;
+    return {.m = a.offsets[expert + 1] - first,
+            .n = a.n,
+            .k = a.k,
+            .k_end = a.k,
+            .x = {a.x + first * a.k, DType::e4m3, a.k},
+            .w = {a.w + expert * a.n * a.k, DType::e4m3, a.w_transposed ? a.n : a.k},
+            .x_scales = a.x_scales + first * tiles(a.k),
+            .w_scales = a.w_scales + expert * tiles(a.n) * tiles(a.k),
+            .y = rows_from(a.y, first),
+            .w_transposed = a.w_transposed};
 }
 
 }  // namespace

@@ -170,9 +170,10 @@ R1_AVX512 R1_INLINE inline void transpose(__m512 (&x)[16]) {
     }
 }
 
-// 16 rows of 16 columns (rows at `stride`) to b[column * kPanel + row].
+// 16 rows of 16 columns (rows at `stride`) to b[column * b_stride + row].
 template <class T>
-R1_AVX512 void transpose16(const T* w, std::int64_t stride, float* b) {
+R1_AVX512 R1_INLINE inline void transpose16(const T* w, std::int64_t stride, float* b,
+                                            std::int64_t b_stride) {
     __m512 x[16];
 #pragma GCC unroll 16
     for (int r = 0; r < 16; ++r) {
@@ -182,12 +183,13 @@ R1_AVX512 void transpose16(const T* w, std::int64_t stride, float* b) {
     transpose(x);
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
-        _mm512_store_ps(b + i * kPanel, x[i]);
+        _mm512_store_ps(b + i * b_stride, x[i]);
     }
 }
 
 // 16 rows of 32 columns: pairs of BF16 move as one, for half of the shuffles.
-R1_AVX512 void transpose32(const std::uint16_t* w, std::int64_t stride, float* b) {
+R1_AVX512 R1_INLINE inline void transpose32(const std::uint16_t* w, std::int64_t stride, float* b,
+                                            std::int64_t b_stride) {
     __m512 x[16];
 #pragma GCC unroll 16
     for (int r = 0; r < 16; ++r) {
@@ -199,28 +201,27 @@ R1_AVX512 void transpose32(const std::uint16_t* w, std::int64_t stride, float* b
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
         const __m512i both = _mm512_castps_si512(x[i]);
-        _mm512_store_si512(b + 2 * i * kPanel, _mm512_slli_epi32(both, 16));
-        _mm512_store_si512(b + (2 * i + 1) * kPanel, _mm512_and_si512(both, odd));
+        _mm512_store_si512(b + 2 * i * b_stride, _mm512_slli_epi32(both, 16));
+        _mm512_store_si512(b + (2 * i + 1) * b_stride, _mm512_and_si512(both, odd));
     }
 }
 
-// The whole blocks of a full panel; returns the columns done.
+// Rows and columns in whole blocks of 16 to b[column * b_stride + row].
 template <class T>
-std::int64_t transpose_blocks(const T* w, std::int64_t stride, std::int64_t depth, float* b) {
-    const std::int64_t done = depth / 16 * 16;
-    for (std::int64_t half = 0; half < kPanel; half += 16) {
-        const T* rows = w + half * stride;
+R1_AVX512 void transpose_blocks(const T* w, std::int64_t stride, std::int64_t rows,
+                                std::int64_t columns, float* b, std::int64_t b_stride) {
+    for (std::int64_t row = 0; row < rows; row += 16) {
+        const T* from = w + row * stride;
         std::int64_t i = 0;
         if constexpr (std::is_same_v<T, std::uint16_t>) {
-            for (; i + 32 <= done; i += 32) {
-                transpose32(rows + i, stride, b + i * kPanel + half);
+            for (; i + 32 <= columns; i += 32) {
+                transpose32(from + i, stride, b + i * b_stride + row, b_stride);
             }
         }
-        for (; i < done; i += 16) {
-            transpose16(rows + i, stride, b + i * kPanel + half);
+        for (; i < columns; i += 16) {
+            transpose16(from + i, stride, b + i * b_stride + row, b_stride);
         }
     }
-    return done;
 }
 
 template <class T>
@@ -253,13 +254,41 @@ void pack_rows(const ConstMatrix& x, std::int64_t row0, std::int64_t rows, std::
     }
 }
 
+void pack_rows_transposed(const ConstMatrix& x, std::int64_t row0, std::int64_t depth,
+                          std::int64_t column0, std::int64_t rows, float* a,
+                          std::int64_t a_stride) {
+    std::int64_t depth_done = 0;
+    std::int64_t rows_done = 0;
+#ifdef R1_X86
+    if (isa() == Isa::avx512) {
+        depth_done = depth / 16 * 16;
+        rows_done = rows / 16 * 16;
+        visit(x, row0, column0, [&](const auto* from) {
+            transpose_blocks(from, x.stride, depth_done, rows_done, a, a_stride);
+        });
+    }
+#endif
+    std::array<float, kDepth> values;
+    for (std::int64_t i = 0; i < depth; ++i) {
+        const std::int64_t first = i < depth_done ? rows_done : 0;
+        for (std::int64_t r = first; r < rows; r += kDepth) {
+            const std::int64_t count = std::min(kDepth, rows - r);
+            load_row(x, row0 + i, column0 + r, count, values.data());
+            for (std::int64_t j = 0; j < count; ++j) {
+                a[(r + j) * a_stride + i] = values[static_cast<std::size_t>(j)];
+            }
+        }
+    }
+}
+
 void pack_transposed(const ConstMatrix& w, std::int64_t row0, std::int64_t rows,
                      std::int64_t column0, std::int64_t depth, float* b) {
     std::int64_t done = 0;
 #ifdef R1_X86
     if (isa() == Isa::avx512 && rows == kPanel) {
+        done = depth / 16 * 16;
         visit(w, row0, column0,
-              [&](const auto* from) { done = transpose_blocks(from, w.stride, depth, b); });
+              [&](const auto* from) { transpose_blocks(from, w.stride, rows, done, b, kPanel); });
     }
 #endif
     if (done == depth) {

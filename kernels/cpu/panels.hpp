@@ -27,6 +27,11 @@ inline constexpr std::int64_t padded(std::int64_t width) {
 void pack_rows(const ConstMatrix& x, std::int64_t row0, std::int64_t rows, std::int64_t column0,
                std::int64_t depth, float* a);
 
+// a[r * a_stride + i] = x[row0 + i, column0 + r] for r < rows, i < depth: the rows of x^T. a is
+// aligned to 64 bytes and a_stride a multiple of 16.
+void pack_rows_transposed(const ConstMatrix& x, std::int64_t row0, std::int64_t depth,
+                          std::int64_t column0, std::int64_t rows, float* a, std::int64_t a_stride);
+
 // b[i * kPanel + j] = w[row0 + j, column0 + i] for j < rows, i < depth; zero for other j: the
 // panel of y = x W^T.
 void pack_transposed(const ConstMatrix& w, std::int64_t row0, std::int64_t rows,

@@ -8,8 +8,10 @@ void grouped_gemm_bf16(const GroupedGemmBf16Args& args) {
             for (std::int64_t column = 0; column < args.n; ++column) {
                 double sum = 0;
                 for (std::int64_t i = 0; i < args.k; ++i) {
-                    sum += static_cast<double>(load(args.x, row, i)) *
-                           load(args.w, expert * args.n + column, i);
+                    const float weight = args.w_transposed
+                                             ? load(args.w, expert * args.k + i, column)
+                                             : load(args.w, expert * args.n + column, i);
+                    sum += static_cast<double>(load(args.x, row, i)) * weight;
                 }
                 store(args.y, row, column, static_cast<float>(sum));
             }
