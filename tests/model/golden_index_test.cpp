@@ -26,7 +26,7 @@ constexpr GoldenKind kKinds[] = {
     {"cases/", "fp8_quant", "fp8_test"},
     {"cases/", "rope_", "rope_test"},
     {"cases/", "grpo", "grpo_test"},
-    {"cases/", "mtp_loss", nullptr},
+    {"cases/", "mtp_loss", "mtp_loss_test"},
     {"cases/", "adamw", "optimizer_test"},
     {"cases/", "bias_update", "optimizer_test"},
     {"cases/", "seq_balance", "router_backward_test"},
