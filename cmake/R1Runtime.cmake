@@ -2,6 +2,8 @@
 r1_sources(kernel_sources "kernels/*.cpp")
 add_library(r1_kernels STATIC ${kernel_sources})
 target_link_libraries(r1_kernels PUBLIC r1_model)
+# Nobody reads errno, and square roots in loops become vectors without it.
+target_compile_options(r1_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>)
 find_package(OpenMP REQUIRED COMPONENTS CXX)  # of the compiler itself
 if(R1_SANITIZE MATCHES "thread")
     # GCC's OpenMP runtime is not instrumented, so its barriers look like races: one thread only.

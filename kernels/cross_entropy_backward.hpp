@@ -1,4 +1,5 @@
-// grad = scale * (softmax(logits) - onehot(label)), row by row; zero for rows without a label.
+// grad = scale * row_scale * (softmax(logits) - onehot(label)), row by row; zero for rows without a
+// label.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,12 @@ namespace r1 {
 struct CrossEntropyBackwardArgs {
     std::int64_t tokens = 0;
     std::int64_t vocabulary = 0;
-    float scale = 1;                       // d loss / d nll, the same for all rows
+    float scale = 1;                       // d loss / d nll, of all rows
     ConstMatrix logits;                    // [tokens, vocabulary]
     const float* log_sum_exp = nullptr;    // [tokens], of cross_entropy()
     const std::int32_t* labels = nullptr;  // [tokens]; negative: no label
     Matrix grad;                           // [tokens, vocabulary]
+    const float* row_scales = nullptr;     // [tokens]; nullptr: all 1
 };
 
 namespace reference {

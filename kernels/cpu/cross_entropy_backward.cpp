@@ -20,7 +20,7 @@ void row_without_label(const CrossEntropyBackwardArgs& args, std::int64_t t) {
 void labelled_row(const CrossEntropyBackwardArgs& args, std::int64_t t) {
     Piece piece;
     const float lse = args.log_sum_exp[t];
-    const float scale = args.scale;
+    const float scale = args.scale * (args.row_scales == nullptr ? 1.0F : args.row_scales[t]);
     const std::int64_t label = args.labels[t];
     for_pieces(args.vocabulary, [&](std::int64_t column, std::int64_t count) {
         load_row(args.logits, t, column, count, piece.data());
