@@ -52,7 +52,7 @@ public:
     Request& operator=(const Request&) = delete;
     virtual ~Request() = default;
     // Returns when the memory is the caller's again: the message is here, or is out. Throws
-    // CommunicatorError. By one thread only; does nothing the second time.
+    // CommunicatorError. By one thread only; once it has returned, it returns at once.
     virtual void wait() = 0;
 };
 
