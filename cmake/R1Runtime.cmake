@@ -13,15 +13,16 @@ else()
 endif()
 
 r1_sources(runtime_sources "runtime/*.cpp")
-list(FILTER runtime_sources EXCLUDE REGEX "/runtime/cuda_|/nccl_[^/]*$")
-if(NOT R1_ENABLE_MPI)
-    list(FILTER runtime_sources EXCLUDE REGEX "/mpi_[^/]*$")
-endif()
+list(FILTER runtime_sources EXCLUDE REGEX "/runtime/cuda_|/runtime/mpi_|/nccl_[^/]*$")
 add_library(r1_runtime STATIC ${runtime_sources})
 target_link_libraries(r1_runtime PUBLIC r1_model r1_kernels Threads::Threads)
-if(R1_ENABLE_MPI)
-    target_link_libraries(r1_runtime PRIVATE MPI::MPI_CXX)
-    target_compile_definitions(r1_runtime PUBLIC R1_HAVE_MPI=1)
+
+# Apart: only programs whose ranks are processes link MPI, which costs time at their start.
+if(R1_HAVE_MPI)
+    r1_sources(mpi_sources "runtime/mpi_*.cpp")
+    add_library(r1_mpi STATIC ${mpi_sources})
+    target_link_libraries(r1_mpi PUBLIC r1_runtime PRIVATE MPI::MPI_CXX)
+    target_compile_definitions(r1_mpi PUBLIC R1_HAVE_MPI=1)
 endif()
 
 # runtime/cuda_calibration/ is a library of its own: R1Cuda.

@@ -4,6 +4,7 @@
 #   slow    test cases tagged [slow]: too long under sanitizers, run in release
 #   cli     tests/cli/*.bats, transcripts of the program
 #   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
+#   mpi     tests/mpi/, ranks as processes; skipped without MPI
 #   tidy    tools/dev/tidy on the tree
 find_package(Catch2 REQUIRED)  # no version: 2.13 (Debian 12) and 3.x both do
 include(Catch)
@@ -104,3 +105,5 @@ foreach(source IN LISTS bench_sources)
         target_link_libraries("bench_${stem}" PRIVATE benchmark::benchmark)
     endif()
 endforeach()
+
+include(R1MpiTests)
