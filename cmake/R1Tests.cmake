@@ -18,9 +18,15 @@ else()
     target_link_libraries(r1_catch PUBLIC r1_compile Catch2::Catch2)
 endif()
 
-r1_sources(unit_sources "tests/model/*.cpp" "tests/sim/*.cpp" "tests/tools/*.cpp"
-    "tests/support/*.cpp")
-list(FILTER unit_sources EXCLUDE REGEX "/catch_main\\.cpp$")
+r1_sources(support_sources "tests/support/*.cpp")
+list(FILTER support_sources EXCLUDE REGEX "/catch_main\\.cpp$")
+add_library(r1_test_support STATIC ${support_sources})
+target_link_libraries(r1_test_support PUBLIC r1_cli)
+if(TARGET r1_runtime)
+    target_link_libraries(r1_test_support PUBLIC r1_runtime)
+endif()
+
+r1_sources(unit_sources "tests/model/*.cpp" "tests/sim/*.cpp" "tests/tools/*.cpp")
 if(NOT R1_ENABLE_SIM)
     list(FILTER unit_sources EXCLUDE REGEX "/simgrid_[^/]*$")
 endif()
@@ -29,11 +35,21 @@ if(TARGET r1_runtime)
     list(APPEND unit_sources ${runtime_test_sources})
     list(REMOVE_DUPLICATES unit_sources)
 endif()
+# The files that hold a golden or slow test case are a program of their own: these are all that
+# release runs, so it need not compile the other files. A tag that comes or goes moves its file.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${unit_sources})
+set(golden_sources "")
+foreach(source IN LISTS unit_sources)
+    file(STRINGS "${source}" tagged REGEX "\\[(golden|slow)\\]" LIMIT_COUNT 1)
+    if(tagged)
+        list(APPEND golden_sources "${source}")
+    endif()
+endforeach()
+list(REMOVE_ITEM unit_sources ${golden_sources})
 add_executable(r1_unit_tests ${unit_sources})
-target_link_libraries(r1_unit_tests PRIVATE r1_catch r1_cli)
-if(TARGET r1_runtime)
-    target_link_libraries(r1_unit_tests PRIVATE r1_runtime)
-endif()
+target_link_libraries(r1_unit_tests PRIVATE r1_catch r1_test_support)
+add_executable(r1_golden_tests ${golden_sources})
+target_link_libraries(r1_golden_tests PRIVATE r1_catch r1_test_support)
 
 # SimGrid frees some of its singletons never; that is not our leak.
 set(R1_TEST_ENVIRONMENT "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp")
@@ -44,15 +60,16 @@ set(R1_TEST_THREADS "OMP_WAIT_POLICY=set:passive")
 # Catch2's closing line says that nothing failed.
 set(R1_TEST_SKIPPED "r1 test skipped: .*(All tests passed|test cases: 1 . 1 passed)")
 
-function(r1_discover spec label timeout_s)
-    catch_discover_tests(r1_unit_tests TEST_SPEC "${spec}" PROPERTIES
+function(r1_discover target spec label timeout_s)
+    catch_discover_tests(${target} TEST_SPEC "${spec}" PROPERTIES
         LABELS ${label} TIMEOUT ${timeout_s} ENVIRONMENT "${R1_TEST_ENVIRONMENT}"
         ENVIRONMENT_MODIFICATION "${R1_TEST_THREADS}"
         SKIP_REGULAR_EXPRESSION "${R1_TEST_SKIPPED}")
 endfunction()
-r1_discover("[golden]" golden 600)
-r1_discover("[slow]~[golden]" slow 600)
-r1_discover("~[slow]~[golden]" unit 300)
+r1_discover(r1_unit_tests "~[slow]~[golden]" unit 300)
+r1_discover(r1_golden_tests "~[slow]~[golden]" unit 300)
+r1_discover(r1_golden_tests "[golden]" golden 600)
+r1_discover(r1_golden_tests "[slow]~[golden]" slow 600)
 
 # GPU tests are programs that exit with 77 where there is no GPU.
 if(TARGET r1_cuda_calibration)
@@ -82,7 +99,15 @@ elseif(cli_tests)
     message(STATUS "bats: not found, tests/cli skipped")
 endif()
 
-# Benchmarks are programs, not tests: built with everything else so that they cannot rot.
+# What tools/test builds in release: what it runs there, and the programs that nothing runs.
+add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
+foreach(program r1sim r1_calibrate_cuda r1_gpu_calibration_test)
+    if(TARGET "${program}")
+        add_dependencies(r1_release_checks "${program}")
+    endif()
+endforeach()
+
+# Benchmarks are programs, not tests: built with the tests so that they cannot rot.
 find_package(benchmark QUIET)
 pkg_check_modules(OpenBlas IMPORTED_TARGET openblas)  # the yardstick of the kernels' benchmark
 file(GLOB bench_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/bench/*.cpp")
@@ -93,6 +118,7 @@ foreach(source IN LISTS bench_sources)
         continue()
     endif()
     add_executable("bench_${stem}" "${source}")
+    add_dependencies(r1_release_checks "bench_${stem}")
     target_link_libraries("bench_${stem}" PRIVATE r1_report)
     if(TARGET r1_runtime)
         target_link_libraries("bench_${stem}" PRIVATE r1_runtime)

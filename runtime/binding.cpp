@@ -1,5 +1,6 @@
 #include "runtime/binding.hpp"
 
+#include "model/base/json.hpp"
 #include "model/routing/traffic.hpp"
 
 namespace r1 {

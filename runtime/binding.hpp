@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/config/model_config.hpp"
 #include "model/graph/graph.hpp"
 #include "runtime/executor.hpp"

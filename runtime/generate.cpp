@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "model/base/check.hpp"
+#include "model/base/diagnostics.hpp"
 #include "model/base/rng.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/cpu_device.hpp"

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/matrix.hpp"
+#include "model/base/diagnostics.hpp"
 
 namespace r1 {
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/hardware/topology.hpp"
 

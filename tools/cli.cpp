@@ -11,6 +11,7 @@
 
 #include <r1_version.hpp>
 
+#include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
 
 namespace r1 {

@@ -7,7 +7,7 @@
 
 #include <boost/program_options.hpp>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 
 namespace r1 {
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "model/base/diagnostics.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "runtime/cpu_device.hpp"
 

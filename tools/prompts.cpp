@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
 #include "model/tokenizer/utf8.hpp"
 #include "tools/model_options.hpp"
 

@@ -14,10 +14,12 @@
 #include <nlohmann/json.hpp>
 
 #include "model/base/diagnostics.hpp"
+#include "model/base/json_fwd.hpp"
+
+// Compiled once, in json_document.cpp, not in every file that dumps (1.5 s each).
+extern template class nlohmann::detail::serializer<r1::Json>;
 
 namespace r1 {
-
-using Json = nlohmann::ordered_json;  // keeps the order of keys: same inputs, same bytes
 
 // Where a value stands, and where its key does if it is the member of an object (0: unknown).
 struct ValuePlace {
@@ -70,16 +72,6 @@ private:
     std::map<std::string, ValuePlace> places_;                      // by pointer
     std::map<std::string, std::vector<std::string>> source_lines_;  // by file; kept for small files
 };
-
-// Closed interval for numbers; `above` makes the lower end exclusive.
-struct Range {
-    double min = -1e300;
-    double max = 1e300;
-    bool above = false;
-};
-inline constexpr Range kPositive{0, 1e300, true};
-inline constexpr Range kNotNegative{0, 1e300, false};
-inline constexpr Range kAtLeastOne{1, 1e300, false};
 
 enum class Keys { strict, foreign };  // unknown keys: an error, or a note
 

@@ -223,3 +223,5 @@ Override parse_override(const std::string& text) {
 }
 
 }  // namespace r1
+
+template class nlohmann::detail::serializer<r1::Json>;  // see json.hpp

@@ -7,12 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/base/json_fwd.hpp"
 #include "model/checkpoint/convert.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "model/config/model_config.hpp"
@@ -80,7 +80,6 @@ inline constexpr std::int64_t kShardBytes = 5'000'000'000;  // Hugging Face's de
 // tensor larger than a shard gets one of its own. The other form of an earlier checkpoint in the
 // folder is removed. config.json is written if given. Throws InputError.
 void write_checkpoint(const std::filesystem::path& folder, std::span<const TensorView> tensors,
-                      std::int64_t shard_bytes_max = kShardBytes,
-                      const std::optional<Json>& config = std::nullopt);
+                      std::int64_t shard_bytes_max = kShardBytes, const Json* config = nullptr);
 
 }  // namespace r1

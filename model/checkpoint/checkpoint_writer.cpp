@@ -47,7 +47,7 @@ void write_index(const fs::path& folder, const std::map<std::string, std::string
 }  // namespace
 
 void write_checkpoint(const fs::path& folder, std::span<const TensorView> tensors,
-                      std::int64_t shard_bytes_max, const std::optional<Json>& config) {
+                      std::int64_t shard_bytes_max, const Json* config) {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) {

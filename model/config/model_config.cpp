@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 namespace {

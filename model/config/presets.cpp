@@ -1,5 +1,6 @@
 // Built-in model configurations (declared in model_config.hpp).
 #include "model/base/check.hpp"
+#include "model/base/json.hpp"
 #include "model/config/model_config.hpp"
 
 namespace r1 {

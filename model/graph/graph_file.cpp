@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include "model/base/check.hpp"
+#include "model/base/json.hpp"
 #include "model/graph/graph_json.hpp"
 
 namespace r1 {

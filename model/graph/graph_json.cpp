@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
 
 namespace r1 {

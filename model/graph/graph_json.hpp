@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/graph/graph.hpp"
 
 namespace r1 {

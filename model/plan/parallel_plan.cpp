@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "model/base/json.hpp"
 #include "model/config/parameters.hpp"
 
 namespace r1 {

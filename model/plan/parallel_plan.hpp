@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/base/dtype.hpp"
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/config/model_config.hpp"
 #include "model/schedule/schedule.hpp"
 

@@ -1,5 +1,7 @@
 #include "model/schedule/schedule_json.hpp"
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 namespace {

@@ -1,7 +1,7 @@
 // A schedule as JSON, in the format of the golden schedules.
 #pragma once
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/schedule/schedule.hpp"
 #include "model/schedule/schedule_times.hpp"
 

@@ -4,6 +4,8 @@
 #include <limits>
 #include <map>
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/timeline/timeline.hpp"
 
 namespace r1 {

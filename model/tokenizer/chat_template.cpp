@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "model/base/check.hpp"
+#include "model/base/json.hpp"
 
 namespace r1 {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 
 namespace r1 {
 

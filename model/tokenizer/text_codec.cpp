@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 namespace fs = std::filesystem;

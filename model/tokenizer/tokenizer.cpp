@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "model/base/json.hpp"
 #include "model/tokenizer/byte_level.hpp"
 
 namespace r1 {

@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/tokenizer/bpe.hpp"
 #include "model/tokenizer/split_pattern.hpp"
 #include "model/tokenizer/tokenizer_json.hpp"

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "model/base/json.hpp"
 #include "model/tokenizer/byte_level.hpp"
 #include "model/tokenizer/utf8.hpp"
 

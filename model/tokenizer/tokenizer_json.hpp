@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/tokenizer/bpe.hpp"
 #include "model/tokenizer/split_pattern.hpp"
 

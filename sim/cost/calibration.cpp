@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/base/json.hpp"
 #include "sim/cost/curve_form.hpp"
 #include "sim/hardware/device.hpp"
 #include "sim/hardware/presets.hpp"

@@ -1,5 +1,7 @@
 #include "sim/hardware/device.hpp"
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 FlopsPerSecond Device::peak(DType dtype) const {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "model/base/dtype.hpp"
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "model/base/units.hpp"
 
 namespace r1 {

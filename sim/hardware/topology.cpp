@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "model/base/check.hpp"
+#include "model/base/json.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/hardware/presets.hpp"
 

@@ -12,6 +12,7 @@
 #include <new>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "model/base/rng.hpp"
 #include "model/config/parameters.hpp"
 #include "runtime/generate.hpp"
@@ -104,7 +105,7 @@ void write_model(const fs::path& folder) {
                          parameter.shape,
                          {reinterpret_cast<const std::byte*>(data.data()), data.size() * 4}});
     }
-    write_checkpoint(folder, views, kShardBytes, json);
+    write_checkpoint(folder, views, kShardBytes, &json);
 }
 
 // "VmRSS:" or "VmHWM:" of this process.

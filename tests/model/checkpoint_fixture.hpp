@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "model/base/dtype.hpp"
+#include "model/base/json.hpp"
 #include "model/base/rng.hpp"
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/config/parameters.hpp"

@@ -61,7 +61,7 @@ void check_values(const Checkpoint& checkpoint) {
 
 void write_small(const fs::path& folder, const test::TensorSet& tensors,
                  std::int64_t shard_bytes = kShardBytes, const Json& config = small_config_json()) {
-    write_checkpoint(folder, tensors.views(), shard_bytes, config);
+    write_checkpoint(folder, tensors.views(), shard_bytes, &config);
 }
 
 void change_index(const fs::path& folder, const std::string& tensor, const Json& shard) {

@@ -1,5 +1,6 @@
 // ModelConfig, the parameter inventory and what follows from it: against published numbers, the
 // released config files and the tensors of the golden checkpoints.
+#include "model/base/json.hpp"
 #include "model/config/model_config.hpp"
 
 #include <algorithm>

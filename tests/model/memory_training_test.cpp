@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "model/config/parameters.hpp"
 #include "model/memory/memory_plan.hpp"
 #include "model/workload/train.hpp"

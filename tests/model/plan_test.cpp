@@ -1,4 +1,5 @@
 // The default split of layers over stages, against every contiguous split there is.
+#include "model/base/json.hpp"
 #include "model/plan/parallel_plan.hpp"
 
 #include <algorithm>

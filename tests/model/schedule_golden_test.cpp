@@ -4,6 +4,7 @@
 #include <fstream>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "model/schedule/schedule_json.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/data_dir.hpp"

@@ -1,4 +1,5 @@
 #include "model/schedule/schedule.hpp"
+#include "model/base/json.hpp"
 
 #include <algorithm>
 #include <cmath>

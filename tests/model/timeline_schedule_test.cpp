@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "model/config/model_config.hpp"
 #include "model/graph/algorithms.hpp"
 #include "model/timeline/breakdown.hpp"

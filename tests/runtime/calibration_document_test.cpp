@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "model/base/json.hpp"
 #include "runtime/calibration/document.hpp"
 #include "sim/cost/calibration.hpp"
 #include "tests/support/catch.hpp"

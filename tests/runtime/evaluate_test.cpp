@@ -15,7 +15,7 @@ namespace {
 Evaluation evaluate_small(const Json& config, const test::TensorSet& tensors,
                           const EvaluateOptions& options) {
     const test::TemporaryFolder folder("evaluate");
-    write_checkpoint(folder.path(), tensors.views(), kShardBytes, config);
+    write_checkpoint(folder.path(), tensors.views(), kShardBytes, &config);
     return evaluate(Checkpoint::open(folder.path()), {3, 17, 5}, 1, options);
 }
 

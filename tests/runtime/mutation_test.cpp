@@ -139,7 +139,7 @@ Checkpoint fp8_model() {
         }
     }
     const test::TemporaryFolder folder("mutation");
-    write_checkpoint(folder.path(), tensors.views(), kShardBytes, json);
+    write_checkpoint(folder.path(), tensors.views(), kShardBytes, &json);
     return Checkpoint::open(folder.path());
 }
 

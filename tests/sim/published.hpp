@@ -1,6 +1,7 @@
 // The published calibration and cluster that cost tests start from.
 #pragma once
 
+#include "model/base/json.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/hardware/topology.hpp"
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "model/workload/train.hpp"
 
 namespace r1::test {

@@ -22,7 +22,7 @@ public:
         json["max_position_embeddings"] = 64;
         const ModelConfig config = test::small_config(json);
         const test::TensorSet tensors = test::small_tensors(config);
-        write_checkpoint(folder_.path(), tensors.views(), 60'000, json);
+        write_checkpoint(folder_.path(), tensors.views(), 60'000, &json);
         if (tokenizer) {
             test::write_bytes(folder_ / "tokenizer.json", test::tiny_tokenizer().dump());
             test::write_bytes(folder_ / "tokenizer_config.json",

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "model/base/json.hpp"
 #include "sim/cost/calibration.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/calibration_report.hpp"

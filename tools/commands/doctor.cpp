@@ -5,6 +5,7 @@
 
 #include <r1_version.hpp>
 
+#include "model/base/json.hpp"
 #include "sim/hardware/presets.hpp"
 #include "tools/cli.hpp"
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/evaluate.hpp"

@@ -8,6 +8,7 @@
 
 #include <r1_version.hpp>
 
+#include "model/base/json.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/generate.hpp"
 #include "tools/model_options.hpp"

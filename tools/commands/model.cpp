@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
 #include "model/config/parameters.hpp"
 #include "tools/cli.hpp"
 

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "model/base/json.hpp"
 #include "model/schedule/schedule_json.hpp"
 #include "model/schedule/schedule_times.hpp"
 #include "tools/cli.hpp"

@@ -1,3 +1,4 @@
+#include "model/base/json.hpp"
 #include "sim/hardware/presets.hpp"
 #include "tools/cli.hpp"
 

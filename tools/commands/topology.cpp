@@ -1,4 +1,5 @@
 #include "sim/hardware/topology.hpp"
+#include "model/base/json.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/topology_svg.hpp"

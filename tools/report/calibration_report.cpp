@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "model/base/json.hpp"
 #include "sim/cost/curve_model.hpp"
 #include "sim/cost/expert_exchange.hpp"
 

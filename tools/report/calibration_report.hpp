@@ -2,7 +2,7 @@
 // fit, and how far the fit is from the points.
 #pragma once
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "sim/cost/calibration.hpp"
 
 namespace r1 {

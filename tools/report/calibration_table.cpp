@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 
 namespace {

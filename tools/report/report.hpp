@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "sim/simulate.hpp"
 
 namespace r1 {

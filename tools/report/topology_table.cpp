@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json.hpp"
+
 namespace r1 {
 namespace {
 

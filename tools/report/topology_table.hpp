@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "model/base/json.hpp"
+#include "model/base/json_fwd.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/hardware/topology.hpp"
 
