@@ -155,11 +155,10 @@ void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, 
         std::clamp(ceil_divide(ceil_divide(n, wanted), kPanel) * kPanel, kPanel, kTileColumns);
     const std::int64_t column_tiles = ceil_divide(n, width);
     const std::int64_t tasks = problems * column_tiles * row_parts;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (std::int64_t task = 0; task < tasks; ++task) {
+    parallel_for(tasks, rows_total * n / tasks, [&](std::int64_t task) {
         const GemmProblem problem = problem_of(args, task / column_tiles / row_parts);
         if (problem.accumulate && problem.k_begin == problem.k_end) {
-            continue;  // nothing to add: an expert without rows
+            return;  // nothing to add: an expert without rows
         }
         float* own = scratch + thread_index() * (kTileRows * kRowStride + kTileRows * kSumStride);
         const std::int64_t column = task % column_tiles * width;
@@ -171,7 +170,7 @@ void gemm_tiles(std::int64_t problems, std::int64_t n, std::int64_t rows_total, 
                      {row, problem.m * (i + 1) / count - row, column, std::min(width, n - column)},
                      {own, own + kTileRows * kRowStride});
         }
-    }
+    });
 }
 
 }  // namespace r1::cpu

@@ -17,9 +17,9 @@ inline constexpr std::int64_t kParallelElementsMin = 1 << 14;
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t elements, const Body& body) {
     [[maybe_unused]] const bool wide = count > 1 && count * elements >= kParallelElementsMin;
-    [[maybe_unused]] const std::int64_t turn =
-        std::max<std::int64_t>(count / (8 * thread_count()), 1);
-#pragma omp parallel for schedule(dynamic, turn) if (wide)
+    [[maybe_unused]] const std::int64_t threads = thread_count();
+    [[maybe_unused]] const std::int64_t turn = std::max<std::int64_t>(count / (8 * threads), 1);
+#pragma omp parallel for schedule(dynamic, turn) if (wide) num_threads(threads)
     for (std::int64_t index = 0; index < count; ++index) {
         body(index);
     }

@@ -6,7 +6,8 @@
 
 namespace r1::cpu {
 
-// What the next kernel will use at most; the workspaces of kernels grow with it.
+// What the next kernel will use at most, whichever thread calls it; the workspaces of kernels grow
+// with it. Not to be set while a kernel runs.
 std::int64_t thread_count();
 void set_thread_count(std::int64_t count);
 std::int64_t thread_index();
