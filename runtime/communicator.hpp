@@ -13,9 +13,10 @@
 
 namespace r1 {
 
-// What crosses between two ranks and why: bytes are counted by it.
-enum class MessageKind : std::uint8_t { pipeline, dispatch, combine, notify, collective };
-inline constexpr std::size_t kMessageKinds = 5;
+// What crosses between two ranks and why: bytes are counted by it. `report`: what ranks tell each
+// other about the run, and no op of the graph sends.
+enum class MessageKind : std::uint8_t { pipeline, dispatch, combine, notify, collective, report };
+inline constexpr std::size_t kMessageKinds = 6;
 
 // Bytes that one rank sent to others, by the link that they take on the modelled cluster.
 struct TrafficBytes {

@@ -81,14 +81,18 @@ void run_cached(const CpuDevice& device, const OpCall& c, const Kernel& kernel) 
 
 std::size_t rope_workspace(const OpCall& c) { return workspace_bytes_of<std::int32_t>(c.dims[0]); }
 
-// Whole sequences: positions are 0, 1, … and restart with each.
-void run_rope(const CpuDevice& device, const OpCall& c) {
-    RopeArgs args = rope_args(device, c);
-    auto* positions = Carver(c.workspace).take<std::int32_t>(args.tokens);
-    for (std::int64_t token = 0; token < args.tokens; ++token) {
+const std::int32_t* sequence_positions(const OpCall& c) {
+    const std::int64_t tokens = c.dims[0];
+    auto* positions = Carver(c.workspace).take<std::int32_t>(tokens);
+    for (std::int64_t token = 0; token < tokens; ++token) {
         positions[token] = static_cast<std::int32_t>(token % c.sequence_length);
     }
-    args.positions = positions;
+    return positions;
+}
+
+void run_rope(const CpuDevice& device, const OpCall& c) {
+    RopeArgs args = rope_args(device, c);
+    args.positions = sequence_positions(c);
     args.kv_a = matrix(c.inputs[1]);
     args.kv = matrix(c.inputs[2]);
     args.k = matrix(c.outputs[1]);

@@ -90,6 +90,19 @@ const std::map<KernelId, Kernel>& kernel_table() {
         {K::cross_entropy, {run_cross_entropy}},
         {K::sample, {run_sample, sample_workspace}},
         {K::argmax, {run_argmax}},
+        {K::requantize_transpose_fp8, {run_requantize_transpose}},
+        {K::gemm_fp8_wgrad, {run_gemm_wgrad, gemm_wgrad_workspace}},
+        {K::gemm_bf16_wgrad, {run_gemm_wgrad, gemm_wgrad_workspace}},
+        {K::grouped_gemm_fp8_wgrad, {run_grouped_gemm_wgrad, grouped_gemm_wgrad_workspace}},
+        {K::grouped_gemm_bf16_wgrad, {run_grouped_gemm_wgrad, grouped_gemm_wgrad_workspace}},
+        {K::rms_norm_backward, {run_rms_norm_backward, rms_norm_backward_workspace}},
+        {K::swiglu_backward, {run_swiglu_backward}},
+        {K::rope_backward, {run_rope_backward, rope_backward_workspace}},
+        {K::mla_attention_backward, {run_mla_attention_backward, mla_attention_backward_workspace}},
+        {K::embedding_backward, {run_embedding_backward}},
+        {K::split, {run_split}},
+        {K::cross_entropy_backward, {run_cross_entropy_backward}},
+        {K::router_topk_backward, {run_router_topk_backward}},
     };
     return table;
 }

@@ -56,8 +56,20 @@ void run_router_topk(const CpuDevice&, const OpCall& c) {
 }
 
 // Forward: {data, [scales], route} -> {data, [scales], row_map, row_weights, offsets}.
+// Backward, by the forward's map: {data, [scales], row_map} -> {data, [scales]}.
 void run_permute(const CpuDevice&, const OpCall& c) {
     const bool scaled = c.inputs.size() == 3;
+    if (c.outputs.size() < 4) {
+        PermuteAgainArgs again;
+        again.rows = c.dims[0];
+        again.row_map = data_of<std::int32_t>(c.inputs.back());
+        again.data = permuted(c.inputs[0], c.outputs[0]);
+        if (scaled) {
+            again.scales = permuted(c.inputs[1], c.outputs[1]);
+        }
+        cpu::permute_again(again);
+        return;
+    }
     R1_CHECK(c.outputs.size() == (scaled ? 5U : 4U));
     const std::size_t map = scaled ? 2 : 1;
     PermuteArgs args;

@@ -26,7 +26,29 @@ std::size_t gemm_workspace(const OpCall& call);
 void run_grouped_gemm(const CpuDevice& device, const OpCall& call);
 std::size_t grouped_gemm_workspace(const OpCall& call);
 
+// cpu_gradients.cpp: weight gradients, and operands for them.
+void run_requantize_transpose(const CpuDevice& device, const OpCall& call);
+void run_gemm_wgrad(const CpuDevice& device, const OpCall& call);
+std::size_t gemm_wgrad_workspace(const OpCall& call);
+void run_grouped_gemm_wgrad(const CpuDevice& device, const OpCall& call);
+std::size_t grouped_gemm_wgrad_workspace(const OpCall& call);
+
+// cpu_backward.cpp: the other backward ops.
+void run_rms_norm_backward(const CpuDevice& device, const OpCall& call);
+std::size_t rms_norm_backward_workspace(const OpCall& call);
+void run_swiglu_backward(const CpuDevice& device, const OpCall& call);
+void run_rope_backward(const CpuDevice& device, const OpCall& call);
+std::size_t rope_backward_workspace(const OpCall& call);
+void run_mla_attention_backward(const CpuDevice& device, const OpCall& call);
+std::size_t mla_attention_backward_workspace(const OpCall& call);
+void run_embedding_backward(const CpuDevice& device, const OpCall& call);
+void run_split(const CpuDevice& device, const OpCall& call);
+void run_cross_entropy_backward(const CpuDevice& device, const OpCall& call);
+void run_router_topk_backward(const CpuDevice& device, const OpCall& call);
+
 // cpu_attention.cpp: rotation, the latent cache, attention in its three forms.
+// Positions of whole sequences, 0, 1, … and again, in the workspace: [tokens].
+const std::int32_t* sequence_positions(const OpCall& call);
 void run_rope(const CpuDevice& device, const OpCall& call);
 std::size_t rope_workspace(const OpCall& call);
 void run_rope_query(const CpuDevice& device, const OpCall& call);

@@ -5,6 +5,7 @@
 #include "kernels/gemm_fp8.hpp"
 #include "kernels/grouped_gemm_bf16.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
+#include "kernels/quantize_e5m6.hpp"
 #include "kernels/quantize_fp8.hpp"
 #include "model/base/check.hpp"
 
@@ -49,12 +50,23 @@ WeightPart part_of(const TensorArg& weight, const TensorArg& y, std::int64_t n, 
     return result;
 }
 
+// An input gradient multiplies with the weight as its layer has it: [k, n]. Ops of the forward pass
+// that the backward pass repeats do not, so the phase does not tell; the gradient's name does.
+bool is_input_gradient(const OpCall& call) {
+    return call.outputs[0].tensor->name.find(".grad") != std::string::npos;
+}
+
 // Where the weight stands: {x, w}, or {x, x scale, w, w scale}.
 std::size_t weight_index(const OpCall& call) { return call.inputs[1].weight != nullptr ? 1 : 2; }
 
 }  // namespace
 
 void run_quantize_fp8(const CpuDevice&, const OpCall& c) {
+    if (c.outputs[0].stored == DType::e5m6) {
+        cpu::quantize_e5m6(
+            {c.dims[0], c.dims[1], matrix(c.inputs[0]), data_of<std::uint8_t>(c.outputs[0])});
+        return;
+    }
     if (c.policy.fp8 == Fp8Mode::dequantize) {
         convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
         return;
@@ -65,6 +77,11 @@ void run_quantize_fp8(const CpuDevice&, const OpCall& c) {
 }
 
 void run_dequantize_fp8(const CpuDevice&, const OpCall& c) {
+    if (c.inputs[0].stored == DType::e5m6) {
+        cpu::dequantize_e5m6(
+            {c.dims[0], c.dims[1], data_of<std::uint8_t>(c.inputs[0]), matrix(c.outputs[0])});
+        return;
+    }
     if (c.inputs[0].stored != DType::e4m3) {
         convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
         return;
@@ -73,69 +90,108 @@ void run_dequantize_fp8(const CpuDevice&, const OpCall& c) {
                          data_of<float>(c.inputs[1]), matrix(c.outputs[0])});
 }
 
-std::size_t gemm_workspace(const OpCall& c) {
-    if (c.inputs[weight_index(c)].weight->dtype == DType::e4m3) {
-        GemmFp8Args args;
-        args.m = c.dims[0];
-        args.n = c.dims[1];
-        args.k = c.dims[2];
-        return cpu::gemm_fp8_workspace_bytes(args);
-    }
+namespace {
+
+GemmFp8Args fp8_args(const OpCall& c) {
+    GemmFp8Args args;
+    args.m = c.dims[0];
+    args.n = c.dims[1];
+    args.k = c.dims[2];
+    args.x = data_of<std::uint8_t>(c.inputs[0]);
+    args.x_scales = data_of<float>(c.inputs[1]);
+    args.w_transposed = is_input_gradient(c);
+    args.workspace = c.workspace;
+    return args;
+}
+
+GemmBf16Args bf16_args(const OpCall& c) {
     GemmBf16Args args;
     args.m = c.dims[0];
     args.n = c.dims[1];
     args.k = c.dims[2];
-    return cpu::gemm_bf16_workspace_bytes(args);
+    args.x = matrix(c.inputs[0]);
+    args.w_transposed = is_input_gradient(c);
+    args.workspace = c.workspace;
+    return args;
 }
 
-void run_gemm(const CpuDevice&, const OpCall& c) {
-    const TensorArg& weight = c.inputs[weight_index(c)];
-    for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
-        const WeightPart part = part_of(weight, c.outputs[0], c.dims[1], c.dims[2], 1, p);
-        if (weight.weight->dtype == DType::e4m3) {
-            cpu::gemm_fp8({c.dims[0], part.n, c.dims[2], data_of<std::uint8_t>(c.inputs[0]),
-                           data_of<float>(c.inputs[1]),
-                           reinterpret_cast<const std::uint8_t*>(part.data), part.scales, part.y,
-                           c.workspace});
-        } else {
-            cpu::gemm_bf16({c.dims[0], part.n, c.dims[2], matrix(c.inputs[0]),
-                            ConstMatrix{part.data, weight.weight->dtype, c.dims[2]}, part.y,
-                            c.workspace});
-        }
-    }
+GroupedGemmFp8Args grouped_fp8_args(const OpCall& c) {
+    GroupedGemmFp8Args args;
+    args.experts = c.dims[0];
+    args.n = c.dims[2];
+    args.k = c.dims[3];
+    args.offsets = data_of<std::int32_t>(c.inputs.back());
+    args.x = data_of<std::uint8_t>(c.inputs[0]);
+    args.x_scales = data_of<float>(c.inputs[1]);
+    args.w_transposed = is_input_gradient(c);
+    args.workspace = c.workspace;
+    return args;
 }
 
-std::size_t grouped_gemm_workspace(const OpCall& c) {
-    if (c.inputs[weight_index(c)].weight->dtype == DType::e4m3) {
-        GroupedGemmFp8Args args;
-        args.experts = c.dims[0];
-        args.n = c.dims[2];
-        args.k = c.dims[3];
-        return cpu::grouped_gemm_fp8_workspace_bytes(args);
-    }
+GroupedGemmBf16Args grouped_bf16_args(const OpCall& c) {
     GroupedGemmBf16Args args;
     args.experts = c.dims[0];
     args.n = c.dims[2];
     args.k = c.dims[3];
-    return cpu::grouped_gemm_bf16_workspace_bytes(args);
+    args.offsets = data_of<std::int32_t>(c.inputs.back());
+    args.x = matrix(c.inputs[0]);
+    args.w_transposed = is_input_gradient(c);
+    args.workspace = c.workspace;
+    return args;
+}
+
+bool is_fp8(const OpCall& c) { return c.inputs[weight_index(c)].weight->dtype == DType::e4m3; }
+
+// From one row of the weight to the next.
+std::int64_t weight_stride(const OpCall& c, std::int64_t n, std::int64_t k) {
+    return is_input_gradient(c) ? n : k;
+}
+
+// Runs `gemm` for each part of a fused weight; input gradients take a weight that is one.
+template <class Args, class Gemm>
+void run_parts(const OpCall& c, Args args, std::int64_t experts, const Gemm& gemm) {
+    const TensorArg& weight = c.inputs[weight_index(c)];
+    R1_CHECK(weight.weight->parts == 1 || !is_input_gradient(c));
+    const std::int64_t n = args.n;
+    for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
+        const WeightPart part = part_of(weight, c.outputs[0], n, args.k, experts, p);
+        args.n = part.n;
+        args.y = part.y;
+        if constexpr (requires { args.w_scales; }) {
+            args.w = reinterpret_cast<const std::uint8_t*>(part.data);
+            args.w_scales = part.scales;
+        } else {
+            args.w = {part.data, weight.weight->dtype, weight_stride(c, part.n, args.k)};
+        }
+        gemm(args);
+    }
+}
+
+}  // namespace
+
+std::size_t gemm_workspace(const OpCall& c) {
+    return is_fp8(c) ? cpu::gemm_fp8_workspace_bytes(fp8_args(c))
+                     : cpu::gemm_bf16_workspace_bytes(bf16_args(c));
+}
+
+void run_gemm(const CpuDevice&, const OpCall& c) {
+    if (is_fp8(c)) {
+        run_parts(c, fp8_args(c), 1, cpu::gemm_fp8);
+    } else {
+        run_parts(c, bf16_args(c), 1, cpu::gemm_bf16);
+    }
+}
+
+std::size_t grouped_gemm_workspace(const OpCall& c) {
+    return is_fp8(c) ? cpu::grouped_gemm_fp8_workspace_bytes(grouped_fp8_args(c))
+                     : cpu::grouped_gemm_bf16_workspace_bytes(grouped_bf16_args(c));
 }
 
 void run_grouped_gemm(const CpuDevice&, const OpCall& c) {
-    const TensorArg& weight = c.inputs[weight_index(c)];
-    const auto* offsets = data_of<std::int32_t>(c.inputs.back());
-    const std::int64_t experts = c.dims[0];
-    for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
-        const WeightPart part = part_of(weight, c.outputs[0], c.dims[2], c.dims[3], experts, p);
-        if (weight.weight->dtype == DType::e4m3) {
-            cpu::grouped_gemm_fp8({experts, part.n, c.dims[3], offsets,
-                                   data_of<std::uint8_t>(c.inputs[0]), data_of<float>(c.inputs[1]),
-                                   reinterpret_cast<const std::uint8_t*>(part.data), part.scales,
-                                   part.y, c.workspace});
-        } else {
-            cpu::grouped_gemm_bf16({experts, part.n, c.dims[3], offsets, matrix(c.inputs[0]),
-                                    ConstMatrix{part.data, weight.weight->dtype, c.dims[3]}, part.y,
-                                    c.workspace});
-        }
+    if (is_fp8(c)) {
+        run_parts(c, grouped_fp8_args(c), c.dims[0], cpu::grouped_gemm_fp8);
+    } else {
+        run_parts(c, grouped_bf16_args(c), c.dims[0], cpu::grouped_gemm_bf16);
     }
 }
 

@@ -25,17 +25,34 @@ struct TensorArg {
     }
 };
 
+// Numbers of one training step that no tensor holds.
+struct TrainingStep {
+    double loss_scale = 1;      // of a predicted token's loss: one over how many there are
+    double mtp_loss_scale = 0;  // the same for the MTP module, times its weight lambda
+    double balance_alpha = 0;   // of a sequence's balance loss, over how many there are
+    // AdamW with decoupled weight decay (arXiv 2412.19437, sec. 4.2), and clipping.
+    double learning_rate = 0;
+    double beta1 = 0.9;
+    double beta2 = 0.95;
+    double epsilon = 1e-8;
+    double weight_decay = 0.1;
+    double gradient_norm_max = 0;  // 0: no clipping
+    std::int64_t step = 1;         // counted from 1, for the moments' bias correction
+    bool f32_moments = false;      // comparisons; else BF16
+};
+
 struct OpCall {
     const Op& op;
     const ModelConfig& config;
     const ExecutionPolicy& policy;
-    std::vector<std::int64_t> dims;  // of compute ops, values of the run
-    std::int64_t received = 0;       // value of Symbol::received_tokens
+    const TrainingStep* training = nullptr;  // of a training step only
+    std::vector<std::int64_t> dims{};        // of compute ops, values of the run
+    std::int64_t received = 0;               // value of Symbol::received_tokens
     std::int64_t sequence_length = 0;
     std::int64_t cache_capacity = 0;  // rows of a cache from one sequence to the next
-    std::vector<TensorArg> inputs;
-    std::vector<TensorArg> outputs;
-    std::span<std::byte> workspace;
+    std::vector<TensorArg> inputs{};
+    std::vector<TensorArg> outputs{};
+    std::span<std::byte> workspace{};
 };
 
 class Device {

@@ -10,24 +10,12 @@
 #include "model/workload/train.hpp"
 #include "runtime/binding.hpp"
 #include "runtime/cpu_device.hpp"
+#include "runtime/sequences.hpp"
 #include "runtime/token_check.hpp"
 
 namespace r1 {
 
 namespace {
-
-// tokens[t + shift] within each sequence, `fill` behind its end.
-std::vector<std::int32_t> shifted(const std::vector<std::int32_t>& tokens, std::int64_t length,
-                                  std::int64_t shift, std::int32_t fill) {
-    std::vector<std::int32_t> result(tokens.size(), fill);
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-        const std::int64_t position = static_cast<std::int64_t>(i) % length;
-        if (position + shift < length) {
-            result[i] = tokens[i + static_cast<std::size_t>(shift)];
-        }
-    }
-    return result;
-}
 
 // As the router makes them, without the bias.
 void scores_from_logits(const ModelConfig& config, std::vector<float>& values) {
@@ -193,10 +181,7 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     const ExecutionGraph& graph = evaluation.graph;
     StageWeights weights(options.policy);
     weights.load(graph.templates().front(), checkpoint, 0);
-    const InputValues inputs = {{"tokens", tokens},
-                                {"labels", shifted(tokens, length, 1, -1)},
-                                {"mtp.tokens", shifted(tokens, length, 1, 0)},
-                                {"mtp.labels", shifted(tokens, length, 2, -1)}};
+    const InputValues inputs = training_inputs(tokens, length);
     const SymbolValues symbols = local_binding(config, total);
     CpuDevice device(config);
     const auto keep = [&](const Tensor& tensor) {

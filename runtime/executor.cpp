@@ -5,14 +5,11 @@
 #include <cstring>
 
 #include "kernels/workspace.hpp"
+#include "runtime/op_call.hpp"
 
 namespace r1 {
 
 namespace {
-
-std::int64_t value_of(Symbol symbol, const SymbolValues& symbols) {
-    return static_cast<std::int64_t>(symbols[static_cast<std::size_t>(symbol)]);
-}
 
 const ChunkTemplate& only_chunk(const ExecutionGraph& graph) {
     R1_CHECK(graph.instances().ranks() == 1);
@@ -66,29 +63,14 @@ Executor::Executor(ExecutionSetup setup, const StageWeights& weights, const Symb
 
 // The call without data.
 OpCall Executor::shaped_call(const Op& op, const SymbolValues& symbols) const {
-    OpCall call{op, setup_.config, setup_.policy, {}, 0, 0, 0, {}, {}, {}};
-    call.received = value_of(Symbol::received_tokens, symbols);
-    call.cache_capacity = value_of(Symbol::cache_capacity, symbols);
-    call.sequence_length = setup_.sequence_length;
-    if (const ComputeOp* compute = op.compute()) {
-        for (const Extent& dim : compute->dims) {
-            call.dims.push_back(static_cast<std::int64_t>(dim.value(symbols)));
+    OpCall call = r1::shaped_call(chunk_, op,
+                                  {setup_.config, setup_.policy, setup_.sequence_length}, symbols);
+    for (std::vector<TensorArg>* list : {&call.inputs, &call.outputs}) {
+        for (TensorArg& arg : *list) {
+            if (arg.tensor->role == TensorRole::parameter) {
+                arg.weight = weights_.find(arg.tensor->name);
+            }
         }
-    }
-    const auto shaped = [this](TensorId id) {
-        TensorArg arg;
-        arg.tensor = &chunk_.tensors[id.index()];
-        arg.stored = stored_as(*arg.tensor, setup_.policy);
-        if (arg.tensor->role == TensorRole::parameter) {
-            arg.weight = weights_.find(arg.tensor->name);
-        }
-        return arg;
-    };
-    for (const TensorId id : op.inputs) {
-        call.inputs.push_back(shaped(id));
-    }
-    for (const TensorId id : op.outputs) {
-        call.outputs.push_back(shaped(id));
     }
     return call;
 }

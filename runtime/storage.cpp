@@ -11,7 +11,11 @@ std::size_t stored_row_bytes(const Tensor& tensor, const ExecutionPolicy& policy
 
 std::size_t stored_bytes(const Tensor& tensor, const SymbolValues& values,
                          const ExecutionPolicy& policy) {
-    const double count = elements(tensor).value(values);
+    // Scales of a part of a tile are whole: each dimension is rounded up.
+    double count = 1;
+    for (const Extent& extent : tensor.shape) {
+        count *= std::ceil(extent.value(values));
+    }
     return static_cast<std::size_t>(std::ceil(count * bits(stored_as(tensor, policy)) / 8));
 }
 

@@ -100,7 +100,7 @@ void append_fp8(Weight& weight, const std::string& name, const Checkpoint& check
 }  // namespace
 
 std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelConfig& config,
-                                          std::int64_t first_layer) {
+                                          std::int64_t first_layer, std::int64_t first_expert) {
     const std::string name = checkpoint_name(parameter.name, config, first_layer);
     constexpr std::string_view kFused = "gate_up_proj";
     std::vector<std::string> parts = {name};
@@ -115,7 +115,8 @@ std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelCo
     for (const std::string& part : parts) {
         const auto experts = static_cast<std::int64_t>(parameter.shape.front().constant);
         for (std::int64_t expert = 0; expert < experts; ++expert) {
-            names.push_back(replaced(part, kExperts, ".experts." + std::to_string(expert) + "."));
+            names.push_back(replaced(part, kExperts,
+                                     ".experts." + std::to_string(first_expert + expert) + "."));
         }
     }
     return names;

@@ -23,9 +23,9 @@ struct Weight {
 };
 
 // Names of the checkpoint that a parameter of the graph is made of, in order: parts, then experts.
-// `first_layer`: the model's layer of the stage's slot 0.
+// `first_layer`: the model's layer of the stage's slot 0; `first_expert`: of the rank.
 std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelConfig& config,
-                                          std::int64_t first_layer);
+                                          std::int64_t first_layer, std::int64_t first_expert = 0);
 
 class StageWeights {
 public:

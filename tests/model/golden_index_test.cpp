@@ -30,8 +30,8 @@ constexpr GoldenKind kKinds[] = {
     {"cases/", "adamw", "optimizer_test"},
     {"cases/", "bias_update", "optimizer_test"},
     {"cases/", "seq_balance", "router_backward_test"},
-    {"", "grads_main", nullptr},
-    {"", "grads_mtp", nullptr},
+    {"", "grads_main", "golden_gradients_test"},
+    {"", "grads_mtp", "golden_gradients_test"},
     {"", "expected_", "golden_model_test"},
     {"", "config", "config_test"},
     {"", "model", "golden_model_test"},  // checkpoints, shards and their index

@@ -1,13 +1,16 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "model/base/diagnostics.hpp"
 #include "model/base/json.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/evaluate.hpp"
+#include "runtime/gradients.hpp"
 #include "tools/model_options.hpp"
 
 namespace r1 {
@@ -44,6 +47,23 @@ EvaluateOptions options_of(const Invocation& invocation) {
     return options;
 }
 
+std::optional<GradientLoss> gradient_loss(const Invocation& invocation) {
+    if (!invocation.has("gradients")) {
+        return std::nullopt;
+    }
+    for (const char* other : {"binding", "dump"}) {
+        if (!invocation.text(other).empty()) {
+            throw UsageError(std::string("--gradients does not go with --") + other);
+        }
+    }
+    const std::string loss = invocation.text("gradients");
+    if (loss != "main" && loss != "mtp") {
+        throw UsageError("--gradients takes main or mtp, not '" + loss + "'" +
+                         did_you_mean(loss, {"main", "mtp"}));
+    }
+    return loss == "main" ? GradientLoss::main : GradientLoss::mtp;
+}
+
 void write_tensors(const std::string& file, const Evaluation& evaluation,
                    const std::vector<std::int32_t>& tokens) {
     std::vector<TensorView> views;
@@ -74,6 +94,9 @@ Json evaluation_json(const Evaluation& evaluation) {
         tensors[name] = tensor.shape;
     }
     json["tensors"] = tensors;
+    if (evaluation.tensors.count("logits") == 0) {
+        return json;
+    }
     const NamedTensor& logits = evaluation.tensors.at("logits");
     const auto vocabulary = static_cast<std::ptrdiff_t>(logits.shape.back());
     Json top = Json::array();
@@ -97,6 +120,9 @@ void warn_of(const Invocation& invocation, const Checkpoint& checkpoint,
     if (options.mtp && checkpoint.config().num_nextn_predict_layers == 0) {
         invocation.warn("--dump mtp: the model has no MTP module");
     }
+    if (evaluation.tensors.count("logits") == 0) {
+        return;
+    }
     const std::vector<float>& logits = evaluation.tensors.at("logits").f32;
     if (!std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
         invocation.warn("some logits are not finite: the weights overflow what they compute in");
@@ -104,9 +130,6 @@ void warn_of(const Invocation& invocation, const Checkpoint& checkpoint,
 }
 
 int run(const Invocation& invocation) {
-    if (invocation.has("gradients")) {
-        throw FeatureError("eval --gradients is not implemented in this version");
-    }
     if (!invocation.has("model")) {
         throw UsageError("missing --model DIR");
     }
@@ -115,7 +138,10 @@ int run(const Invocation& invocation) {
     const TokenBatch tokens = tokens_of(invocation);
     options.token_source = invocation.has("input") ? invocation.text("input") : "--tokens";
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
-    const Evaluation evaluation = evaluate(checkpoint, tokens.ids, tokens.sequences, options);
+    const std::optional<GradientLoss> loss = gradient_loss(invocation);
+    const Evaluation evaluation =
+        loss ? evaluate_gradients(checkpoint, tokens.ids, tokens.sequences, *loss, options)
+             : evaluate(checkpoint, tokens.ids, tokens.sequences, options);
     warn_of(invocation, checkpoint, evaluation, options);
     if (invocation.has("output")) {
         write_tensors(invocation.text("output"), evaluation, tokens.ids);
@@ -130,13 +156,15 @@ int run(const Invocation& invocation) {
             timeline_json({{evaluation.graph, evaluation.intervals}}, true).dump() + "\n");
     }
     const Json json = evaluation_json(evaluation);
-    write_stdout(
-        invocation.flag("json")
-            ? json.dump(2) + "\n"
-            : fmt::format("tokens   {}\nloss     {}\ntop-1    {} after the last token\n"
-                          "graph    {}\n",
-                          tokens.ids.size(), loss_text(evaluation.tensors.at("loss").f32.front()),
-                          json["top1"].back().get<std::int64_t>(), evaluation.graph.hash().hex()));
+    write_stdout(invocation.flag("json")
+                     ? json.dump(2) + "\n"
+                     : fmt::format("tokens   {}\nloss     {}\n{}graph    {}\n", tokens.ids.size(),
+                                   loss_text(evaluation.tensors.at("loss").f32.front()),
+                                   loss ? fmt::format("gradients of {} tensors\n",
+                                                      json["tensors"].size() - 1)
+                                        : fmt::format("top-1    {} after the last token\n",
+                                                      json["top1"].back().get<std::int64_t>()),
+                                   evaluation.graph.hash().hex()));
     return kOk;
 }
 
@@ -150,6 +178,7 @@ Command eval_command() {
     command.examples = {
         "eval --model path/to/checkpoint --tokens 1,2,3",
         "eval --model DIR --input prompt.safetensors -o logits.safetensors",
+        "eval --model DIR --input prompt.safetensors --gradients main -o gradients.safetensors",
         "eval --model DIR --tokens 5,6,7 --dump hidden,router,mtp -o all.safetensors"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
@@ -160,7 +189,8 @@ Command eval_command() {
              "safetensors file with tokens [T] or [B, T]")  //
             ("dump", po::value<std::string>()->default_value("")->value_name("hidden,router,mtp"),
              "what else to write with -o FILE (a safetensors file here)")  //
-            ("gradients", po::value<std::string>(), "not in this version");
+            ("gradients", po::value<std::string>()->value_name("main|mtp"),
+             "the loss of the trunk or of the MTP module alone, and its gradient by each tensor");
         add_execution_options(options);
     };
     command.run = run;

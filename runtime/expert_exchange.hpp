@@ -1,0 +1,91 @@
+// Node-limited two-hop exchange of tokens between the ranks of an expert-parallel group (arXiv
+// 2412.19437, sec. 3.2.2): a token crosses to another node once, to the rank with the sender's
+// place there, which forwards it to the ranks that hold its experts. Outputs go the same way back,
+// summed where copies meet.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/matrix.hpp"
+#include "runtime/communicator.hpp"
+
+namespace r1 {
+
+struct ExpertGroup {
+    std::vector<int> ranks;    // of the communicator, ascending
+    int self = 0;              // index into ranks: the member
+    int ranks_per_node = 1;    // neighbours in the group; divides its size
+    std::int64_t experts = 0;  // of the group, equally many on each rank
+    std::int64_t slots = 0;    // experts a token
+
+    [[nodiscard]] int size() const { return static_cast<int>(ranks.size()); }
+    [[nodiscard]] std::int64_t local_experts() const { return experts / size(); }
+    [[nodiscard]] int nodes() const { return size() / ranks_per_node; }
+    [[nodiscard]] int node_of(int member) const { return member / ranks_per_node; }
+    [[nodiscard]] int place_of(int member) const { return member % ranks_per_node; }
+    [[nodiscard]] int member(int node, int place) const { return node * ranks_per_node + place; }
+};
+
+// Where the tokens of one layer and micro-batch go. The received matrix has the tokens of each
+// member in their order, member after member.
+struct ExchangePlan {
+    using Rows = std::vector<std::int32_t>;
+
+    std::int64_t tokens = 0;    // own ones
+    std::int64_t received = 0;  // that come
+    std::int64_t rows = 0;      // (received token, local expert) pairs
+    // [received, 2 * slots] as kernels/permute.hpp takes it; a token's slots are its source's.
+    std::vector<float> route;
+
+    std::vector<Rows> to_member;          // own tokens with an expert there
+    std::vector<Rows> to_node;            // own tokens with an expert in that node
+    std::vector<std::int64_t> first_row;  // of the received matrix, by member, and the end
+    // What the ranks of the own place in other nodes send here to be forwarded.
+    std::vector<std::int64_t> relayed;        // tokens, by node
+    std::vector<std::vector<Rows>> relay_to;  // which of them, by node and place in this node
+
+    // Copies of tokens that leave this rank in a dispatch, as source and as relay.
+    [[nodiscard]] std::int64_t copies_between_nodes(const ExpertGroup& group) const;
+    [[nodiscard]] std::int64_t copies_within_node(const ExpertGroup& group) const;
+};
+
+// An exchange takes this many channels, from the one that it is given.
+inline constexpr std::uint64_t kChannelsPerExchange = 8;
+
+// Rows that are moved as bytes.
+struct ExchangedRows {
+    std::size_t row_bytes = 0;
+    const std::byte* from = nullptr;
+    std::byte* to = nullptr;
+};
+
+class ExpertExchange {
+public:
+    ExpertExchange(Communicator& communicator, ExpertGroup group)
+        : communicator_(communicator), group_(std::move(group)) {}
+
+    [[nodiscard]] const ExpertGroup& group() const { return group_; }
+
+    // Tells all ranks of the group which tokens will come. indices, weights: [tokens, slots].
+    [[nodiscard]] ExchangePlan plan(std::span<const std::int32_t> indices,
+                                    std::span<const float> weights, std::uint64_t channel) const;
+    // from [tokens] rows, to [received] rows.
+    void dispatch(const ExchangePlan& plan, ExchangedRows payload, std::uint64_t channel) const;
+    // y[tokens, width] = sum over the copies of each token, of x[received, width]. What leaves a
+    // node is the sum over its ranks, in the storage type of x.
+    void combine(const ExchangePlan& plan, const ConstMatrix& x, const Matrix& y,
+                 std::int64_t width, MessageKind kind, std::uint64_t channel) const;
+
+private:
+    [[nodiscard]] int node() const { return group_.node_of(group_.self); }
+    [[nodiscard]] int place() const { return group_.place_of(group_.self); }
+
+    Communicator& communicator_;
+    ExpertGroup group_;
+};
+
+}  // namespace r1

@@ -1,0 +1,234 @@
+#include "runtime/rank_executor.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "model/base/check.hpp"
+#include "runtime/op_call.hpp"
+
+namespace r1 {
+
+namespace {
+
+ExpertGroup expert_group(const RankSetup& setup) {
+    const std::vector<RankId> ranks = setup.graph.group(GroupKind::expert_parallel, setup.rank, 0);
+    ExpertGroup group;
+    for (const RankId rank : ranks) {
+        if (rank == setup.rank) {
+            group.self = static_cast<int>(group.ranks.size());
+        }
+        group.ranks.push_back(static_cast<int>(rank.value));
+    }
+    group.ranks_per_node = std::min(setup.ranks_per_node, group.size());
+    R1_CHECK(group.size() % group.ranks_per_node == 0);
+    group.experts = setup.config.n_routed_experts;
+    group.slots = setup.config.num_experts_per_tok;
+    return group;
+}
+
+}  // namespace
+
+RankExecutor::RankExecutor(RankSetup setup, const Dependencies& dependencies, RankState& state,
+                           Device& device, Communicator& communicator)
+    : setup_(std::move(setup)),
+      plan_(setup_.graph, dependencies,
+            static_cast<std::uint32_t>(setup_.graph.instances().program_of(setup_.rank))),
+      state_(state),
+      device_(device),
+      communicator_(communicator) {
+    if (setup_.graph.instances().expert_parallel > 1) {
+        exchange_.emplace(communicator_, expert_group(setup_));
+    }
+}
+
+void RankExecutor::run(const RankStep& step) {
+    state_.zero_gradients();
+    buffers_.clear();
+    buffers_.resize(plan_.readers.size());
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+        buffers_[i].readers = plan_.readers[i];
+    }
+    plans_.clear();
+    progress_.reset();
+    std::vector<std::thread> threads;
+    for (std::size_t stream = 0; stream < kStreamCount; ++stream) {
+        if (!plan_.streams[stream].empty()) {
+            threads.emplace_back(
+                [this, stream, &step] { run_stream(static_cast<Stream>(stream), step); });
+        }
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    if (error_) {
+        std::rethrow_exception(error_);
+    }
+}
+
+void RankExecutor::run_stream(Stream stream, const RankStep& step) {
+    try {
+        for (const std::uint32_t index : plan_.streams[static_cast<std::size_t>(stream)]) {
+            const PlannedOp& op = plan_.ops[index];
+            if (!progress_.wait(stream, op.waits_for)) {
+                return;
+            }
+            const TimePs start = clock_ps();
+            execute(op, step);
+            if (step.intervals != nullptr) {
+                const std::lock_guard lock(mutex_);
+                step.intervals->push_back(
+                    {{0, op.at.item, op.at.op}, step.iteration, start, clock_ps()});
+            }
+            progress_.advance(stream);
+        }
+    } catch (const std::exception& error) {
+        fail(error.what());
+    }
+}
+
+// Called while an exception is handled. The first one counts: others follow from it.
+void RankExecutor::fail(const std::string& why) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (error_) {
+            return;
+        }
+        error_ = std::current_exception();
+    }
+    progress_.stop();
+    communicator_.abort(why);
+}
+
+void RankExecutor::execute(const PlannedOp& op, const RankStep& step) {
+    OpCall call = call_of(op, step);
+    const CommOp* comm = op.op->comm();
+    if (comm != nullptr && comm->group == GroupKind::expert_parallel) {
+        exchange(op, call);
+    } else if (comm != nullptr && comm->group == GroupKind::pipeline) {
+        message(op, call);
+    } else if (op.op->phase == Phase::optimizer) {
+        optimize(op, call);
+    } else {
+        compute(op, call, step);
+    }
+    observe(op, call, step);
+    release(op);
+}
+
+void RankExecutor::compute(const PlannedOp& op, OpCall& call, const RankStep& step) {
+    for (std::size_t i = 0; i < call.outputs.size(); ++i) {
+        TensorArg& arg = call.outputs[i];
+        arg.data =
+            op.outputs[i] == kNoBuffer
+                ? data_of(op, arg, kNoBuffer, step)
+                : open(op.outputs[i], stored_bytes(*arg.tensor, symbols(op), setup_.policy)).data();
+    }
+    call.workspace = pool_.take(device_.workspace_bytes(call));
+    device_.execute(call);
+    pool_.give_back(call.workspace);
+}
+
+RankExecutor::LayerKey RankExecutor::layer_of(const PlannedOp& op) const {
+    const Context& c = op.context();
+    return {c.stage, c.direction, c.micro_batch, op.op->layer};
+}
+
+// What the routers of this micro-batch made of the graph's symbols in the op's layer.
+SymbolValues RankExecutor::symbols(const PlannedOp& op) {
+    SymbolValues values{};
+    const std::lock_guard lock(mutex_);
+    const auto found = plans_.find(layer_of(op));
+    if (found != plans_.end()) {
+        values[static_cast<std::size_t>(Symbol::routed_rows)] =
+            static_cast<double>(found->second.rows);
+        values[static_cast<std::size_t>(Symbol::received_tokens)] =
+            static_cast<double>(found->second.received);
+    }
+    return values;
+}
+
+OpCall RankExecutor::call_of(const PlannedOp& op, const RankStep& step) {
+    OpCall call = shaped_call(*op.chunk, *op.op,
+                              {setup_.config, setup_.policy, setup_.sequence_length}, symbols(op));
+    call.training = &step.training;
+    for (std::size_t i = 0; i < call.inputs.size(); ++i) {
+        call.inputs[i].data = data_of(op, call.inputs[i], op.inputs[i], step);
+    }
+    for (std::vector<TensorArg>* list : {&call.inputs, &call.outputs}) {
+        for (TensorArg& arg : *list) {
+            if (arg.tensor->role == TensorRole::parameter) {
+                const StateParameter* parameter =
+                    state_.find(op.context_of(*arg.tensor).stage, arg.tensor->name);
+                arg.weight = parameter == nullptr ? nullptr : &parameter->weight;
+            }
+        }
+    }
+    return call;
+}
+
+// nullptr for outputs that are still to be opened, and for what the optimizer finds itself.
+std::byte* RankExecutor::data_of(const PlannedOp& op, const TensorArg& arg, std::uint32_t buffer,
+                                 const RankStep& step) {
+    const Tensor& tensor = *arg.tensor;
+    switch (tensor.role) {
+        case TensorRole::activation: {
+            R1_CHECK(buffer != kNoBuffer);
+            const std::lock_guard lock(mutex_);
+            return buffers_[buffer].data.data();
+        }
+        case TensorRole::input: {
+            const InputValues& inputs = step.inputs(op.context_of(tensor));
+            const auto found = inputs.find(tensor.name);
+            R1_CHECK(found != inputs.end());
+            R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
+            return reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
+        }
+        case TensorRole::gradient: {
+            StateParameter* parameter =
+                state_.find_gradient(op.context_of(tensor).stage, tensor.name);
+            R1_CHECK(parameter != nullptr && parameter->shard != nullptr);
+            return reinterpret_cast<std::byte*>(parameter->gradient());
+        }
+        case TensorRole::parameter:
+        case TensorRole::optimizer_state:
+        case TensorRole::cache: return nullptr;
+    }
+    return nullptr;
+}
+
+std::span<std::byte> RankExecutor::open(std::uint32_t buffer, std::size_t bytes) {
+    const std::span<std::byte> data = pool_.take(bytes);
+    const std::lock_guard lock(mutex_);
+    buffers_[buffer].data = data;
+    return data;
+}
+
+// What has no reader left goes.
+void RankExecutor::release(const PlannedOp& op) {
+    const std::lock_guard lock(mutex_);
+    for (const std::uint32_t input : op.inputs) {
+        if (input != kNoBuffer && --buffers_[input].readers == 0) {
+            pool_.give_back(buffers_[input].data);
+        }
+    }
+    for (const std::uint32_t output : op.outputs) {
+        if (output != kNoBuffer && plan_.readers[output] == 0) {
+            pool_.give_back(buffers_[output].data);
+        }
+    }
+}
+
+void RankExecutor::observe(const PlannedOp& op, const OpCall& call, const RankStep& step) {
+    if (!setup_.observes || !step.observe) {
+        return;
+    }
+    for (std::size_t i = 0; i < op.outputs.size(); ++i) {
+        const Tensor& tensor = *call.outputs[i].tensor;
+        if (op.outputs[i] != kNoBuffer && setup_.observes(tensor)) {
+            const std::lock_guard lock(mutex_);
+            step.observe({op, tensor, call.outputs[i].stored, buffers_[op.outputs[i]].data});
+        }
+    }
+}
+
+}  // namespace r1

@@ -1,0 +1,129 @@
+// Executes a rank's part of a training step: every op of its program, in the order of its streams,
+// each stream a thread. What orders ops of different streams is the graph's dependencies, and
+// nothing else.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "model/graph/graph.hpp"
+#include "model/timeline/timeline.hpp"
+#include "runtime/buffer_pool.hpp"
+#include "runtime/communicator.hpp"
+#include "runtime/device.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/expert_exchange.hpp"
+#include "runtime/rank_plan.hpp"
+#include "runtime/rank_state.hpp"
+
+namespace r1 {
+
+// An activation while it is alive.
+struct LiveTensor {
+    const PlannedOp& op;  // that made it
+    const Tensor& tensor;
+    DType stored = DType::f32;
+    std::span<const std::byte> data;
+
+    [[nodiscard]] std::span<const float> f32() const {
+        return {reinterpret_cast<const float*>(data.data()), data.size() / sizeof(float)};
+    }
+    [[nodiscard]] std::span<const std::int32_t> i32() const {
+        return {reinterpret_cast<const std::int32_t*>(data.data()), data.size() / 4};
+    }
+};
+
+struct RankSetup {
+    const ExecutionGraph& graph;
+    const ModelConfig& config;
+    const ExecutionPolicy& policy;
+    std::int64_t sequence_length = 0;
+    RankId rank;
+    int ranks_per_node = 1;  // of the job
+    // Which outputs `observe` sees, right after the op that made them.
+    std::function<bool(const Tensor&)> observes;
+};
+
+// What one step gets.
+struct RankStep {
+    const TrainingStep& training;
+    // Token ids and labels of a micro-batch.
+    std::function<const InputValues&(const Context&)> inputs;
+    std::function<void(const LiveTensor&)> observe;  // called from several threads, one at a time
+    std::vector<Interval>* intervals = nullptr;      // appended to, if given; lane 0
+    std::int32_t iteration = 0;
+};
+
+class RankExecutor {
+public:
+    // Keeps references to all of them.
+    RankExecutor(RankSetup setup, const Dependencies& dependencies, RankState& state,
+                 Device& device, Communicator& communicator);
+
+    // Throws what an op threw; the other ranks are told to stop. Gradients are zero before it
+    // begins, and reduced and applied in the end, as the graph's optimizer says.
+    void run(const RankStep& step);
+
+    [[nodiscard]] const RankPlan& plan() const { return plan_; }
+    [[nodiscard]] std::size_t peak_activation_bytes() const { return pool_.peak_bytes(); }
+
+private:
+    struct Buffer {
+        std::span<std::byte> data;
+        std::uint32_t readers = 0;  // left
+    };
+    // Of an expert layer and micro-batch: (stage, direction, micro-batch, layer).
+    using LayerKey = std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int16_t>;
+
+    void run_stream(Stream stream, const RankStep& step);
+    void execute(const PlannedOp& op, const RankStep& step);
+    void compute(const PlannedOp& op, OpCall& call, const RankStep& step);
+
+    [[nodiscard]] SymbolValues symbols(const PlannedOp& op);
+    [[nodiscard]] OpCall call_of(const PlannedOp& op, const RankStep& step);
+    std::byte* data_of(const PlannedOp& op, const TensorArg& arg, std::uint32_t buffer,
+                       const RankStep& step);
+    std::span<std::byte> open(std::uint32_t buffer, std::size_t bytes);
+    void release(const PlannedOp& op);
+    void observe(const PlannedOp& op, const OpCall& call, const RankStep& step);
+    void fail(const std::string& why);
+
+    // rank_communication.cpp
+    void message(const PlannedOp& op, OpCall& call);
+    void exchange(const PlannedOp& op, OpCall& call);
+    void announce(const PlannedOp& op, const OpCall& call);
+    void dispatch(const PlannedOp& op, OpCall& call);
+    void combine(const PlannedOp& op, OpCall& call);
+    void collective(const PlannedOp& op, OpCall& call);
+    [[nodiscard]] const ExchangePlan& exchange_plan(const PlannedOp& op);
+    [[nodiscard]] std::span<std::byte> output(const PlannedOp& op, std::size_t which,
+                                              std::size_t bytes);
+    [[nodiscard]] LayerKey layer_of(const PlannedOp& op) const;
+
+    // rank_optimizer.cpp
+    void optimize(const PlannedOp& op, OpCall& call);
+
+    RankSetup setup_;
+    RankPlan plan_;
+    RankState& state_;
+    Device& device_;
+    Communicator& communicator_;
+    std::optional<ExpertExchange> exchange_;
+
+    StreamProgress progress_;
+    BufferPool pool_;
+    std::mutex mutex_;  // of all that follows
+    std::vector<Buffer> buffers_;
+    std::map<LayerKey, ExchangePlan> plans_;
+    std::exception_ptr error_;
+};
+
+}  // namespace r1

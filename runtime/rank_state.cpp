@@ -1,0 +1,233 @@
+#include "runtime/rank_state.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/matrix.hpp"
+#include "kernels/quantize_weight_fp8.hpp"
+#include "model/base/check.hpp"
+#include "runtime/collectives.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr std::string_view kGradientSuffix = ".grad";
+
+bool is_scale(const Tensor& tensor) { return tensor.name.ends_with("_scale_inv"); }
+
+std::size_t element_count(const Tensor& tensor) {
+    return static_cast<std::size_t>(elements(tensor).constant);
+}
+
+// Rows and columns of each of a parameter's matrices.
+struct MatrixShape {
+    std::int64_t experts = 1;
+    std::int64_t rows = 1;
+    std::int64_t columns = 1;
+
+    explicit MatrixShape(const Tensor& tensor) {
+        const std::vector<Extent>& shape = tensor.shape;
+        columns = static_cast<std::int64_t>(shape.back().constant);
+        rows = shape.size() > 1 ? static_cast<std::int64_t>(shape[shape.size() - 2].constant) : 1;
+        experts = shape.size() > 2 ? static_cast<std::int64_t>(shape[0].constant) : 1;
+    }
+};
+
+// Of names in the order of fused parts, then experts: the other way round, as gradients lie.
+std::vector<std::string> expert_major(std::vector<std::string> names, const Tensor& tensor) {
+    const auto experts = static_cast<std::size_t>(MatrixShape(tensor).experts);
+    const std::size_t parts = names.size() / experts;
+    std::vector<std::string> ordered(names.size());
+    for (std::size_t part = 0; part < parts; ++part) {
+        for (std::size_t expert = 0; expert < experts; ++expert) {
+            ordered[expert * parts + part] = std::move(names[part * experts + expert]);
+        }
+    }
+    return ordered;
+}
+
+}  // namespace
+
+void store_parameter(const Tensor& tensor, const float* values, Weight& weight) {
+    const MatrixShape shape(tensor);
+    const std::int64_t rows = shape.experts * shape.rows;
+    const std::int64_t bytes =
+        rows * shape.columns * static_cast<std::int64_t>(bits(weight.dtype) / 8);
+    weight.data.resize(static_cast<std::size_t>(bytes));
+    if (weight.dtype != DType::e4m3) {
+        const Matrix to{weight.data.data(), weight.dtype, shape.columns};
+        for (std::int64_t row = 0; row < rows; ++row) {
+            for (std::int64_t column = 0; column < shape.columns; ++column) {
+                store(to, row, column, values[row * shape.columns + column]);
+            }
+        }
+        return;
+    }
+    const std::int64_t blocks = tiles(shape.rows) * tiles(shape.columns);
+    weight.scales.resize(static_cast<std::size_t>(shape.experts * blocks));
+    for (std::int64_t expert = 0; expert < shape.experts; ++expert) {
+        const std::int64_t first = expert * shape.rows * shape.columns;
+        cpu::quantize_weight_fp8({shape.rows, shape.columns,
+                                  ConstMatrix{values + first, DType::f32, shape.columns},
+                                  reinterpret_cast<std::uint8_t*>(weight.data.data()) + first,
+                                  weight.scales.data() + expert * blocks});
+    }
+}
+
+RankState::Key RankState::key_of(std::int32_t stage, const Tensor& tensor) {
+    return {is_global(tensor) ? -1 : stage, tensor.name};
+}
+
+RankState::RankState(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
+                     const ExecutionPolicy& policy, const RankStateOptions& options,
+                     const Source& source)
+    : policy_(policy) {
+    add_parameters(graph, rank, config, options);
+    add_shards(graph, rank);
+    fill(source, options.f32_moments);
+}
+
+void RankState::add_parameters(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
+                               const RankStateOptions& options) {
+    const Instances& instances = graph.instances();
+    const RankProgram& program =
+        graph.programs()[static_cast<std::size_t>(instances.program_of(rank))];
+    const std::int64_t expert_rank = instances.replica_of(rank) % instances.expert_parallel;
+    for (const Item& item : program.items) {
+        if (!is_chunk(item.kind)) {
+            continue;
+        }
+        for (const Tensor& tensor : graph.chunk(item.chunk).tensors) {
+            const std::int32_t stage = item.contexts[tensor.context].stage;
+            if (tensor.role != TensorRole::parameter || is_scale(tensor) ||
+                parameters_.count(key_of(stage, tensor)) > 0) {
+                continue;
+            }
+            StateParameter parameter;
+            parameter.tensor = tensor;
+            parameter.stage = stage;
+            parameter.weight.dtype = stored_as(tensor, policy_);
+            const auto local = static_cast<std::int64_t>(tensor.shape.front().constant);
+            const std::int64_t first_layer = options.first_layer[static_cast<std::size_t>(stage)];
+            parameter.pieces.names = expert_major(
+                checkpoint_names(tensor, config, first_layer, expert_rank * local), tensor);
+            parameter.pieces.piece_elements = element_count(tensor) / parameter.pieces.names.size();
+            parameters_.emplace(key_of(stage, tensor), std::move(parameter));
+        }
+    }
+}
+
+// The graph's optimizer says which gradients are reduced together, in which order.
+void RankState::add_shards(const ExecutionGraph& graph, RankId rank) {
+    const Instances& instances = graph.instances();
+    const RankProgram& program =
+        graph.programs()[static_cast<std::size_t>(instances.program_of(rank))];
+    for (const Item& item : program.items) {
+        if (item.kind != ItemKind::optimizer) {
+            continue;
+        }
+        const ChunkTemplate& chunk = graph.chunk(item.chunk);
+        for (const Op& op : chunk.ops) {
+            const CommOp* comm = op.comm();
+            if (comm == nullptr ||
+                (comm->group != GroupKind::data_parallel &&
+                 comm->group != GroupKind::expert_data_parallel) ||
+                chunk.tensors[op.inputs.front().index()].role != TensorRole::gradient) {
+                continue;
+            }
+            auto shard = std::make_unique<StateShard>();
+            shard->stage = item.contexts[op.context].stage;
+            shard->experts = comm->group == GroupKind::expert_data_parallel;
+            shard->sharded = comm->collective == Collective::reduce_scatter;
+            shard->holders = graph.group(comm->group, rank, shard->stage);
+            std::size_t total = 0;
+            for (const TensorId id : op.inputs) {
+                StateParameter* parameter =
+                    find_gradient(shard->stage, chunk.tensors[id.index()].name);
+                R1_CHECK(parameter != nullptr && parameter->shard == nullptr);
+                parameter->shard = shard.get();
+                parameter->offset = total;
+                total += parameter->elements();
+            }
+            shard->gradient.resize(total);
+            shard->end = total;
+            if (shard->sharded) {
+                const auto self = std::find(shard->holders.begin(), shard->holders.end(), rank);
+                const Part own = parts(
+                    total,
+                    shard->holders.size())[static_cast<std::size_t>(self - shard->holders.begin())];
+                shard->begin = own.begin;
+                shard->end = own.begin + own.count;
+            }
+            shards_.push_back(std::move(shard));
+        }
+    }
+}
+
+void RankState::fill(const Source& source, bool f32_moments) {
+    for (const std::unique_ptr<StateShard>& shard : shards_) {
+        const std::size_t count = shard->end - shard->begin;
+        shard->master.resize(count);
+        shard->exp_avg.resize(count * (f32_moments ? 4 : 2));
+        shard->exp_avg_sq.resize(count * (f32_moments ? 4 : 2));
+    }
+    for (auto& [key, parameter] : parameters_) {
+        std::vector<float> values(parameter.elements());
+        const std::size_t size = parameter.pieces.piece_elements;
+        for (std::size_t i = 0; i < parameter.pieces.names.size(); ++i) {
+            const std::vector<float> piece = source(parameter.pieces.names[i], size);
+            R1_CHECK(piece.size() == size);
+            std::copy(piece.begin(), piece.end(),
+                      values.begin() + static_cast<std::ptrdiff_t>(i * size));
+        }
+        store_parameter(parameter.tensor, values.data(), parameter.weight);
+        StateShard* shard = parameter.shard;
+        for (std::size_t i = 0; shard != nullptr && i < values.size(); ++i) {
+            const std::size_t at = parameter.offset + i;
+            if (at >= shard->begin && at < shard->end) {
+                shard->master[at - shard->begin] = values[i];
+            }
+        }
+    }
+}
+
+const StateParameter* RankState::find(std::int32_t stage, const std::string& name) const {
+    const auto own = parameters_.find({stage, name});
+    const auto found = own != parameters_.end() ? own : parameters_.find({-1, name});
+    return found == parameters_.end() ? nullptr : &found->second;
+}
+
+StateParameter* RankState::find(std::int32_t stage, const std::string& name) {
+    return const_cast<StateParameter*>(std::as_const(*this).find(stage, name));
+}
+
+StateParameter* RankState::find_gradient(std::int32_t stage, const std::string& name) {
+    R1_CHECK(name.ends_with(kGradientSuffix));
+    return find(stage, name.substr(0, name.size() - kGradientSuffix.size()));
+}
+
+StateShard* RankState::shard(std::int32_t stage, bool experts) {
+    for (const std::unique_ptr<StateShard>& shard : shards_) {
+        if (shard->stage == stage && shard->experts == experts) {
+            return shard.get();
+        }
+    }
+    return nullptr;
+}
+
+void RankState::zero_gradients() {
+    for (const std::unique_ptr<StateShard>& shard : shards_) {
+        std::fill(shard->gradient.begin(), shard->gradient.end(), 0.0F);
+    }
+}
+
+void RankState::store(const StateShard& shard, const float* flat) {
+    for (auto& [key, parameter] : parameters_) {
+        if (parameter.shard == &shard) {
+            store_parameter(parameter.tensor, flat + parameter.offset, parameter.weight);
+        }
+    }
+}
+
+}  // namespace r1
