@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "kernels/bias_update.hpp"
 #include "kernels/permute.hpp"
 #include "kernels/router_topk.hpp"
 #include "kernels/unpermute.hpp"
@@ -53,6 +54,10 @@ void run_router_topk(const CpuDevice&, const OpCall& c) {
     args.indices = data_of<std::int32_t>(c.outputs[0]);
     args.weights = data_of<float>(c.outputs[1]);
     cpu::router_topk(args);
+    if (c.outputs.size() > 2) {
+        cpu::expert_load({args.tokens, args.experts, args.experts_per_token, args.indices,
+                          data_of<std::int32_t>(c.outputs[2])});
+    }
 }
 
 // Forward: {data, [scales], route} -> {data, [scales], row_map, row_weights, offsets}.

@@ -39,6 +39,8 @@ struct TrainingStep {
     double gradient_norm_max = 0;  // 0: no clipping
     std::int64_t step = 1;         // counted from 1, for the moments' bias correction
     bool f32_moments = false;      // comparisons; else BF16
+    double ema_decay = 0;          // of the parameters' moving average, where the graph keeps one
+    double bias_speed = 0;         // gamma of the routers' bias update
 };
 
 struct OpCall {

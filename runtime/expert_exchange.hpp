@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -30,38 +31,56 @@ struct ExpertGroup {
     [[nodiscard]] int member(int node, int place) const { return node * ranks_per_node + place; }
 };
 
+// Tokens that this rank sends in a dispatch or a combine, as source and as relay.
+struct SentCopies {
+    std::int64_t between_nodes = 0;
+    std::int64_t within_node = 0;
+
+    bool operator==(const SentCopies&) const = default;
+};
+
 // Where the tokens of one layer and micro-batch go. The received matrix has the tokens of each
 // member in their order, member after member.
 struct ExchangePlan {
     using Rows = std::vector<std::int32_t>;
 
-    std::int64_t tokens = 0;    // own ones
-    std::int64_t received = 0;  // that come
-    std::int64_t rows = 0;      // (received token, local expert) pairs
+    // From the choice of experts alone.
+    std::int64_t tokens = 0;      // own ones
+    std::vector<Rows> to_member;  // own tokens with an expert there
+    std::vector<Rows> to_node;    // own tokens with an expert in that node
+    Rows expert_rows;             // own tokens of each expert
+
+    // From the others' notes.
+    std::int64_t received = 0;            // tokens that come
+    std::int64_t rows = 0;                // (received token, local expert) pairs
+    std::vector<std::int64_t> first_row;  // of the received matrix, by member, and the end
+    std::vector<std::int64_t> relayed;    // by node: tokens that its rank of this place sends here
+
+    // From the forward dispatch.
+    std::vector<std::vector<Rows>> relay_to;  // which of them, by node and place in this node
     // [received, 2 * slots] as kernels/permute.hpp takes it; a token's slots are its source's.
     std::vector<float> route;
 
-    std::vector<Rows> to_member;          // own tokens with an expert there
-    std::vector<Rows> to_node;            // own tokens with an expert in that node
-    std::vector<std::int64_t> first_row;  // of the received matrix, by member, and the end
-    // What the ranks of the own place in other nodes send here to be forwarded.
-    std::vector<std::int64_t> relayed;        // tokens, by node
-    std::vector<std::vector<Rows>> relay_to;  // which of them, by node and place in this node
-
-    // Copies of tokens that leave this rank in a dispatch, as source and as relay.
-    [[nodiscard]] std::int64_t copies_between_nodes(const ExpertGroup& group) const;
-    [[nodiscard]] std::int64_t copies_within_node(const ExpertGroup& group) const;
+    [[nodiscard]] SentCopies dispatched(const ExpertGroup& group) const;
+    [[nodiscard]] SentCopies combined(const ExpertGroup& group) const;
 };
 
-// An exchange takes this many channels, from the one that it is given.
-inline constexpr std::uint64_t kChannelsPerExchange = 8;
-
-// Rows that are moved as bytes.
+// Rows that are moved as bytes: from [tokens], to [received].
 struct ExchangedRows {
     std::size_t row_bytes = 0;
     const std::byte* from = nullptr;
     std::byte* to = nullptr;
 };
+
+// y[tokens, width] = sum over the copies of each token, of x[received, width].
+struct CombinedRows {
+    std::int64_t width = 0;
+    ConstMatrix x;
+    Matrix y;
+};
+
+// An exchange takes this many channels, from the one that it is given.
+inline constexpr std::uint64_t kChannelsPerExchange = 4;
 
 class ExpertExchange {
 public:
@@ -70,19 +89,32 @@ public:
 
     [[nodiscard]] const ExpertGroup& group() const { return group_; }
 
-    // Tells all ranks of the group which tokens will come. indices, weights: [tokens, slots].
-    [[nodiscard]] ExchangePlan plan(std::span<const std::int32_t> indices,
-                                    std::span<const float> weights, std::uint64_t channel) const;
-    // from [tokens] rows, to [received] rows.
-    void dispatch(const ExchangePlan& plan, ExchangedRows payload, std::uint64_t channel) const;
-    // y[tokens, width] = sum over the copies of each token, of x[received, width]. What leaves a
-    // node is the sum over its ranks, in the storage type of x.
-    void combine(const ExchangePlan& plan, const ConstMatrix& x, const Matrix& y,
-                 std::int64_t width, MessageKind kind, std::uint64_t channel) const;
+    // indices: [tokens, slots], the experts of the own tokens.
+    [[nodiscard]] ExchangePlan plan(std::span<const std::int32_t> indices) const;
+    // All ranks of the group tell each other what they will send; waits for them. Again for a plan
+    // that is complete, it only waits.
+    void notify(ExchangePlan& plan, std::uint64_t channel) const;
+    // The first dispatch of a plan carries experts and weights [tokens, slots] beside the payloads.
+    void dispatch(ExchangePlan& plan, std::vector<ExchangedRows> payloads,
+                  std::span<const std::int32_t> indices, std::span<const float> weights,
+                  std::uint64_t channel) const;
+    void dispatch(const ExchangePlan& plan, std::span<const ExchangedRows> payloads,
+                  std::uint64_t channel) const;
+    // What leaves a node is the sum over its ranks, in the storage type of x.
+    void combine(const ExchangePlan& plan, std::span<const CombinedRows> payloads,
+                 std::uint64_t channel) const;
 
 private:
+    // `relayed` sees the payloads that another node's rank sent here to be forwarded.
+    using OnRelayed = std::function<void(int node, std::span<const ExchangedRows>)>;
+
     [[nodiscard]] int node() const { return group_.node_of(group_.self); }
     [[nodiscard]] int place() const { return group_.place_of(group_.self); }
+    [[nodiscard]] int rank(int node, int place) const {
+        return group_.ranks[static_cast<std::size_t>(group_.member(node, place))];
+    }
+    void move(const ExchangePlan& plan, std::span<const ExchangedRows> payloads,
+              std::uint64_t channel, const OnRelayed& relayed) const;
 
     Communicator& communicator_;
     ExpertGroup group_;

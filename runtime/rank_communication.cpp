@@ -1,4 +1,5 @@
 // The communication ops of a rank: pipeline messages, and tokens to their experts and back.
+#include <algorithm>
 #include <cstring>
 
 #include "model/base/check.hpp"
@@ -13,6 +14,13 @@ std::size_t row_bytes(const TensorArg& arg) {
     return static_cast<std::size_t>(arg.width()) * static_cast<std::size_t>(bits(arg.stored) / 8);
 }
 
+std::span<const std::int32_t> indices_of(const TensorArg& arg) {
+    return {data_of<std::int32_t>(arg), static_cast<std::size_t>(elements(*arg.tensor).constant)};
+}
+std::span<const float> weights_of(const TensorArg& arg) {
+    return {data_of<float>(arg), static_cast<std::size_t>(elements(*arg.tensor).constant)};
+}
+
 // As if all experts were here: the tokens stay in their order.
 ExchangePlan local_plan(std::span<const std::int32_t> indices, std::span<const float> weights,
                         std::int64_t slots) {
@@ -20,13 +28,13 @@ ExchangePlan local_plan(std::span<const std::int32_t> indices, std::span<const f
     plan.tokens = static_cast<std::int64_t>(indices.size()) / slots;
     plan.received = plan.tokens;
     plan.rows = static_cast<std::int64_t>(indices.size());
-    for (std::size_t first = 0; first < indices.size(); first += static_cast<std::size_t>(slots)) {
-        for (std::int64_t s = 0; s < slots; ++s) {
-            plan.route.push_back(static_cast<float>(indices[first + static_cast<std::size_t>(s)]));
-        }
-        for (std::int64_t s = 0; s < slots; ++s) {
-            plan.route.push_back(weights[first + static_cast<std::size_t>(s)]);
-        }
+    for (std::int64_t first = 0; first < plan.rows; first += slots) {
+        const auto route_of = [&](const auto& values) {
+            plan.route.insert(plan.route.end(), values.begin() + first,
+                              values.begin() + first + slots);
+        };
+        route_of(indices);
+        route_of(weights);
     }
     return plan;
 }
@@ -71,7 +79,7 @@ std::span<std::byte> RankExecutor::output(const PlannedOp& op, std::size_t which
 }
 
 // References into the map outlive other layers' insertions.
-const ExchangePlan& RankExecutor::exchange_plan(const PlannedOp& op) {
+ExchangePlan& RankExecutor::exchange_plan(const PlannedOp& op) {
     const std::lock_guard lock(mutex_);
     const auto found = plans_.find(layer_of(op));
     R1_CHECK(found != plans_.end());
@@ -87,55 +95,58 @@ void RankExecutor::exchange(const PlannedOp& op, OpCall& call) {
     }
 }
 
-// The forward pass plans the exchange, with indices and weights as its last inputs; the others
-// reuse the plan, and wait for each other only.
+// The notify of a forward dispatch, {…, indices, weights} -> {counts}, plans the exchange; at the
+// others ranks wait for each other, and hear the same.
 void RankExecutor::announce(const PlannedOp& op, const OpCall& call) {
-    const std::size_t bytes = stored_bytes(*call.outputs.front().tensor, {}, setup_.policy);
-    const std::span<std::byte> counts = output(op, 0, bytes);
-    std::memset(counts.data(), 0, counts.size());
-    const bool plans = op.op->phase == Phase::forward && call.inputs.size() >= 3;
-    if (!plans) {
+    const Tensor& counts = *call.outputs.front().tensor;
+    const std::span<std::byte> out = output(op, 0, stored_bytes(counts, {}, setup_.policy));
+    std::memset(out.data(), 0, out.size());  // read by nobody: the plan has them
+    const bool has_choice = call.inputs.size() > 2;
+    if (op.op->phase == Phase::forward && has_choice) {
+        ExchangePlan plan = exchange_->plan(indices_of(call.inputs[call.inputs.size() - 2]));
+        exchange_->notify(plan, op.channel);
+        const std::lock_guard lock(mutex_);
+        plans_[layer_of(op)] = std::move(plan);
         return;
     }
-    const TensorArg& weights = call.inputs.back();
-    const TensorArg& indices = call.inputs[call.inputs.size() - 2];
-    const auto count = static_cast<std::size_t>(elements(*indices.tensor).constant);
-    ExchangePlan plan = exchange_->plan({r1::data_of<std::int32_t>(indices), count},
-                                        {r1::data_of<float>(weights), count}, op.channel);
-    const std::lock_guard lock(mutex_);
-    plans_[layer_of(op)] = std::move(plan);
+    const ExchangePlan& plan = exchange_plan(op);
+    ExchangePlan again = plan;
+    exchange_->notify(again, op.channel);
+    R1_CHECK(again.first_row == plan.first_row && again.rows == plan.rows);
 }
 
-// {data, [scales], indices, weights, [counts]} -> {data, [scales], [route]}
+// Forward {data, [scales], indices, weights, [counts]} -> {data, [scales], route}; backward the
+// same without route.
 void RankExecutor::dispatch(const PlannedOp& op, OpCall& call) {
     const bool is_forward = op.op->phase == Phase::forward;
-    const std::size_t payloads = call.outputs.size() - (is_forward ? 1 : 0);
-    const std::int64_t slots = setup_.config.num_experts_per_tok;
+    const std::size_t count = call.outputs.size() - (is_forward ? 1 : 0);
+    const auto indices = indices_of(call.inputs[count]);
+    const auto weights = weights_of(call.inputs[count + 1]);
     if (is_forward && !exchange_) {
-        const TensorArg& indices = call.inputs[payloads];
-        const auto count = static_cast<std::size_t>(elements(*indices.tensor).constant);
-        ExchangePlan plan =
-            local_plan({r1::data_of<std::int32_t>(indices), count},
-                       {r1::data_of<float>(call.inputs[payloads + 1]), count}, slots);
+        ExchangePlan plan = local_plan(indices, weights, setup_.config.num_experts_per_tok);
         const std::lock_guard lock(mutex_);
         plans_[layer_of(op)] = std::move(plan);
     }
-    const ExchangePlan& plan = exchange_plan(op);
-    for (std::size_t i = 0; i < payloads; ++i) {
+    ExchangePlan& plan = exchange_plan(op);
+    std::vector<ExchangedRows> payloads;
+    for (std::size_t i = 0; i < count; ++i) {
         const std::size_t bytes = row_bytes(call.inputs[i]);
         R1_CHECK(bytes == row_bytes(call.outputs[i]));
         const std::span<std::byte> to =
             output(op, i, bytes * static_cast<std::size_t>(plan.received));
-        if (exchange_) {
-            exchange_->dispatch(plan, {bytes, call.inputs[i].data, to.data()},
-                                op.channel + kChannelsPerExchange * i);
-        } else {
-            std::memcpy(to.data(), call.inputs[i].data, to.size());
+        payloads.push_back({bytes, call.inputs[i].data, to.data()});
+        if (!exchange_) {
+            std::copy_n(call.inputs[i].data, to.size(), to.data());
         }
     }
+    if (exchange_ && is_forward) {
+        exchange_->dispatch(plan, std::move(payloads), indices, weights, op.channel);
+    } else if (exchange_) {
+        exchange_->dispatch(plan, payloads, op.channel);
+    }
     if (is_forward) {
-        const std::size_t bytes = plan.route.size() * sizeof(float);
-        std::memcpy(output(op, payloads, bytes).data(), plan.route.data(), bytes);
+        const std::span<const std::byte> route = std::as_bytes(std::span(plan.route));
+        std::copy(route.begin(), route.end(), output(op, count, route.size()).begin());
     }
 }
 
@@ -148,6 +159,7 @@ void RankExecutor::combine(const PlannedOp& op, OpCall& call) {
     TensorArg& y = call.outputs.front();
     const std::size_t bytes = row_bytes(y) * static_cast<std::size_t>(plan.tokens);
     y.data = output(op, 0, bytes).data();
+    std::vector<CombinedRows> payloads = {{x.width(), matrix(x), matrix(y)}};
     std::vector<float> gradients;
     if (call.outputs.size() > 1) {
         const std::int64_t experts =
@@ -155,19 +167,17 @@ void RankExecutor::combine(const PlannedOp& op, OpCall& call) {
         gradients = slot_gradients(plan, r1::data_of<float>(call.inputs[2]), slots, experts);
         const std::size_t size = sizeof(float) * static_cast<std::size_t>(plan.tokens * slots);
         call.outputs[1].data = output(op, 1, size).data();
+        payloads.push_back({slots,
+                            {gradients.data(), DType::f32, slots},
+                            {call.outputs[1].data, DType::f32, slots}});
     }
-    if (!exchange_) {
-        std::memcpy(y.data, x.data, bytes);
-        if (!gradients.empty()) {
-            std::memcpy(call.outputs[1].data, gradients.data(), gradients.size() * sizeof(float));
-        }
+    if (exchange_) {
+        exchange_->combine(plan, payloads, op.channel);
         return;
     }
-    exchange_->combine(plan, matrix(x), matrix(y), x.width(), MessageKind::combine, op.channel);
-    if (call.outputs.size() > 1) {
-        exchange_->combine(plan, {gradients.data(), DType::f32, slots},
-                           {call.outputs[1].data, DType::f32, slots}, slots, MessageKind::notify,
-                           op.channel + kChannelsPerExchange);
+    std::copy_n(x.data, bytes, y.data);
+    if (!gradients.empty()) {
+        std::copy(gradients.begin(), gradients.end(), r1::data_of<float>(call.outputs[1]));
     }
 }
 

@@ -184,8 +184,11 @@ std::byte* RankExecutor::data_of(const PlannedOp& op, const TensorArg& arg, std:
             return reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
         }
         case TensorRole::gradient: {
-            StateParameter* parameter =
-                state_.find_gradient(op.context_of(tensor).stage, tensor.name);
+            const std::int32_t stage = op.context_of(tensor).stage;
+            if (std::vector<std::int32_t>* load = state_.expert_load(stage, tensor.name)) {
+                return reinterpret_cast<std::byte*>(load->data());
+            }
+            StateParameter* parameter = state_.find_gradient(stage, tensor.name);
             R1_CHECK(parameter != nullptr && parameter->shard != nullptr);
             return reinterpret_cast<std::byte*>(parameter->gradient());
         }

@@ -17,6 +17,7 @@
 #include "model/graph/graph.hpp"
 #include "model/timeline/timeline.hpp"
 #include "runtime/buffer_pool.hpp"
+#include "runtime/collectives.hpp"
 #include "runtime/communicator.hpp"
 #include "runtime/device.hpp"
 #include "runtime/executor.hpp"
@@ -102,14 +103,21 @@ private:
     void announce(const PlannedOp& op, const OpCall& call);
     void dispatch(const PlannedOp& op, OpCall& call);
     void combine(const PlannedOp& op, OpCall& call);
-    void collective(const PlannedOp& op, OpCall& call);
-    [[nodiscard]] const ExchangePlan& exchange_plan(const PlannedOp& op);
+    [[nodiscard]] ExchangePlan& exchange_plan(const PlannedOp& op);
     [[nodiscard]] std::span<std::byte> output(const PlannedOp& op, std::size_t which,
                                               std::size_t bytes);
     [[nodiscard]] LayerKey layer_of(const PlannedOp& op) const;
 
     // rank_optimizer.cpp
     void optimize(const PlannedOp& op, OpCall& call);
+    void collective(const PlannedOp& op, OpCall& call);
+    void sum_loads(const PlannedOp& op, const OpCall& call, const CollectiveGroup& group);
+    void add_norm(const PlannedOp& op, const OpCall& call);
+    void update(const PlannedOp& op, const OpCall& call);
+    void update_ema(const PlannedOp& op, const OpCall& call);
+    void store_parameters(const PlannedOp& op, const OpCall& call);
+    void update_biases(const OpCall& call);
+    [[nodiscard]] StateShard& shard_of(const PlannedOp& op, const Tensor& tensor);
 
     RankSetup setup_;
     RankPlan plan_;

@@ -1,10 +1,12 @@
 // The optimizer ops of a rank: gradients reduced over their holders, their norm, AdamW on the own
-// part, and parameters back to all holders (ZeRO-1).
+// part, parameters back to all holders (ZeRO-1), and the routers' biases.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/adamw.hpp"
+#include "kernels/bias_update.hpp"
+#include "kernels/ema_update.hpp"
 #include "kernels/gradient_norm.hpp"
 #include "model/base/check.hpp"
 #include "runtime/collectives.hpp"
@@ -14,8 +16,6 @@
 namespace r1 {
 
 namespace {
-
-constexpr const char* kEmbeddingGradient = "model.embed_tokens.weight.grad";
 
 bool is_expert_tensor(const Tensor& tensor) {
     return tensor.name.rfind("optimizer.experts.", 0) == 0;
@@ -29,8 +29,8 @@ std::vector<int> group_of(const std::vector<RankId>& ranks) {
     return group;
 }
 
-std::span<float> floats(std::byte* data, std::size_t count) {
-    return {reinterpret_cast<float*>(data), count};
+std::span<float> floats(std::span<std::byte> data) {
+    return {reinterpret_cast<float*>(data.data()), data.size() / sizeof(float)};
 }
 
 // The gradients of the own part that this rank counts in the norm. Not those of the embedding where
@@ -50,108 +50,151 @@ std::vector<std::span<const float>> counted(const StateShard& shard, const RankS
 
 }  // namespace
 
+StateShard& RankExecutor::shard_of(const PlannedOp& op, const Tensor& tensor) {
+    StateShard* shard = state_.shard(op.context_of(tensor).stage, is_expert_tensor(tensor));
+    R1_CHECK(shard != nullptr);
+    return *shard;
+}
+
+void RankExecutor::optimize(const PlannedOp& op, OpCall& call) {
+    if (op.op->comm() != nullptr) {
+        collective(op, call);
+        return;
+    }
+    switch (op.op->compute()->kernel) {
+        case KernelId::gradient_norm: add_norm(op, call); return;
+        case KernelId::adamw: update(op, call); return;
+        case KernelId::ema_update: update_ema(op, call); return;
+        case KernelId::quantize_weight_fp8: store_parameters(op, call); return;
+        case KernelId::bias_update: update_biases(call); return;
+        default: check_failed(__FILE__, __LINE__, "no such optimizer op");
+    }
+}
+
 void RankExecutor::collective(const PlannedOp& op, OpCall& call) {
     const CommOp& comm = *op.op->comm();
-    const std::int32_t stage = op.context().stage;
-    const std::vector<int> ranks = group_of(setup_.graph.group(comm.group, setup_.rank, stage));
+    const std::vector<int> ranks =
+        group_of(setup_.graph.group(comm.group, setup_.rank, op.context().stage));
     const CollectiveGroup group{communicator_, ranks, op.channel, MessageKind::collective};
-    const Tensor& out = *call.outputs.front().tensor;
-    if (comm.collective == Collective::all_gather) {
-        const StateShard& shard = *state_.shard(stage, is_expert_tensor(out));
+    const TensorArg& in = call.inputs.front();
+    if (comm.group == GroupKind::embedding) {
+        all_reduce(group, floats({in.data, stored_bytes(*in.tensor, {}, setup_.policy)}));
+    } else if (comm.group == GroupKind::world) {
+        const std::span<float> sum = floats(output(op, 0, sizeof(float)));
+        sum[0] = *r1::data_of<float>(in);
+        all_reduce(group, sum);
+    } else if (in.tensor->dtype == DType::i32) {
+        sum_loads(op, call, group);
+    } else if (comm.collective == Collective::all_gather) {
+        const StateShard& shard = shard_of(op, *call.outputs.front().tensor);
         const auto width = static_cast<std::size_t>(bits(call.outputs.front().stored) / 8);
         const std::size_t total = shard.gradient.size();
         std::vector<std::size_t> counts;
         for (const Part& part : parts(total, ranks.size())) {
             counts.push_back(part.count * width);
         }
-        all_gather_v(group, {call.inputs.front().data, (shard.end - shard.begin) * width},
+        all_gather_v(group, {in.data, (shard.end - shard.begin) * width},
                      output(op, 0, total * width), counts);
-        return;
-    }
-    if (op.op->inputs.size() == 1 && call.inputs.front().tensor->name == kEmbeddingGradient &&
-        comm.group == GroupKind::embedding) {
-        StateParameter& embedding = *state_.find_gradient(stage, kEmbeddingGradient);
-        all_reduce(group, {embedding.gradient(), embedding.elements()});
-        return;
-    }
-    if (comm.group == GroupKind::world) {
-        const std::span<std::byte> sum = output(op, 0, sizeof(float));
-        std::memcpy(sum.data(), call.inputs.front().data, sizeof(float));
-        all_reduce(group, floats(sum.data(), 1));
-        return;
-    }
-    StateShard& shard = *state_.shard(stage, is_expert_tensor(out));
-    const std::size_t count = shard.end - shard.begin;
-    const std::span<float> part = floats(output(op, 0, count * sizeof(float)).data(), count);
-    if (comm.collective == Collective::reduce_scatter) {
-        reduce_scatter(group, shard.gradient, part);
     } else {
-        all_reduce(group, shard.gradient);
-        std::copy(shard.gradient.begin(), shard.gradient.end(), part.begin());
+        StateShard& shard = shard_of(op, *call.outputs.front().tensor);
+        const std::span<float> part =
+            floats(output(op, 0, (shard.end - shard.begin) * sizeof(float)));
+        if (comm.collective == Collective::reduce_scatter) {
+            reduce_scatter(group, shard.gradient, part);
+        } else {
+            all_reduce(group, shard.gradient);
+            std::copy(shard.gradient.begin(), shard.gradient.end(), part.begin());
+        }
     }
 }
 
-void RankExecutor::optimize(const PlannedOp& op, OpCall& call) {
-    const ComputeOp* compute = op.op->compute();
-    if (compute == nullptr) {
-        collective(op, call);
-        return;
+// Counts are exact in float: a batch has less than 2^24 tokens.
+void RankExecutor::sum_loads(const PlannedOp& op, const OpCall& call,
+                             const CollectiveGroup& group) {
+    std::vector<float> sums;
+    for (const TensorArg& arg : call.inputs) {
+        const auto* load = r1::data_of<std::int32_t>(arg);
+        sums.insert(sums.end(), load, load + setup_.config.n_routed_experts);
     }
-    const std::int32_t stage = op.context().stage;
-    if (compute->kernel == KernelId::gradient_norm) {
-        float sum = 0;
-        for (const TensorArg& arg : call.inputs) {
-            const auto* values = r1::data_of<float>(arg);
-            if (arg.tensor->name == "gradient_norm.partial") {
-                sum += *values;
-                continue;
-            }
-            const StateShard& shard =
-                *state_.shard(op.context_of(*arg.tensor).stage, is_expert_tensor(*arg.tensor));
-            const auto pieces = counted(shard, state_, {values, shard.end - shard.begin});
-            float squares = 0;
-            cpu::gradient_norm({pieces, 0, &squares});
-            // Without ZeRO every holder has, and counts, the whole gradient.
-            sum += shard.sharded ? squares : squares / static_cast<float>(shard.holders.size());
+    all_reduce(group, sums);
+    const std::span<std::byte> out = output(op, 0, sums.size() * sizeof(std::int32_t));
+    std::copy(sums.begin(), sums.end(), reinterpret_cast<std::int32_t*>(out.data()));
+}
+
+// The squares' sum of the own parts, and of the stages before.
+void RankExecutor::add_norm(const PlannedOp& op, const OpCall& call) {
+    float sum = 0;
+    for (const TensorArg& arg : call.inputs) {
+        const auto* values = r1::data_of<float>(arg);
+        if (arg.tensor->name == "gradient_norm.partial") {
+            sum += *values;
+            continue;
         }
-        floats(output(op, 0, sizeof(float)).data(), 1)[0] = sum;
-    } else if (compute->kernel == KernelId::adamw) {
-        const TrainingStep& training = *call.training;
-        StateShard& shard = *state_.shard(stage, is_expert_tensor(*call.inputs.front().tensor));
-        const std::size_t count = shard.end - shard.begin;
-        const auto width = static_cast<std::size_t>(bits(call.outputs.back().stored) / 8);
-        const double norm = std::sqrt(static_cast<double>(*r1::data_of<float>(call.inputs.back())));
-        const double most = training.gradient_norm_max;
-        const DType moments = training.f32_moments ? DType::f32 : DType::bf16;
-        const auto row_of = [&](std::vector<std::byte>& data, DType dtype) {
-            return Matrix{data.data(), dtype, static_cast<std::int64_t>(count)};
-        };
-        AdamwArgs args;
-        args.elements = static_cast<std::int64_t>(count);
-        args.step = training.step;
-        args.lr = training.learning_rate;
-        args.beta1 = training.beta1;
-        args.beta2 = training.beta2;
-        args.epsilon = training.epsilon;
-        args.weight_decay = training.weight_decay;
-        args.gradient_scale = most > 0 && norm > most ? static_cast<float>(most / norm) : 1.0F;
-        args.grad = r1::data_of<float>(call.inputs.front());
-        args.master = shard.master.data();
-        args.exp_avg = row_of(shard.exp_avg, moments);
-        args.exp_avg_sq = row_of(shard.exp_avg_sq, moments);
-        args.updated = {output(op, op.outputs.size() - 1, count * width).data(),
-                        call.outputs.back().stored, static_cast<std::int64_t>(count)};
-        cpu::adamw(args);
-    } else {
-        R1_CHECK(compute->kernel == KernelId::quantize_weight_fp8);
-        const TensorArg& whole = call.inputs.front();
-        const StateShard& shard = *state_.shard(stage, is_expert_tensor(*whole.tensor));
-        std::vector<float> values(shard.gradient.size());
-        const ConstMatrix from{whole.data, whole.stored, 1};
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            values[i] = load(from, static_cast<std::int64_t>(i), 0);
-        }
-        state_.store(shard, values.data());
+        const StateShard& shard = shard_of(op, *arg.tensor);
+        const auto pieces = counted(shard, state_, {values, shard.end - shard.begin});
+        float squares = 0;
+        cpu::gradient_norm({pieces, 0, &squares});
+        // Without ZeRO every holder has, and counts, the whole gradient.
+        sum += shard.sharded ? squares : squares / static_cast<float>(shard.holders.size());
+    }
+    floats(output(op, 0, sizeof(float)))[0] = sum;
+}
+
+void RankExecutor::update(const PlannedOp& op, const OpCall& call) {
+    const TrainingStep& training = *call.training;
+    StateShard& shard = shard_of(op, *call.inputs.front().tensor);
+    const auto count = static_cast<std::int64_t>(shard.end - shard.begin);
+    const double norm = std::sqrt(static_cast<double>(*r1::data_of<float>(call.inputs.back())));
+    const double most = training.gradient_norm_max;
+    const DType moments = training.f32_moments ? DType::f32 : DType::bf16;
+    const DType updated = call.outputs.back().stored;
+    AdamwArgs args;
+    args.elements = count;
+    args.step = training.step;
+    args.lr = training.learning_rate;
+    args.beta1 = training.beta1;
+    args.beta2 = training.beta2;
+    args.epsilon = training.epsilon;
+    args.weight_decay = training.weight_decay;
+    args.gradient_scale = most > 0 && norm > most ? static_cast<float>(most / norm) : 1.0F;
+    args.grad = r1::data_of<float>(call.inputs.front());
+    args.master = shard.master.data();
+    args.exp_avg = {shard.exp_avg.data(), moments, count};
+    args.exp_avg_sq = {shard.exp_avg_sq.data(), moments, count};
+    const auto bytes =
+        static_cast<std::size_t>(count * static_cast<std::int64_t>(bits(updated) / 8));
+    args.updated = {output(op, op.outputs.size() - 1, bytes).data(), updated, count};
+    cpu::adamw(args);
+}
+
+void RankExecutor::update_ema(const PlannedOp& op, const OpCall& call) {
+    StateShard& shard = shard_of(op, *call.inputs.front().tensor);
+    R1_CHECK(shard.ema.size() == shard.master.size());
+    cpu::ema_update({static_cast<std::int64_t>(shard.ema.size()),
+                     static_cast<float>(call.training->ema_decay), shard.master.data(),
+                     shard.ema.data()});
+}
+
+void RankExecutor::store_parameters(const PlannedOp& op, const OpCall& call) {
+    const TensorArg& whole = call.inputs.front();
+    const StateShard& shard = shard_of(op, *whole.tensor);
+    std::vector<float> values(shard.gradient.size());
+    const ConstMatrix from{whole.data, whole.stored, 1};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = load(from, static_cast<std::int64_t>(i), 0);
+    }
+    state_.store(shard, values.data());
+}
+
+// {loads of all layers, biases} -> {biases}, in the same order.
+void RankExecutor::update_biases(const OpCall& call) {
+    const std::int64_t experts = setup_.config.n_routed_experts;
+    const auto* load = r1::data_of<std::int32_t>(call.inputs.front());
+    for (const TensorArg& bias : call.outputs) {
+        R1_CHECK(bias.stored == DType::f32);
+        cpu::bias_update({experts, static_cast<float>(call.training->bias_speed), load,
+                          r1::data_of<float>(bias)});
+        load += experts;
     }
 }
 

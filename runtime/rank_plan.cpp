@@ -41,8 +41,7 @@ public:
             return message(op);
         }
         if (comm->group == GroupKind::expert_parallel) {
-            constexpr std::uint64_t kPayloadsMax = 4;
-            return spare() + 1 + kPayloadsMax * kChannelsPerExchange * exchanges_++;
+            return spare() + 1 + kChannelsPerExchange * exchanges_++;
         }
         const auto which = dependencies_.collective_of(op.at);
         R1_CHECK(which.has_value());

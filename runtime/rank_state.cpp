@@ -13,6 +13,7 @@ namespace r1 {
 namespace {
 
 constexpr std::string_view kGradientSuffix = ".grad";
+constexpr std::string_view kExpertLoad = "gate.expert_load";
 
 bool is_scale(const Tensor& tensor) { return tensor.name.ends_with("_scale_inv"); }
 
@@ -45,6 +46,14 @@ std::vector<std::string> expert_major(std::vector<std::string> names, const Tens
         }
     }
     return ordered;
+}
+
+// Of parameters; not the all-reduce of the embedding's two copies, which goes before.
+bool reduces_gradients(const ChunkTemplate& chunk, const Op& op) {
+    const GroupKind group = op.comm()->group;
+    const Tensor& first = chunk.tensors[op.inputs.front().index()];
+    return (group == GroupKind::data_parallel || group == GroupKind::expert_data_parallel) &&
+           first.role == TensorRole::gradient && !first.name.ends_with(kExpertLoad);
 }
 
 }  // namespace
@@ -85,7 +94,7 @@ RankState::RankState(const ExecutionGraph& graph, RankId rank, const ModelConfig
     : policy_(policy) {
     add_parameters(graph, rank, config, options);
     add_shards(graph, rank);
-    fill(source, options.f32_moments);
+    fill(source, options);
 }
 
 void RankState::add_parameters(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
@@ -100,6 +109,9 @@ void RankState::add_parameters(const ExecutionGraph& graph, RankId rank, const M
         }
         for (const Tensor& tensor : graph.chunk(item.chunk).tensors) {
             const std::int32_t stage = item.contexts[tensor.context].stage;
+            if (tensor.name.ends_with(kExpertLoad)) {
+                expert_loads_[key_of(stage, tensor)].resize(element_count(tensor));
+            }
             if (tensor.role != TensorRole::parameter || is_scale(tensor) ||
                 parameters_.count(key_of(stage, tensor)) > 0) {
                 continue;
@@ -130,10 +142,7 @@ void RankState::add_shards(const ExecutionGraph& graph, RankId rank) {
         const ChunkTemplate& chunk = graph.chunk(item.chunk);
         for (const Op& op : chunk.ops) {
             const CommOp* comm = op.comm();
-            if (comm == nullptr ||
-                (comm->group != GroupKind::data_parallel &&
-                 comm->group != GroupKind::expert_data_parallel) ||
-                chunk.tensors[op.inputs.front().index()].role != TensorRole::gradient) {
+            if (comm == nullptr || !reduces_gradients(chunk, op)) {
                 continue;
             }
             auto shard = std::make_unique<StateShard>();
@@ -165,12 +174,13 @@ void RankState::add_shards(const ExecutionGraph& graph, RankId rank) {
     }
 }
 
-void RankState::fill(const Source& source, bool f32_moments) {
+void RankState::fill(const Source& source, const RankStateOptions& options) {
+    const std::size_t moment_bytes = options.f32_moments ? 4 : 2;
     for (const std::unique_ptr<StateShard>& shard : shards_) {
         const std::size_t count = shard->end - shard->begin;
         shard->master.resize(count);
-        shard->exp_avg.resize(count * (f32_moments ? 4 : 2));
-        shard->exp_avg_sq.resize(count * (f32_moments ? 4 : 2));
+        shard->exp_avg.resize(count * moment_bytes);
+        shard->exp_avg_sq.resize(count * moment_bytes);
     }
     for (auto& [key, parameter] : parameters_) {
         std::vector<float> values(parameter.elements());
@@ -188,6 +198,11 @@ void RankState::fill(const Source& source, bool f32_moments) {
             if (at >= shard->begin && at < shard->end) {
                 shard->master[at - shard->begin] = values[i];
             }
+        }
+    }
+    for (const std::unique_ptr<StateShard>& shard : shards_) {
+        if (options.ema) {
+            shard->ema = shard->master;
         }
     }
 }
@@ -216,7 +231,15 @@ StateShard* RankState::shard(std::int32_t stage, bool experts) {
     return nullptr;
 }
 
+std::vector<std::int32_t>* RankState::expert_load(std::int32_t stage, const std::string& name) {
+    const auto found = expert_loads_.find({stage, name});
+    return found == expert_loads_.end() ? nullptr : &found->second;
+}
+
 void RankState::zero_gradients() {
+    for (auto& [key, load] : expert_loads_) {
+        std::fill(load.begin(), load.end(), 0);
+    }
     for (const std::unique_ptr<StateShard>& shard : shards_) {
         std::fill(shard->gradient.begin(), shard->gradient.end(), 0.0F);
     }

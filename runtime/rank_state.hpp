@@ -35,6 +35,7 @@ struct StateShard {
     std::vector<float> master;       // of the own part
     std::vector<std::byte> exp_avg;  // likewise, BF16 or F32
     std::vector<std::byte> exp_avg_sq;
+    std::vector<float> ema;  // empty: none is kept
 };
 
 struct StateParameter {
@@ -54,6 +55,7 @@ struct StateParameter {
 struct RankStateOptions {
     std::vector<std::int64_t> first_layer;  // of each stage
     bool f32_moments = false;
+    bool ema = false;  // the graph keeps a moving average
 };
 
 class RankState {
@@ -74,6 +76,9 @@ public:
     // By the name of the gradient; nullptr likewise.
     [[nodiscard]] StateParameter* find_gradient(std::int32_t stage, const std::string& name);
     [[nodiscard]] StateShard* shard(std::int32_t stage, bool experts);
+    // Tokens of each expert in this step, by the graph's name; nullptr likewise.
+    [[nodiscard]] std::vector<std::int32_t>* expert_load(std::int32_t stage,
+                                                         const std::string& name);
 
     [[nodiscard]] std::map<std::pair<std::int32_t, std::string>, StateParameter>& parameters() {
         return parameters_;
@@ -92,11 +97,12 @@ private:
     void add_parameters(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
                         const RankStateOptions& options);
     void add_shards(const ExecutionGraph& graph, RankId rank);
-    void fill(const Source& source, bool f32_moments);
+    void fill(const Source& source, const RankStateOptions& options);
 
     ExecutionPolicy policy_;
     std::map<Key, StateParameter> parameters_;
     std::vector<std::unique_ptr<StateShard>> shards_;
+    std::map<Key, std::vector<std::int32_t>> expert_loads_;
 };
 
 // Values as a parameter stores them: BF16 and FP32 rounded, FP8 in blocks of 128x128 with scales.

@@ -1,10 +1,9 @@
 #include "runtime/rank_trainer.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <numeric>
 
-#include "kernels/bias_update.hpp"
 #include "model/base/check.hpp"
 #include "model/base/rng.hpp"
 #include "model/layers/stage.hpp"
@@ -15,8 +14,8 @@ namespace r1 {
 
 namespace {
 
-constexpr const char* kIndices = "gate.indices";
-constexpr const char* kBias = "gate.e_score_correction_bias";
+constexpr const char* kExpertLoad = "optimizer.expert_load";
+constexpr const char* kGradientNorm = "gradient_norm";  // squared
 
 std::vector<std::int64_t> first_layers(const TrainingSetup& setup) {
     std::vector<std::int64_t> first;
@@ -27,7 +26,8 @@ std::vector<std::int64_t> first_layers(const TrainingSetup& setup) {
 }
 
 bool is_observed(const Tensor& tensor) {
-    return tensor.name == "nll" || tensor.name == "mtp.nll" || tensor.name.ends_with(kIndices);
+    return tensor.name == "nll" || tensor.name == "mtp.nll" || tensor.name == kExpertLoad ||
+           tensor.name == kGradientNorm;
 }
 
 // Micro-batches of one direction.
@@ -56,11 +56,12 @@ RankTrainer::RankTrainer(const TrainingJob& job, const ExecutionGraph& graph,
                          const Dependencies& dependencies, Communicator& communicator,
                          const RankState::Source& source)
     : job_(job),
+      graph_(graph),
       config_(job.routed_config()),
       communicator_(communicator),
       first_layer_(first_layers(job.setup)),
       state_(graph, RankId(static_cast<std::size_t>(communicator.rank())), config_, job.policy,
-             {first_layer_, job.f32_moments}, source),
+             {first_layer_, job.f32_moments, job.setup.ema}, source),
       device_(config_),
       executor_(
           {graph, config_, job.policy, job.setup.sizes.sequence_length,
@@ -104,13 +105,23 @@ std::size_t RankTrainer::layer_of(std::int32_t stage, const std::string& name) c
 }
 
 void RankTrainer::observe(const LiveTensor& live, Tally& tally) const {
-    if (live.tensor.name.ends_with(kIndices)) {
-        std::vector<std::int32_t>& load =
-            tally.load[layer_of(live.op.context_of(live.tensor).stage, live.tensor.name)];
-        cpu::expert_load(
-            {static_cast<std::int64_t>(live.i32().size()) / config_.num_experts_per_tok,
-             config_.n_routed_experts, config_.num_experts_per_tok, live.i32().data(),
-             load.data()});
+    if (live.tensor.name == kGradientNorm) {
+        tally.gradient_norm = std::sqrt(static_cast<double>(live.f32().front()));
+        return;
+    }
+    if (live.tensor.name == kExpertLoad) {
+        const std::int32_t stage = live.op.context().stage;
+        const RankId self(static_cast<std::size_t>(communicator_.rank()));
+        if (graph_.group(GroupKind::data_parallel, self, stage).front() != self) {
+            return;
+        }
+        // Of all replicas, layer after layer in the order of the op's inputs.
+        const std::int32_t* load = live.i32().data();
+        for (const TensorId id : live.op.op->inputs) {
+            const Tensor& layer = live.op.chunk->tensors[id.index()];
+            tally.load[layer_of(stage, layer.name)].assign(load, load + config_.n_routed_experts);
+            load += config_.n_routed_experts;
+        }
         return;
     }
     double& sum = live.tensor.name == "nll" ? tally.nll : tally.mtp_nll;
@@ -118,7 +129,7 @@ void RankTrainer::observe(const LiveTensor& live, Tally& tally) const {
     sum = std::accumulate(nll.begin(), nll.end(), sum);
 }
 
-// Counts are exact in float: a batch has less than 2^24 tokens.
+// The first replica of a stage tells the experts' load, which all of them know.
 StepOutcome RankTrainer::sum_over_ranks(const Tally& tally) {
     std::vector<float> values = {static_cast<float>(tally.nll), static_cast<float>(tally.mtp_nll)};
     for (const std::vector<std::int32_t>& load : tally.load) {
@@ -137,6 +148,7 @@ StepOutcome RankTrainer::sum_over_ranks(const Tally& tally) {
     StepOutcome outcome;
     outcome.loss = mean(values[0], 1);
     outcome.mtp_loss = mean(values[1], 2);
+    outcome.gradient_norm = tally.gradient_norm;
     auto value = values.begin() + 2;
     for (const std::vector<std::int32_t>& load : tally.load) {
         std::vector<std::int32_t>& sum = outcome.expert_load.emplace_back();
@@ -145,19 +157,6 @@ StepOutcome RankTrainer::sum_over_ranks(const Tally& tally) {
         }
     }
     return outcome;
-}
-
-void RankTrainer::update_biases(const StepOutcome& outcome) {
-    for (auto& [key, parameter] : state_.parameters()) {
-        if (!parameter.tensor.name.ends_with(kBias) || job_.bias_speed == 0) {
-            continue;
-        }
-        R1_CHECK(parameter.weight.dtype == DType::f32);
-        const std::size_t layer = layer_of(parameter.stage, parameter.tensor.name);
-        cpu::bias_update({config_.n_routed_experts, static_cast<float>(job_.bias_speed),
-                          outcome.expert_load[layer].data(),
-                          reinterpret_cast<float*>(parameter.weight.data.data())});
-    }
 }
 
 StepOutcome RankTrainer::step(const Batch& batch, TrainingStep numbers,
@@ -172,6 +171,7 @@ StepOutcome RankTrainer::step(const Batch& batch, TrainingStep numbers,
     numbers.mtp_loss_scale = job_.mtp_weight * scale(2);
     numbers.balance_alpha = job_.balance_alpha / static_cast<double>(job_.sequences());
     numbers.f32_moments = job_.f32_moments;
+    numbers.bias_speed = job_.bias_speed;
     Tally tally;
     tally.load.resize(
         static_cast<std::size_t>(config_.num_hidden_layers + config_.num_nextn_predict_layers));
@@ -185,9 +185,7 @@ StepOutcome RankTrainer::step(const Batch& batch, TrainingStep numbers,
         {numbers,
          [&](const Context& context) -> const InputValues& { return inputs(context, batch); },
          [&](const LiveTensor& live) { observe(live, tally); }, intervals, iteration});
-    const StepOutcome outcome = sum_over_ranks(tally);
-    update_biases(outcome);
-    return outcome;
+    return sum_over_ranks(tally);
 }
 
 RankState::Source random_parameters(std::uint64_t seed) {

@@ -30,8 +30,9 @@ struct TrainingJob {
 };
 
 struct StepOutcome {
-    double loss = 0;      // mean cross-entropy over the batch's predicted tokens
-    double mtp_loss = 0;  // the same of the MTP module; 0 if the model has none
+    double loss = 0;           // mean cross-entropy over the batch's predicted tokens
+    double mtp_loss = 0;       // the same of the MTP module; 0 if the model has none
+    double gradient_norm = 0;  // before clipping
     // Tokens of each expert, by layer of the model (the MTP module's last); empty for dense layers.
     std::vector<std::vector<std::int32_t>> expert_load;
 };
@@ -58,16 +59,17 @@ private:
     struct Tally {
         double nll = 0;
         double mtp_nll = 0;
+        double gradient_norm = 0;
         std::vector<std::vector<std::int32_t>> load;
     };
 
     [[nodiscard]] const InputValues& inputs(const Context& context, const Batch& batch);
     void observe(const LiveTensor& live, Tally& tally) const;
     [[nodiscard]] StepOutcome sum_over_ranks(const Tally& tally);
-    void update_biases(const StepOutcome& outcome);
     [[nodiscard]] std::size_t layer_of(std::int32_t stage, const std::string& name) const;
 
     const TrainingJob& job_;
+    const ExecutionGraph& graph_;
     ModelConfig config_;
     Communicator& communicator_;
     std::vector<std::int64_t> first_layer_;  // by stage

@@ -150,7 +150,8 @@ Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork&
         network.endpoints()
             .endpoints[(crosses ? network.nic(program) : network.nvlink(program)).index()];
     const Seconds shortest = input.cost.expert_exchange(exchange) * (whole / port.up);
-    const Bytes token = exchange.token_bytes * static_cast<double>(comm.tokens);
+    const Bytes token = (exchange.token_bytes + Bytes(comm.metadata_bytes.constant)) *
+                        static_cast<double>(comm.tokens);
     const std::int64_t peers = exchange.group.ranks_per_node - 1;
     const std::int64_t nodes = exchange.group.nodes() - 1;
     activity.delay = input.topology.nvlink.latency;

@@ -88,7 +88,8 @@ bool has_sizes(const Op& op) {
         return are_sizes(compute->dims) &&
                are_sizes({work.matrix_flops, work.read_bytes, work.written_bytes});
     }
-    return is_size(op.comm()->payload_bytes) && op.comm()->tokens >= 0;
+    return are_sizes({op.comm()->payload_bytes, op.comm()->metadata_bytes}) &&
+           op.comm()->tokens >= 0;
 }
 
 // Contexts and sizes: what everything that reads a template takes for granted.

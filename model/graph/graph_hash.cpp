@@ -56,6 +56,7 @@ public:
             bytes(name(op.comm()->collective));
             bytes(name(op.comm()->group));
             extent(op.comm()->payload_bytes);
+            extent(op.comm()->metadata_bytes);
             number(op.comm()->tokens);
         }
         number(op.stream);

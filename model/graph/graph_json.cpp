@@ -70,6 +70,7 @@ Json op_to_json(const Op& op) {
         json["collective"] = name(comm.collective);
         json["group"] = name(comm.group);
         json["payload_bytes"] = extent_to_json(comm.payload_bytes);
+        json["metadata_bytes"] = extent_to_json(comm.metadata_bytes);
         json["tokens"] = comm.tokens;
     }
     json["stream"] = name(op.stream);
@@ -240,6 +241,7 @@ Op read_op(ObjectReader& reader) {
         read_enum<Collective, 8>(reader, "collective", comm.collective);
         read_enum<GroupKind, 6>(reader, "group", comm.group);
         read_extent(reader, "payload_bytes", comm.payload_bytes);
+        read_extent(reader, "metadata_bytes", comm.metadata_bytes);
         reader.required("tokens", comm.tokens, kNotNegative);
         op.body = comm;
     } else {

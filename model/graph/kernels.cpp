@@ -49,7 +49,7 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::cache_latent, "cache_latent", C::memory, rows, 3, 3, 1, 1},
         {K::mla_prefill, "mla_prefill", C::attention, cached, 4, 4, 1, 1},
         {K::mla_decode, "mla_decode", C::attention, cached, 4, 4, 1, 1},
-        {K::router_topk, "router_topk", C::memory, rows, 1, 2, 2, 2},
+        {K::router_topk, "router_topk", C::memory, rows, 1, 2, 2, 3},
         {K::router_topk_backward, "router_topk_backward", C::memory, rows, 4, 4, 1, 1},
         {K::permute, "permute", C::memory, rows, 2, 3, 1, 5},
         {K::unpermute, "unpermute", C::memory, rows, 2, 2, 1, 1},
@@ -64,6 +64,8 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::argmax, "argmax", C::memory, rows, 1, 1, 1, 1},
         {K::gradient_norm, "gradient_norm", C::memory, count, 1, 3, 1, 1},
         {K::adamw, "adamw", C::memory, count, 5, 5, 4, 4},
+        {K::ema_update, "ema_update", C::memory, count, 2, 2, 1, 1},
+        {K::bias_update, "bias_update", C::memory, count, 2, 4096, 1, 4096},
     }};
     return signatures;
 }

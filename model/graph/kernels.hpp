@@ -52,8 +52,10 @@ enum class KernelId : std::uint8_t {
     argmax,
     gradient_norm,
     adamw,
+    ema_update,   // moving average of the parameters
+    bias_update,  // of the routers, by the experts' load
 };
-inline constexpr std::size_t kKernelCount = static_cast<std::size_t>(KernelId::adamw) + 1;
+inline constexpr std::size_t kKernelCount = static_cast<std::size_t>(KernelId::bias_update) + 1;
 
 // How a kernel's time follows from its work.
 enum class KernelClass : std::uint8_t { gemm, grouped_gemm, attention, memory };

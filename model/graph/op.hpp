@@ -96,8 +96,11 @@ struct CommOp {
     GroupKind group = GroupKind::pipeline;
     // send, recv: the message. reduce_scatter, all_gather, all_reduce: the whole buffer.
     // dispatch, combine: bytes of one copy of one token; how many copies go where is the
-    // traffic of the op's layer and micro-batch, which the binding gives. notify: the counts.
+    // traffic of the op's layer and micro-batch, which the binding gives. notify: what each member
+    // tells each other one.
     Extent payload_bytes;
+    // dispatch, combine: what goes with the data of such a copy: experts and weights of the token.
+    Extent metadata_bytes;
     std::int64_t tokens = 0;  // dispatch, combine: source tokens of the rank
     bool operator==(const CommOp&) const = default;
 };

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] const LayerSizes& sizes() const { return sizes_; }
     [[nodiscard]] const ModelConfig& config() const { return sizes_.config; }
     [[nodiscard]] ChunkBuilder& builder() { return builder_; }
+    [[nodiscard]] const std::string& prefix() const { return prefix_; }
     // The same chunk under a longer prefix.
     [[nodiscard]] Emitter sub(const std::string& name) const {
         return {builder_, sizes_, prefix_ + name};

@@ -71,17 +71,25 @@ struct Experts {
                          : std::vector<TensorId>{got.data};
     }
 
+    // Tokens of each expert, added up over the micro-batches of a step as a gradient is.
+    TensorId expert_load() {
+        return e.builder().tensor(e.prefix() + "gate.expert_load", DType::i32, {c.n_routed_experts},
+                                  TensorRole::gradient);
+    }
+
     // One token on the wire: FP8 with a scale for each tile of 128, or BF16.
     [[nodiscard]] double token_bytes(bool as_fp8) const {
         const std::int64_t hidden = c.hidden_size;
         return static_cast<double>(as_fp8 ? hidden + 4 * ((hidden + 127) / 128) : 2 * hidden);
     }
-    void communicate(Collective collective, bool as_fp8, std::vector<TensorId> inputs,
-                     std::vector<TensorId> outputs) {
+    // `metadata`: of a token, beside its data.
+    void communicate(Collective collective, bool as_fp8, std::int64_t metadata,
+                     std::vector<TensorId> inputs, std::vector<TensorId> outputs) {
         CommOp comm;
         comm.collective = collective;
         comm.group = GroupKind::expert_parallel;
         comm.payload_bytes = token_bytes(as_fp8);
+        comm.metadata_bytes = metadata;
         comm.tokens = tokens;
         e.builder().set_stream(Stream::comm);
         if (layer.sizes().local_experts < c.n_routed_experts) {
@@ -91,11 +99,13 @@ struct Experts {
         e.builder().set_stream(Stream::compute);
     }
 
-    // Ranks tell each other how many rows of each expert will come, once what they will send is
-    // there: DeepEP's notify_dispatch and cached_notify.
+    // Ranks tell each other what will come, once what they will send is there: to each of the other
+    // how many rows for each of its experts, how many tokens, and how many to be forwarded.
+    // DeepEP's notify_dispatch and cached_notify.
     TensorId notify(const std::vector<TensorId>& waits_for, TensorId announced) {
         const std::string name = e.builder().at(announced).name + ".counts";
-        const TensorId counts = e.builder().tensor(name, DType::i32, {c.n_routed_experts});
+        const TensorId counts =
+            e.builder().tensor(name, DType::i32, {layer.sizes().local_experts + 2});
         CommOp comm;
         comm.collective = Collective::notify;
         comm.group = GroupKind::expert_parallel;
@@ -142,7 +152,11 @@ void Moe::route(Emitter& layer) {
     if (x.c.topk_method == TopkMethod::noaux_tc) {
         scores.push_back(x.e.parameter("gate.e_score_correction_bias", DType::f32, {experts}));
     }
-    x.e.compute(KernelId::router_topk, {x.tokens, experts}, scores, {x.indices(), x.weights()});
+    std::vector<TensorId> outputs = {x.indices(), x.weights()};
+    if (!layer.sizes().inference) {
+        outputs.push_back(x.expert_load());
+    }
+    x.e.compute(KernelId::router_topk, {x.tokens, experts}, scores, outputs);
     quantize(x.e, "input", h, x.tokens, x.c.hidden_size, x.fp8 || x.fp8_dispatch);
 }
 
@@ -152,7 +166,9 @@ void Moe::dispatch_forward(Emitter& layer) {
     inputs.insert(inputs.end(), {x.indices(), x.weights()});
     std::vector<TensorId> outputs = x.received_tensors("received");
     outputs.push_back(x.route_map());
-    x.communicate(Collective::dispatch, x.fp8_dispatch, inputs, outputs);
+    constexpr std::int64_t kRouteBytes = 4 + 4;  // an expert and its weight
+    x.communicate(Collective::dispatch, x.fp8_dispatch, kRouteBytes * x.c.num_experts_per_tok,
+                  inputs, outputs);
 }
 
 void Moe::experts_forward(Emitter& layer) {
@@ -168,7 +184,8 @@ void Moe::experts_forward(Emitter& layer) {
 
 void Moe::combine_forward(Emitter& layer) {
     Experts x(layer);
-    x.communicate(Collective::combine, false, {x.received_rows("received.output"), x.route_map()},
+    x.communicate(Collective::combine, false, 0,
+                  {x.received_rows("received.output"), x.route_map()},
                   {x.e.activation("routed.output", x.tokens, x.c.hidden_size)});
 }
 
@@ -190,7 +207,7 @@ void Moe::combine_backward(Emitter& layer, TensorId output_grad) {
     x.e.builder().set_stream(Stream::compute);
     std::vector<TensorId> inputs = x.wire_tensors("output.grad", output_grad);
     inputs.insert(inputs.end(), {x.indices(), x.weights()});
-    x.communicate(Collective::dispatch, x.fp8_dispatch, inputs,
+    x.communicate(Collective::dispatch, x.fp8_dispatch, 0, inputs,
                   x.received_tensors("received.grad"));
 }
 
@@ -240,7 +257,7 @@ void Moe::experts_backward_weight(Emitter& layer, TensorId output_grad) {
 void Moe::dispatch_backward(Emitter& layer) {
     Experts x(layer);
     x.communicate(
-        Collective::combine, false,
+        Collective::combine, false, 4 * x.c.num_experts_per_tok,
         {x.received_rows("received.input.grad"), x.route_map(),
          x.routed.activation("route.grad", DType::f32, {x.rows})},
         {x.e.activation("routed.input.grad", x.tokens, x.c.hidden_size),

@@ -76,6 +76,23 @@ void communicate(ChunkBuilder& builder, Collective collective, GroupKind group, 
     builder.set_stream(Stream::compute);
 }
 
+void balance_experts(ChunkBuilder& builder, const StageState& state) {
+    if (state.expert_loads.empty()) {
+        return;
+    }
+    const double count = total_elements(state.expert_loads);
+    const TensorId load = builder.tensor("optimizer.expert_load", DType::i32, {count});
+    communicate(builder, Collective::all_reduce, GroupKind::data_parallel, 4 * count,
+                declare(builder, state.expert_loads), {load});
+    if (state.router_biases.empty()) {
+        return;
+    }
+    const std::vector<TensorId> biases = declare(builder, state.router_biases);
+    std::vector<TensorId> inputs = {load};
+    inputs.insert(inputs.end(), biases.begin(), biases.end());
+    builder.compute(KernelId::bias_update, {count}, inputs, biases);
+}
+
 TensorId norm_tensor(ChunkBuilder& builder, const char* name) {
     return builder.tensor(name, DType::f32, {1});
 }
@@ -87,10 +104,7 @@ StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uin
     std::map<std::string, Tensor> found;  // ordered: the same state from any list of chunks
     for (const ChunkTemplate* chunk : chunks) {
         for (Tensor tensor : chunk->tensors) {
-            // The routers' bias follows the experts' load, not a gradient.
-            const bool owned =
-                std::find(shared.begin(), shared.end(), tensor.name) == shared.end() &&
-                tensor.name.find("e_score_correction_bias") == std::string::npos;
+            const bool owned = std::find(shared.begin(), shared.end(), tensor.name) == shared.end();
             if (tensor.context == context && owned &&
                 (tensor.role == TensorRole::parameter || tensor.role == TensorRole::gradient)) {
                 tensor.context = 0;
@@ -101,7 +115,11 @@ StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uin
     StageState state;
     for (const auto& [name, tensor] : found) {
         const bool gradient = tensor.role == TensorRole::gradient;
-        if (is_expert(tensor)) {
+        if (tensor.name.ends_with("gate.expert_load")) {
+            state.expert_loads.push_back(tensor);
+        } else if (tensor.name.ends_with("gate.e_score_correction_bias")) {
+            state.router_biases.push_back(tensor);
+        } else if (is_expert(tensor)) {
             (gradient ? state.expert_gradients : state.expert_parameters).push_back(tensor);
         } else {
             (gradient ? state.dense_gradients : state.dense_parameters).push_back(tensor);
@@ -141,6 +159,7 @@ ChunkTemplate optimizer_reduce_chunk(const StageState& state, const OptimizerSiz
         builder.set_context(0);
     }
     builder.compute(KernelId::gradient_norm, {count}, parts, {partial});
+    balance_experts(builder, state);
     return std::move(builder).take();
 }
 
@@ -171,6 +190,10 @@ ChunkTemplate optimizer_update_chunk(const StageState& state, const OptimizerSiz
         builder.compute(KernelId::adamw, {shard.part()},
                         {shard.gradient_shard(builder), master, exp_avg, exp_avg_sq, norm},
                         {master, exp_avg, exp_avg_sq, updated});
+        if (sizes.ema) {
+            const TensorId ema = shard.state(builder, "ema", DType::f32);
+            builder.compute(KernelId::ema_update, {shard.part()}, {master, ema}, {ema});
+        }
         TensorId whole = updated;
         if (shard.sharded) {
             whole = builder.tensor(shard.tensor("gathered"), DType::bf16, {shard.full()});

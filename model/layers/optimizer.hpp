@@ -16,6 +16,8 @@ struct StageState {
     std::vector<Tensor> dense_gradients;
     std::vector<Tensor> expert_parameters;
     std::vector<Tensor> expert_gradients;
+    std::vector<Tensor> router_biases;
+    std::vector<Tensor> expert_loads;
 };
 // From the stage's chunks. `shared` names tensors that another stage of the rank already owns.
 StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uint8_t context,
@@ -26,8 +28,10 @@ struct OptimizerSizes {
     std::int64_t expert_data_parallel = 1;  // holders of a routed expert
     int zero_stage = 1;
     bool sync_embedding = false;  // the embedding lies in two stages on different ranks
+    bool ema = false;             // a moving average of the parameters is kept
 };
 
+// The experts' loads are summed over all replicas and move the routers' biases (sec. 2.1.2).
 // Context 0: this stage. Context 1: the stage of the rank before it, whose partial norm this one
 // adds to; absent for the first.
 ChunkTemplate optimizer_reduce_chunk(const StageState& state, const OptimizerSizes& sizes,

@@ -174,6 +174,7 @@ private:
             }
             OptimizerSizes sizes;
             sizes.zero_stage = plan.zero_stage;
+            sizes.ema = setup_.ema;
             sizes.data_parallel = plan.data_parallel * holders(stage);
             sizes.expert_data_parallel = plan.data_parallel / plan.expert_parallel * holders(stage);
             const ModelConfig& config = setup_.sizes.config;

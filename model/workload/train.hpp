@@ -15,6 +15,7 @@ struct TrainingSetup {
     ParallelPlan plan;                       // data_parallel resolved
     std::vector<std::int64_t> stage_layers;  // decoder layers by stage
     int micro_batches = 1;                   // of one pipeline, a step
+    bool ema = false;                        // of the parameters
 };
 
 // Throws GraphError if the emitted graph breaks a rule: a bug, or a plan that was not checked.

@@ -8,6 +8,7 @@
 
 #include "kernels/adamw.hpp"
 #include "kernels/bias_update.hpp"
+#include "kernels/ema_update.hpp"
 #include "kernels/gradient_norm.hpp"
 #include "tests/kernels/buffers.hpp"
 #include "tests/kernels/golden_case.hpp"
@@ -310,6 +311,26 @@ void check_golden_bias(const test::GoldenCase& golden, ExpertLoad count, BiasUpd
 }
 
 }  // namespace
+
+TEST_CASE("ema_update: the share of each step shrinks by the decay", "[kernels][optimizer]") {
+    for (const auto kernel : {&reference::ema_update, &cpu::ema_update}) {
+        for (const std::int64_t count : {0, 1, 37, 70001}) {
+            Buffer first = Buffer::random(1, count, DType::f32, 1);
+            Buffer second = Buffer::random(1, count, DType::f32, 2);
+            Buffer third = Buffer::random(1, count, DType::f32, 3);
+            std::vector<float> ema(floats(first), floats(first) + count);
+            kernel({count, 0.75F, floats(second), ema.data()});
+            kernel({count, 0.75F, floats(third), ema.data()});
+            double worst = 0;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const double want = 0.5625 * floats(first)[i] + 0.1875 * floats(second)[i] +
+                                    0.25 * floats(third)[i];
+                worst = std::max(worst, std::abs(ema[static_cast<std::size_t>(i)] - want));
+            }
+            CHECK(worst < 1e-6);
+        }
+    }
+}
 
 TEST_CASE("bias_update: the golden cases", "[kernels][optimizer][golden]") {
     for (const auto& path : test::golden_cases("bias_update")) {

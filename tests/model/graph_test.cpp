@@ -296,6 +296,7 @@ std::vector<Change> template_changes() {
         compute([](ComputeOp& o) { o.work.dtype = DType::u8; }),
         comm([](CommOp& o) { o.collective = Collective::all_gather; }),
         comm([](CommOp& o) { o.group = GroupKind::world; }),
+        comm([](CommOp& o) { o.metadata_bytes += 1; }),
         comm([](CommOp& o) { o.payload_bytes += 1; }),
         comm([](CommOp& o) { o.tokens += 1; }),
         op([](Op& o) { o.stream = Stream::comm; }),

@@ -137,7 +137,8 @@ LinkBytes routed_bytes(const Simulation& s) {
     for_each_op(s, [&](ProgramOp op) {
         const CommOp* comm = ops_of(s, op.program, op.item)[op.op].comm();
         if (comm != nullptr && comm->group == GroupKind::expert_parallel) {
-            const double each = comm->payload_bytes.constant * static_cast<double>(comm->tokens);
+            const double each = (comm->payload_bytes + comm->metadata_bytes).constant *
+                                static_cast<double>(comm->tokens);
             bytes.nic += each * s.traffic.ib_copies_per_token;
             bytes.nvlink += each * s.traffic.nvlink_copies_per_token;
         }

@@ -177,7 +177,6 @@ Command eval_command() {
     command.arguments = "--model DIR";
     command.examples = {
         "eval --model path/to/checkpoint --tokens 1,2,3",
-        "eval --model DIR --input prompt.safetensors -o logits.safetensors",
         "eval --model DIR --input prompt.safetensors --gradients main -o gradients.safetensors",
         "eval --model DIR --tokens 5,6,7 --dump hidden,router,mtp -o all.safetensors"};
     command.add_options = [](po::options_description& options) {

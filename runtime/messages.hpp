@@ -1,0 +1,49 @@
+// Messages of one exchange that are under way, with the memory that they need until then.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/communicator.hpp"
+
+namespace r1 {
+
+class Messages {
+public:
+    Messages(Communicator& communicator, std::uint64_t channel, MessageKind kind)
+        : communicator_(communicator), channel_(channel), kind_(kind) {}
+
+    // Empty messages are not sent: both ends know the size.
+    void send(int to, std::vector<std::byte> data) {
+        kept_.push_back(std::make_unique<std::vector<std::byte>>(std::move(data)));
+        if (!kept_.back()->empty()) {
+            requests_.push_back(communicator_.send(to, channel_, kind_, *kept_.back()));
+        }
+    }
+    // The memory is filled when wait() has returned.
+    std::vector<std::byte>& receive(int from, std::size_t bytes) {
+        kept_.push_back(std::make_unique<std::vector<std::byte>>(bytes));
+        if (bytes > 0) {
+            requests_.push_back(communicator_.receive(from, channel_, *kept_.back()));
+        }
+        return *kept_.back();
+    }
+    void wait() {
+        for (const std::unique_ptr<Request>& request : requests_) {
+            request->wait();
+        }
+        requests_.clear();
+    }
+
+private:
+    Communicator& communicator_;
+    std::uint64_t channel_;
+    MessageKind kind_;
+    std::vector<std::unique_ptr<std::vector<std::byte>>> kept_;
+    std::vector<std::unique_ptr<Request>> requests_;
+};
+
+}  // namespace r1
