@@ -15,7 +15,8 @@ endif()
 r1_sources(runtime_sources "runtime/*.cpp")
 list(FILTER runtime_sources EXCLUDE REGEX "/runtime/cuda_|/runtime/mpi_|/nccl_[^/]*$")
 add_library(r1_runtime STATIC ${runtime_sources})
-target_link_libraries(r1_runtime PUBLIC r1_model r1_kernels Threads::Threads)
+target_link_libraries(r1_runtime PUBLIC r1_model r1_kernels Threads::Threads
+    PRIVATE PkgConfig::Zlib)
 
 # Apart: only programs whose ranks are processes link MPI, which costs time at their start.
 if(R1_HAVE_MPI)

@@ -23,7 +23,7 @@ const std::vector<std::string>& workload_kinds() {
     return kinds;
 }
 
-void read_workload(ObjectReader reader, Workload& workload) {
+void read_workload(const Document& document, ObjectReader reader, Workload& workload) {
     int kind = 0;
     reader.required_choice("kind", workload_kinds(), kind);
     if (kind > static_cast<int>(WorkloadKind::overlapped_pair)) {
@@ -44,6 +44,11 @@ void read_workload(ObjectReader reader, Workload& workload) {
     }
     if (auto precision = reader.object("precision", false)) {
         workload.precision = read_precision(*precision);
+    }
+    if (workload.kind == WorkloadKind::train) {
+        workload.training = read_training_spec(document, reader);
+    } else {
+        refuse_training_spec(reader);
     }
     reader.finish();
 }
@@ -391,7 +396,7 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
         shape.required("gpus_per_node", scenario.cluster.gpus_per_node, {1, 1024});
     }
     if (auto workload = reader.object("workload", true)) {
-        read_workload(*workload, scenario.workload);
+        read_workload(document, *workload, scenario.workload);
     }
     if (auto plan = reader.object("plan", true)) {
         scenario.plan = read_parallel_plan(*plan);

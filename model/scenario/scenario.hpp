@@ -11,6 +11,7 @@
 #include "model/config/model_config.hpp"
 #include "model/plan/parallel_plan.hpp"
 #include "model/workload/train.hpp"
+#include "model/workload/training_spec.hpp"
 
 namespace r1 {
 
@@ -25,6 +26,7 @@ struct Workload {
     std::int64_t micro_batch_sequences = 1;
     Precision precision;
     std::int64_t layers = 0;  // overlapped_pair: MoE layers forward, and as many backward
+    TrainingSpec training;    // train
 
     [[nodiscard]] std::int64_t tokens() const { return sequence_length * global_batch_sequences; }
 };

@@ -105,6 +105,18 @@ place='edited\.json:[0-9]+:[0-9]+: '
     bad scenario '.schema = "r1sim.scenario/2"' "/schema"
 }
 
+@test "errors: scenario, how it trains" {
+    bad scenario '.workload.steps = 0 | .workload.data = ["a", ""]
+        | .workload.learning_rate.decay = "cosin" | .workload.optimizer.beta_2 = 0.9
+        | .workload.checkpoint.every_steps = 10' \
+        "$place/workload/steps: must be from 1" "$place/workload/data: a path must not be empty" \
+        "$place/workload/learning_rate/decay: .*did you mean 'cosine'" \
+        "$place/workload/optimizer/beta_2: unknown key .*did you mean 'beta2'" \
+        "$place/workload/checkpoint: missing key 'folder'"
+    bad scenario '.workload.kind = "prefill" | .workload.steps = 5' \
+        "$place/workload/steps: only a workload of kind 'train' has this key"
+}
+
 @test "errors: scenario, numbers that do not fit together" {
     bad scenario '.plan.expert_parallel = 96' "$place/plan/expert_parallel: 96 does not divide" \
         "data_parallel 128" "256 routed"

@@ -369,3 +369,15 @@ compare() {
     step_time "$main_job" --set plan.schedule=interleaved \
         --set workload.global_batch_sequences=16384
 }
+
+@test "simulate: how a run trains changes nothing, and is printed as it was written" {
+    local scenario=scenarios/tiny_train_cpu.json
+    run -0 --separate-stderr "$R1SIM" simulate "$scenario" --json \
+        --set 'workload.data=["no/such/file"]' --set workload.learning_rate.peak=0.001 \
+        --set workload.checkpoint.folder=nowhere
+    json '.scenario.workload | .data == ["no/such/file"] and .learning_rate == {peak: 0.001}
+        and .checkpoint == {folder: "nowhere"}'
+    [ ! -e nowhere ]
+    json '.graph.hash == $hash' \
+        --arg hash "$("$R1SIM" simulate "$scenario" --json | jq -r .graph.hash)"
+}
