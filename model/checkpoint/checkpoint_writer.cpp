@@ -1,4 +1,4 @@
-// write_checkpoint (declared in checkpoint.hpp).
+// write_checkpoint and write_checkpoint_index.
 #include <map>
 #include <system_error>
 
@@ -36,15 +36,16 @@ std::vector<Shard> divide(std::span<const TensorView> tensors, std::int64_t byte
     return shards;
 }
 
-void write_index(const fs::path& folder, const std::map<std::string, std::string>& weight_map,
-                 std::uint64_t total_size) {
+}  // namespace
+
+void write_checkpoint_index(const fs::path& folder,
+                            const std::map<std::string, std::string>& weight_map,
+                            std::uint64_t total_size) {
     // As Hugging Face writes it: sorted names, two spaces.
     const nlohmann::json index = {{"metadata", {{"total_size", total_size}}},
                                   {"weight_map", weight_map}};
     write_file_atomically(folder / kIndexFileName, index.dump(2) + "\n");
 }
-
-}  // namespace
 
 void write_checkpoint(const fs::path& folder, std::span<const TensorView> tensors,
                       std::int64_t shard_bytes_max, const Json* config) {
@@ -71,7 +72,7 @@ void write_checkpoint(const fs::path& folder, std::span<const TensorView> tensor
             }
             write_safetensors(folder / file, part, metadata);
         }
-        write_index(folder, weight_map, total_size);
+        write_checkpoint_index(folder, weight_map, total_size);
         fs::remove(folder / kSingleFileName, error);
     }
     if (config) {

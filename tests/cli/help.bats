@@ -87,7 +87,7 @@ setup() {
 
 @test "schema: every published schema is JSON and names its kind" {
     for kind in scenario report topology device calibration calibration_report generate binding \
-        timeline; do
+        timeline trainer_state; do
         run -0 "$R1SIM" schema "$kind"
         json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
         json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'

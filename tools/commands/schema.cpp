@@ -20,7 +20,8 @@ constexpr PublishedSchema kSchemas[] = {
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
     {"timeline", "scenarios/timeline.schema.json"},
-    {"topology", "topologies/topology.schema.json"}};
+    {"topology", "topologies/topology.schema.json"},
+    {"trainer_state", "scenarios/trainer_state.schema.json"}};
 
 int run(const Invocation& invocation) {
     const std::string kind = invocation.text("kind");
@@ -49,8 +50,7 @@ Command schema_command() {
     command.add_options = [](po::options_description& options) {
         options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
                               "binding, calibration, calibration_report, device, generate, report, "
-                              "scenario, timeline "
-                              "or topology");
+                              "scenario, timeline, topology or trainer_state");
     };
     command.run = run;
     return command;
