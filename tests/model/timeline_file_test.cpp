@@ -130,7 +130,7 @@ TEST_CASE("timeline file: bad parts are named", "[model][timeline]") {
               t["graphs"][0]["programs"][0]["items"][0]["ops"][0] = {
                   {"kind", "gem_bf16"}, {"stream", "x"}, {"phase", 1}, {"layer", -2}};
           }).size() == 4);
-    CHECK(problems("[]").size() >= 1);
+    CHECK_FALSE(problems("[]").empty());
     CHECK_THROWS_AS(read_text("{"), InputError);
     CHECK_THROWS_AS(read_timeline(std::filesystem::path("no-such-timeline.json")), InputError);
 }

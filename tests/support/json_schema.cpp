@@ -5,6 +5,8 @@
 #include <regex>
 #include <set>
 
+#include <fmt/format.h>
+
 namespace r1::test {
 
 namespace {
@@ -78,7 +80,7 @@ private:
             }
         } else if (key == "items" && value.is_array()) {
             for (std::size_t i = 0; i < value.size(); ++i) {
-                check(rule, value[i], path + "/" + std::to_string(i));
+                check(rule, value[i], fmt::format("{}/{}", path, i));
             }
         } else if (key == "properties") {
             members(schema, value, path);
@@ -97,7 +99,7 @@ private:
             return;
         }
         for (const auto& [key, member] : value.items()) {
-            const std::string below = path + "/" + key;
+            const std::string below = fmt::format("{}/{}", path, key);
             if (known.contains(key)) {
                 check(known.at(key), member, below);
             } else if (schema.contains("additionalProperties")) {
