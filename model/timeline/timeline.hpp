@@ -45,6 +45,7 @@ struct Timeline {
 };
 
 // A receive lasts as long as its message is on the wire (from the send's start at the earliest),
-// not as long as it is waited for.
+// not as long as it is waited for. A rank that executes a receive only knows the latter: see
+// trim_receives() in measured.hpp.
 
 }  // namespace r1

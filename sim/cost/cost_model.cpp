@@ -126,7 +126,7 @@ CurveUse FittedCostModel::curve_of(const ChunkTemplate& chunk, const Op& op) con
 // Efficiencies belong to the device that was measured; they carry over to other peaks.
 DeviceScale FittedCostModel::scale_of(const std::string& curve) const {
     const bool fp8 = curve.find("fp8") != std::string::npos;
-    const Device& device = topology_.device;
+    const DeviceSpec& device = topology_.device;
     const double peak = device.peak(fp8 ? DType::e4m3 : DType::bf16).value() / 1e12;
     const double measured = constant(fp8 ? "reference_fp8_tflops" : "reference_bf16_tflops", peak);
     const auto sms = static_cast<double>(device.sms);

@@ -4,7 +4,7 @@
 
 namespace r1 {
 
-FlopsPerSecond Device::peak(DType dtype) const {
+FlopsPerSecond DeviceSpec::peak(DType dtype) const {
     switch (dtype) {
         case DType::e4m3:
         case DType::e5m2:
@@ -36,8 +36,9 @@ Sources read_sources(ObjectReader& reader) {
     return sources;
 }
 
-Device read_device(const Document& document, const std::string& pointer, Diagnostics& diagnostics) {
-    Device device;
+DeviceSpec read_device(const Document& document, const std::string& pointer,
+                       Diagnostics& diagnostics) {
+    DeviceSpec device;
     ObjectReader reader(document, pointer, diagnostics);
     if (!reader.is_object()) return device;
     reader.accept_header("device");

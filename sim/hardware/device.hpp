@@ -18,7 +18,7 @@ inline constexpr Range kLatencyUs{0, 1e9};
 // What a field of a file rests on, by field name ("memory_gb", "nvlink.latency_us").
 using Sources = std::map<std::string, std::string>;
 
-struct Device {
+struct DeviceSpec {
     std::string name;
     int sms = 0;         // streaming multiprocessors, or cores of a CPU
     Bytes memory;        // capacity, decimal in the file: 1 GB = 1e9 B
@@ -35,7 +35,8 @@ struct Device {
 };
 
 // Reads the object at `pointer`; problems go to `diagnostics`.
-Device read_device(const Document& document, const std::string& pointer, Diagnostics& diagnostics);
+DeviceSpec read_device(const Document& document, const std::string& pointer,
+                       Diagnostics& diagnostics);
 
 // The "sources" object of a device or topology file: text by field name.
 Sources read_sources(ObjectReader& reader);

@@ -56,7 +56,7 @@ struct LinkOverride {
 
 struct Topology {
     std::string name;
-    Device device;
+    DeviceSpec device;
     int nodes = 0;
     int gpus_per_node = 0;
     NvlinkSpec nvlink;

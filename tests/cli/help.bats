@@ -65,6 +65,7 @@ setup() {
     refused_with 2 "auto, always or never" simulate "$main_job" --color maybe
     refused_with 2 "segments or ops" simulate "$main_job" --trace-detail everything
     refused_with 2 "--trace needs a replay" simulate "$main_job" --dry-run --trace trace.json
+    refused_with 2 "--timeline needs a replay" simulate "$main_job" --dry-run --timeline t.json
     refused_with 2 "did you mean 'scenario'" schema scenari
     refused_with 2 "did you mean 'dualpipe'" schedule dualpip --ranks 4 --micro-batches 8
     refused_with 2 "--ranks and --micro-batches are needed" schedule dualpipe --ranks 4

@@ -135,6 +135,20 @@ compare() {
     [ "$all" -gt "$few" ]
 }
 
+@test "simulate: --timeline has every op of every lane, and the step's time" {
+    run -0 --separate-stderr "$R1SIM" simulate scenarios/tiny_train_cpu.json --json \
+        --timeline "$BATS_TEST_TMPDIR/timeline.json"
+    step=$output
+    output=$(<"$BATS_TEST_TMPDIR/timeline.json")
+    conforms timeline
+    json '.graphs[0].hash == $report.graph.hash and (.measured | not)' --argjson report "$step"
+    # Each lane stands for two ranks: the graph has twice as many ops.
+    json '(.lanes | length) == 4 and all(.lanes[]; .multiplicity == 2)
+        and 2 * (.intervals | length) == $report.graph.ops' --argjson report "$step"
+    json '([.intervals[][6]] | max) / 1e12 / $report.step.time_s - 1 | fabs < 1e-9' \
+        --argjson report "$step"
+}
+
 @test "simulate: --dry-run builds the graph and replays nothing" {
     run -0 --separate-stderr "$R1SIM" simulate "$main_job" --dry-run --json
     json '(has("step") or has("pipeline") or has("network") | not)

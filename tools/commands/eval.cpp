@@ -151,9 +151,10 @@ int run(const Invocation& invocation) {
                               binding_json({evaluation.bound}).dump(2) + "\n");
     }
     if (invocation.has("timeline")) {
+        const std::vector<Lane> lanes = {{RankId(std::size_t{0}), 0, 1}};
         write_file_atomically(
             invocation.text("timeline"),
-            timeline_json({{evaluation.graph, evaluation.intervals}}, true).dump() + "\n");
+            timeline_text({{evaluation.graph, evaluation.intervals}}, lanes, true));
     }
     const Json json = evaluation_json(evaluation);
     write_stdout(invocation.flag("json")

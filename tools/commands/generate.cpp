@@ -177,8 +177,8 @@ void write_records(const Invocation& invocation, const Generation& generation) {
         write_file_atomically(invocation.text("binding"), binding_json(bound).dump(2) + "\n");
     }
     if (invocation.has("timeline")) {
-        write_file_atomically(invocation.text("timeline"),
-                              timeline_json(parts, true).dump() + "\n");
+        const std::vector<Lane> lanes = {{RankId(std::size_t{0}), 0, 1}};
+        write_file_atomically(invocation.text("timeline"), timeline_text(parts, lanes, true));
     }
 }
 

@@ -5,6 +5,7 @@
 #include <r1_version.hpp>
 
 #include "model/graph/graph_json.hpp"
+#include "model/timeline/timeline_json.hpp"
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
 #include "tools/process_memory.hpp"
@@ -43,6 +44,11 @@ int run(const Invocation& invocation) {
     if (detail != "segments" && detail != "ops") {
         throw UsageError("--trace-detail takes segments or ops, not '" + detail + "'");
     }
+    for (const char* of_replay : {"trace", "timeline"}) {
+        if (invocation.flag("dry-run") && invocation.has(of_replay)) {
+            throw UsageError(fmt::format("--{} needs a replay, --dry-run makes none", of_replay));
+        }
+    }
     std::vector<std::string> notes;
     const Setting setting =
         read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
@@ -61,8 +67,6 @@ int run(const Invocation& invocation) {
             invocation.progress("replaying on the baseline …");
             simulation.baseline = compare_with_baseline(setting, simulation);
         }
-    } else if (invocation.has("trace")) {
-        throw UsageError("--trace needs a replay, --dry-run makes none");
     }
     invocation.progress("");
     if (invocation.has("graph")) {
@@ -70,6 +74,12 @@ int run(const Invocation& invocation) {
     }
     if (invocation.has("trace")) {
         write_trace_file(invocation, simulation);
+    }
+    if (invocation.has("timeline")) {
+        const Timeline& timeline = simulation.timeline;
+        write_file_atomically(
+            invocation.text("timeline"),
+            timeline_text({{simulation.graph, timeline.intervals}}, timeline.lanes, false));
     }
     const Json report = make_report(setting, simulation, R1_VERSION, peak_memory_bytes());
     invocation.answer(report, report_table(report, invocation.color()));
@@ -98,6 +108,8 @@ Command simulate_command() {
             ("trace-detail",
              po::value<std::string>()->default_value("segments")->value_name("segments|ops"),
              "what the trace shows")  //
+            ("timeline", po::value<std::string>()->value_name("FILE"),
+             "write when each op ran (JSON)")  //
             ("graph", po::value<std::string>()->value_name("FILE"),
              "write the execution graph (compressed if FILE ends in .zst)")                //
             ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //

@@ -1,4 +1,5 @@
 // The terminal view of a report (declared in report.hpp).
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -35,6 +36,8 @@ std::string share(double part, double whole) {
     return fmt::format("{:5.1f} %", whole > 0 ? part / whole * 100 : 0.0);
 }
 
+bool is_measured(const Json& report) { return report.at("run_info").at("measured").get<bool>(); }
+
 // Five significant digits.
 std::string figure(double value) {
     const double size = std::abs(value);
@@ -49,10 +52,22 @@ std::string bytes(double value) {
                         : fmt::format("{:.2f} MB", value / 1e6);
 }
 
+// JSON has null for a loss that diverged.
+std::string loss_figure(const Json& loss) {
+    return loss.is_null() ? "not finite" : fmt::format("{:.4f}", loss.get<double>());
+}
+
 void add_step(Table& table, const Json& report) {
     const Json& step = report.at("step");
     table.heading("Step");
     table.row("time", fmt::format("{:.3f} s", number(step, "time_s")));
+    if (step.contains("iterations")) {
+        const Json& time = step.at("iterations").at("time_s");
+        table.row(
+            "median step", fmt::format("{:.3f} s", number(time, "median")),
+            fmt::format("{:.3f} to {:.3f} s in {} steps", number(time, "min"), number(time, "max"),
+                        step.at("iterations").at("count").get<std::int64_t>()));
+    }
     if (step.at("tokens_per_s").is_null()) {
         return;  // a part of a step
     }
@@ -66,6 +81,36 @@ void add_step(Table& table, const Json& report) {
               fmt::format("{:.4g} % non-causal", number(step.at("mfu"), "non_causal") * 100));
     table.row("TFLOPS a GPU, causal", both("tflops_per_gpu", 1, ""),
               fmt::format("{:.4g} non-causal", number(step.at("tflops_per_gpu"), "non_causal")));
+}
+
+// Only a measured run has iterations, and was trained.
+void add_training(Table& table, const Json& report) {
+    if (!report.contains("training")) {
+        return;
+    }
+    const Json& training = report.at("training");
+    table.heading("Training");
+    table.row("steps", figure(number(training, "steps")),
+              figure(number(training, "tokens")) + " tokens");
+    const auto averaged = std::min<std::int64_t>(200, training.at("steps").get<std::int64_t>());
+    const auto losses = [&](const char* label, const Json& loss) {
+        if (!loss.is_null()) {
+            table.row(label, loss_figure(loss.at("last")),
+                      fmt::format("from {}, mean of the last {}: {}", loss_figure(loss.at("first")),
+                                  averaged, loss_figure(loss.at("mean_last_200"))));
+        }
+    };
+    losses("loss", training.at("loss"));
+    losses("MTP loss", training.at("mtp_loss"));
+    if (!training.at("held_out_loss").is_null()) {
+        const Json& bytes = training.at("byte_model_loss");
+        table.row("held-out loss", loss_figure(training.at("held_out_loss")),
+                  bytes.is_null() ? "" : loss_figure(bytes) + " of the byte model");
+    }
+    table.row("learning rate", figure(number(training, "learning_rate")),
+              training.at("gradient_norm").is_null()
+                  ? ""
+                  : "gradient norm " + figure(number(training, "gradient_norm")));
 }
 
 void add_breakdown(Table& table, const Json& report) {
@@ -130,6 +175,18 @@ void add_memory(Table& table, const Json& report) {
                           memory.at("fits").get<bool>() ? "fits" : "DOES NOT FIT"));
 }
 
+// "dispatch 1.20 MB, combine 2.30 MB": those that are not zero.
+std::string parts_of(const Json& bytes_by_kind) {
+    std::string text;
+    for (const auto& [kind, value] : bytes_by_kind.items()) {
+        if (value.get<double>() > 0) {
+            text +=
+                fmt::format("{}{} {}", text.empty() ? "" : ", ", kind, bytes(value.get<double>()));
+        }
+    }
+    return text;
+}
+
 void add_network(Table& table, const Json& report) {
     table.heading("Network and routing");
     const Json& routing = report.at("routing");
@@ -146,6 +203,10 @@ void add_network(Table& table, const Json& report) {
     }
     const Json& network = report.at("network");
     for (const Json& link : network.at("links")) {
+        if (link.contains("bytes_by_kind")) {
+            table.row(fmt::format("{} a step", link.at("id").get<std::string>()),
+                      bytes(number(link, "bytes")), parts_of(link.at("bytes_by_kind")));
+        }
         if (link.at("id") == network.at("hottest")) {
             table.row(
                 "hottest link", link.at("id").get<std::string>(),
@@ -203,22 +264,35 @@ void add_published(Table& table, const Json& report) {
     if (published.empty() || !report.contains("step")) {
         return;
     }
+    const char* ours = is_measured(report) ? "measured" : "simulated";
     table.heading("Published measurements");
-    table.line(
-        fmt::format("  {:<28}{:>16}{:>16}{:>10}", "metric", "simulated", "published", "error"));
+    table.line(fmt::format("  {:<28}{:>16}{:>16}{:>10}", "metric", ours, "published", "error"));
     // The step time last: it is what readers look for.
     for (const bool step_time : {false, true}) {
         for (const Json& item : published) {
-            if ((item.at("metric") == "step.time_s") != step_time ||
-                !item.at("simulated").is_number()) {
+            if ((item.at("metric") == "step.time_s") != step_time || !item.at(ours).is_number()) {
                 continue;
             }
             table.line(fmt::format(
                 "  {:<28}{:>16}{:>16}{:>+9.1f}%", item.at("metric").get<std::string>(),
-                figure(number(item, "simulated")), figure(number(item, "published")),
+                figure(number(item, ours)), figure(number(item, "published")),
                 item.at("error_percent").is_number() ? number(item, "error_percent") : 0.0));
         }
     }
+}
+
+std::string how_it_ran(const Json& info) {
+    const auto text = [&](const char* key) { return info.at(key).get<std::string>(); };
+    const auto count = [&](const char* key) { return info.at(key).get<std::int64_t>(); };
+    if (info.at("measured").get<bool>()) {
+        return fmt::format("measured on {} {} ranks ({}, {} a node) in {:.2f} s", count("ranks"),
+                           text("device"), text("transport"), count("ranks_per_node"),
+                           number(info, "wall_s"));
+    }
+    return fmt::format(
+        "simulated in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
+        number(info, "graph_build_s") + number(info, "lower_s") + number(info, "replay_s"),
+        text("engine"), text("fold"), count("activities"), count("flows"));
 }
 
 }  // namespace
@@ -233,14 +307,10 @@ std::string report_table(const Json& report, bool color) {
                            report.at("graph").at("ops").get<std::int64_t>(),
                            report.at("graph").at("ops_stored").get<std::int64_t>(),
                            report.at("graph").at("edges").get<std::int64_t>()));
-    table.line(fmt::format(
-        "  {} in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
-        info.at("measured").get<bool>() ? "measured" : "simulated",
-        number(info, "graph_build_s") + number(info, "lower_s") + number(info, "replay_s"),
-        info.at("engine").get<std::string>(), info.at("fold").get<std::string>(),
-        info.at("activities").get<std::int64_t>(), info.at("flows").get<std::int64_t>()));
+    table.line("  " + how_it_ran(info));
     if (report.contains("step")) {
         add_step(table, report);
+        add_training(table, report);
         add_breakdown(table, report);
         add_layers(table, report);
     }

@@ -185,7 +185,7 @@ private:
 
     double draw_notes(SvgCanvas& canvas) const {
         const Topology& topology = view_.topology;
-        const Device& device = topology.device;
+        const DeviceSpec& device = topology.device;
         Notes notes(canvas, top_ + kPanelHead - 4);
         if (topology.gpus_per_node > 1) {
             const NvlinkSpec& nvlink = topology.nvlink;

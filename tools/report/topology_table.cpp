@@ -159,7 +159,7 @@ Json topology_json(const Topology& topology, const Fabric& fabric) {
 }
 
 std::string topology_text(const Topology& topology, const Fabric& fabric) {
-    const Device& device = topology.device;
+    const DeviceSpec& device = topology.device;
     std::string text = fmt::format("topology {}\n", topology.name);
     auto line = [&](const char* label, const std::string& value) {
         text += fmt::format("  {:<12}{}\n", label, value);

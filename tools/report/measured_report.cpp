@@ -1,0 +1,222 @@
+#include "tools/report/measured_report.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "model/timeline/measured.hpp"
+#include "tools/report/report_sections.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr std::size_t kMeanOfLosses = 200;
+constexpr std::size_t kMeanOfLoads = 100;
+
+// JSON has no number for a loss that diverged.
+Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+Json finite(const std::optional<double>& value) { return value ? finite(*value) : Json(); }
+
+double mean_of(std::vector<double>::const_iterator begin, std::vector<double>::const_iterator end) {
+    return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
+}
+
+Json iterations_json(std::vector<double> seconds) {
+    std::sort(seconds.begin(), seconds.end());
+    const std::size_t middle = seconds.size() / 2;
+    const double median =
+        seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
+    return {{"count", seconds.size()},
+            {"time_s",
+             {{"median", median},
+              {"min", seconds.front()},
+              {"max", seconds.back()},
+              {"mean", mean_of(seconds.begin(), seconds.end())}}}};
+}
+
+Json losses_json(const std::vector<double>& loss) {
+    if (loss.empty()) {
+        return {};
+    }
+    const std::size_t count = std::min(loss.size(), kMeanOfLosses);
+    return {{"first", finite(loss.front())},
+            {"last", finite(loss.back())},
+            {"mean_last_200",
+             finite(mean_of(loss.end() - static_cast<std::ptrdiff_t>(count), loss.end()))}};
+}
+
+std::int64_t trained_tokens(const MeasuredRun& run) {
+    return static_cast<std::int64_t>(run.training.loss.size()) *
+           run.setting.scenario.workload.tokens();
+}
+
+Json training_json(const MeasuredRun& run) {
+    const TrainingOutcome& training = run.training;
+    return {{"steps", training.loss.size()},
+            {"tokens", trained_tokens(run)},
+            {"loss", losses_json(training.loss)},
+            {"mtp_loss", losses_json(training.mtp_loss)},
+            {"held_out_loss", finite(training.held_out_loss)},
+            {"byte_model_loss", finite(training.byte_model_loss)},
+            {"learning_rate", training.learning_rate},
+            {"gradient_norm", finite(training.gradient_norm)}};
+}
+
+struct Balance {
+    double max_over_mean = 1;
+    double gini = 0;
+};
+
+// Of loads that are not all zero.
+Balance balance_of(std::vector<std::int32_t> load) {
+    std::sort(load.begin(), load.end());
+    const auto n = static_cast<double>(load.size());
+    double sum = 0;
+    double ranked = 0;  // sum of rank x load, ranks from 1
+    for (std::size_t i = 0; i < load.size(); ++i) {
+        sum += load[i];
+        ranked += static_cast<double>(i + 1) * load[i];
+    }
+    return {load.back() * n / sum, 2 * ranked / (n * sum) - (n + 1) / n};
+}
+
+// Mean over the expert layers of the last steps.
+Json expert_load_json(const std::vector<std::vector<std::vector<std::int32_t>>>& steps) {
+    Balance sum{0, 0};
+    int count = 0;
+    for (std::size_t i = steps.size() - std::min(steps.size(), kMeanOfLoads); i < steps.size();
+         ++i) {
+        for (const std::vector<std::int32_t>& layer : steps[i]) {
+            if (std::any_of(layer.begin(), layer.end(), [](std::int32_t n) { return n > 0; })) {
+                const Balance balance = balance_of(layer);
+                sum.max_over_mean += balance.max_over_mean;
+                sum.gini += balance.gini;
+                ++count;
+            }
+        }
+    }
+    const Balance mean =
+        count > 0 ? Balance{sum.max_over_mean / count, sum.gini / count} : Balance{};
+    return {{"max_over_mean", mean.max_over_mean}, {"gini", mean.gini}};
+}
+
+// Which share of the bytes of dispatch and combine is a forward pass's, and how often a token goes
+// through one: the counters know neither.
+struct ExchangeShape {
+    double forward_bytes = 0;  // of one copy of each token
+    double all_bytes = 0;
+    double token_passes = 0;  // tokens x expert layers, forward
+};
+
+ExchangeShape exchange_shape(const ExecutionGraph& graph) {
+    ExchangeShape shape;
+    for (const RankProgram& program : graph.programs()) {
+        for (const Item& item : program.items) {
+            for (const Op& op : graph.chunk(item.chunk).ops) {
+                const CommOp* comm = op.comm();
+                if (comm == nullptr || (comm->collective != Collective::dispatch &&
+                                        comm->collective != Collective::combine)) {
+                    continue;
+                }
+                const auto tokens =
+                    static_cast<double>(comm->tokens * graph.instances().data_parallel);
+                const double bytes = tokens * comm->payload_bytes.constant;
+                shape.all_bytes += bytes;
+                if (op.phase == Phase::forward) {
+                    shape.forward_bytes += bytes;
+                    shape.token_passes += comm->collective == Collective::dispatch ? tokens : 0;
+                }
+            }
+        }
+    }
+    return shape;
+}
+
+Json routing_json(const MeasuredRun& run) {
+    const ExchangeShape shape = exchange_shape(run.graph);
+    const auto per_token = [&](std::uint64_t TrafficBytes::*link) {
+        const auto bytes = static_cast<double>(run.traffic[MessageKind::dispatch].*link +
+                                               run.traffic[MessageKind::combine].*link);
+        return shape.token_passes > 0 && shape.all_bytes > 0
+                   ? bytes * shape.forward_bytes / shape.all_bytes / shape.token_passes
+                   : 0;
+    };
+    return {{"nodes_per_token_mean", run.routing.nodes_per_token_mean},
+            {"nodes_per_token_max", run.routing.nodes_per_token_max},
+            {"expert_load", expert_load_json(run.routing.expert_load)},
+            {"ib_bytes_per_token", per_token(&TrafficBytes::infiniband)},
+            {"nvlink_bytes_per_token", per_token(&TrafficBytes::nvlink)}};
+}
+
+Json link_json(const char* id, const char* kind, const Traffic& traffic,
+               std::uint64_t TrafficBytes::*link) {
+    const std::pair<const char*, MessageKind> kinds[] = {{"pipeline", MessageKind::pipeline},
+                                                         {"dispatch", MessageKind::dispatch},
+                                                         {"combine", MessageKind::combine},
+                                                         {"notify", MessageKind::notify},
+                                                         {"collective", MessageKind::collective}};
+    Json by_kind = Json::object();
+    std::uint64_t sum = 0;
+    for (const auto& [key, message] : kinds) {
+        by_kind[key] = traffic[message].*link;
+        sum += traffic[message].*link;
+    }
+    return {{"id", id},
+            {"kind", kind},
+            {"mean_utilisation", Json()},
+            {"peak_utilisation", Json()},
+            {"bytes", sum},
+            {"bytes_by_kind", by_kind}};
+}
+
+Json network_json(const Traffic& traffic) {
+    return {{"links",
+             {link_json("infiniband", "nic", traffic, &TrafficBytes::infiniband),
+              link_json("nvlink", "nvlink", traffic, &TrafficBytes::nvlink)}},
+            {"hottest", Json()}};
+}
+
+Json run_info_json(const MeasuredRun& run) {
+    const RunInfo& info = run.info;
+    return {{"measured", true},
+            {"device", info.device},
+            {"ranks", run.graph.instances().ranks()},
+            {"ranks_per_node", info.ranks_per_node},
+            {"transport", info.transport},
+            {"wall_s", info.wall_s},
+            {"steps_per_s", static_cast<double>(run.training.loss.size()) / info.wall_s},
+            {"tokens_per_s", static_cast<double>(trained_tokens(run)) / info.wall_s},
+            {"peak_memory_bytes", info.peak_memory_bytes},
+            {"version", info.version}};
+}
+
+}  // namespace
+
+Json make_measured_report(const MeasuredRun& run) {
+    Timeline timeline = one_iteration(run.timeline, 0);
+    trim_receives(run.graph, timeline);
+    const Scenario& scenario = run.setting.scenario;
+    Json report = report_head(scenario, run.graph);
+    add_times(report, {run.setting, run.graph, timeline});
+    if (!run.iteration_s.empty()) {
+        report["step"]["iterations"] = iterations_json(run.iteration_s);
+    }
+    report["network"] = network_json(run.traffic);
+    report["cost"] = cost_json(run.setting, report["step"]["time_s"].get<double>());
+    report["training"] = training_json(run);
+    report["routing"] = routing_json(run);
+    report["memory"] = memory_json(run.setting, run.memory);
+    report["confidence"] =
+        confidence_json({{"run", "measured", std::nullopt,
+                          fmt::format("this run: {} ranks on {}, {}", run.graph.instances().ranks(),
+                                      run.info.device, run.info.transport)}});
+    report["published"] = published_json(report, scenario.published, true);
+    report["warnings"] = run.warnings;
+    report["run_info"] = run_info_json(run);
+    return report;
+}
+
+}  // namespace r1
