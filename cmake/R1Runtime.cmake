@@ -18,7 +18,7 @@ add_library(r1_runtime STATIC ${runtime_sources})
 target_link_libraries(r1_runtime PUBLIC r1_model r1_kernels Threads::Threads
     PRIVATE PkgConfig::Zlib)
 
-# Apart: only programs whose ranks are processes link MPI, which costs time at their start.
+# Apart, so that all else builds without MPI.
 if(R1_HAVE_MPI)
     r1_sources(mpi_sources "runtime/mpi_*.cpp")
     add_library(r1_mpi STATIC ${mpi_sources})

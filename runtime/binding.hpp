@@ -9,6 +9,7 @@
 #include "model/base/json_fwd.hpp"
 #include "model/config/model_config.hpp"
 #include "model/graph/graph.hpp"
+#include "runtime/exchange_record.hpp"
 #include "runtime/executor.hpp"
 
 namespace r1 {
@@ -22,12 +23,20 @@ bool is_expert_offsets(const Tensor& tensor);
 using ExpertRows = std::map<std::string, std::vector<std::int32_t>>;
 ExpertRows expert_rows(const TensorValues& values);
 
-// One execution of a graph.
+// One execution of a graph. `exchanges`: of a training step, which has expert-parallel ranks.
 struct BoundStep {
     GraphHash graph;
     SymbolValues symbols{};
     ExpertRows expert_rows;
+    std::vector<ExchangeRecord> exchanges{};
 };
+// A training step of several ranks: symbols are means over its exchanges.
+BoundStep bound_step(const ExecutionGraph& graph, const std::vector<ExchangeRecord>& exchanges);
+
+Json exchange_json(const ExchangeRecord& record);
+// Of exchange_json() only.
+ExchangeRecord exchange_of(const Json& json);
+
 Json binding_json(const std::vector<BoundStep>& steps);
 
 }  // namespace r1

@@ -41,6 +41,7 @@ struct TrainingStep {
     bool f32_moments = false;      // comparisons; else BF16
     double ema_decay = 0;          // of the parameters' moving average, where the graph keeps one
     double bias_speed = 0;         // gamma of the routers' bias update
+    bool frozen = false;           // an evaluation: the optimizer changes nothing
 };
 
 struct OpCall {

@@ -1,5 +1,5 @@
 // Ranks that are processes, started by mpirun. Needs a build with MPI (R1_HAVE_MPI, library
-// r1_mpi); nothing else links MPI, which costs time at the start of a program.
+// r1_mpi).
 #pragma once
 
 #include <cstdint>

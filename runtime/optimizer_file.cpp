@@ -40,6 +40,9 @@ void add_shard(StateShard& shard, std::vector<StateTensor>& tensors) {
     add("master", StoredType::f32, std::as_writable_bytes(std::span(shard.master)));
     add("exp_avg", moment_type(shard), shard.exp_avg);
     add("exp_avg_sq", moment_type(shard), shard.exp_avg_sq);
+    if (!shard.ema.empty()) {
+        add("ema", StoredType::f32, std::as_writable_bytes(std::span(shard.ema)));
+    }
 }
 
 std::vector<StateTensor> tensors_of(RankState& state) {

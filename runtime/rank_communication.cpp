@@ -1,6 +1,7 @@
 // The communication ops of a rank: pipeline messages, and tokens to their experts and back.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "model/base/check.hpp"
 #include "runtime/cpu_kernels.hpp"
@@ -23,9 +24,17 @@ std::span<const float> weights_of(const TensorArg& arg) {
 
 // As if all experts were here: the tokens stay in their order.
 ExchangePlan local_plan(std::span<const std::int32_t> indices, std::span<const float> weights,
-                        std::int64_t slots) {
+                        const ModelConfig& config) {
+    const std::int64_t slots = config.num_experts_per_tok;
     ExchangePlan plan;
+    plan.expert_rows.resize(static_cast<std::size_t>(config.n_routed_experts));
+    for (const std::int32_t expert : indices) {
+        ++plan.expert_rows[static_cast<std::size_t>(expert)];
+    }
     plan.tokens = static_cast<std::int64_t>(indices.size()) / slots;
+    plan.to_member.emplace_back(static_cast<std::size_t>(plan.tokens));
+    std::iota(plan.to_member.front().begin(), plan.to_member.front().end(), 0);
+    plan.to_node = plan.to_member;
     plan.received = plan.tokens;
     plan.rows = static_cast<std::int64_t>(indices.size());
     for (std::int64_t first = 0; first < plan.rows; first += slots) {
@@ -57,7 +66,36 @@ std::vector<float> slot_gradients(const ExchangePlan& plan, const float* rows, s
     return gradients;
 }
 
+std::vector<std::int64_t> sizes(const std::vector<ExchangePlan::Rows>& lists) {
+    std::vector<std::int64_t> counts;
+    for (const ExchangePlan::Rows& list : lists) {
+        counts.push_back(static_cast<std::int64_t>(list.size()));
+    }
+    return counts;
+}
+
+std::int64_t most_nodes(const ExchangePlan& plan) {
+    std::vector<std::int64_t> nodes(static_cast<std::size_t>(plan.tokens));
+    for (const ExchangePlan::Rows& tokens : plan.to_node) {
+        for (const std::int32_t token : tokens) {
+            ++nodes[static_cast<std::size_t>(token)];
+        }
+    }
+    return nodes.empty() ? 0 : *std::max_element(nodes.begin(), nodes.end());
+}
+
 }  // namespace
+
+std::vector<ExchangeRecord> RankExecutor::exchanges() const {
+    std::vector<ExchangeRecord> records;
+    for (const auto& [key, plan] : plans_) {
+        const auto& [stage, direction, micro_batch, layer] = key;
+        records.push_back({static_cast<std::int64_t>(setup_.rank.value), stage, direction,
+                           micro_batch, layer, plan.tokens, sizes(plan.to_node),
+                           sizes(plan.to_member), plan.expert_rows, most_nodes(plan)});
+    }
+    return records;
+}
 
 void RankExecutor::message(const PlannedOp& op, OpCall& call) {
     const Instances& instances = setup_.graph.instances();
@@ -123,7 +161,7 @@ void RankExecutor::dispatch(const PlannedOp& op, OpCall& call) {
     const auto indices = indices_of(call.inputs[count]);
     const auto weights = weights_of(call.inputs[count + 1]);
     if (is_forward && !exchange_) {
-        ExchangePlan plan = local_plan(indices, weights, setup_.config.num_experts_per_tok);
+        ExchangePlan plan = local_plan(indices, weights, setup_.config);
         const std::lock_guard lock(mutex_);
         plans_[layer_of(op)] = std::move(plan);
     }

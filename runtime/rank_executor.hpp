@@ -20,6 +20,7 @@
 #include "runtime/collectives.hpp"
 #include "runtime/communicator.hpp"
 #include "runtime/device.hpp"
+#include "runtime/exchange_record.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/expert_exchange.hpp"
 #include "runtime/rank_plan.hpp"
@@ -73,6 +74,8 @@ public:
     // begins, and reduced and applied in the end, as the graph's optimizer says.
     void run(const RankStep& step);
 
+    // Of the last step, each of this rank's.
+    [[nodiscard]] std::vector<ExchangeRecord> exchanges() const;
     [[nodiscard]] const RankPlan& plan() const { return plan_; }
     [[nodiscard]] std::size_t peak_activation_bytes() const { return pool_.peak_bytes(); }
 

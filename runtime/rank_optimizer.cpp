@@ -164,12 +164,21 @@ void RankExecutor::update(const PlannedOp& op, const OpCall& call) {
     const auto bytes =
         static_cast<std::size_t>(count * static_cast<std::int64_t>(bits(updated) / 8));
     args.updated = {output(op, op.outputs.size() - 1, bytes).data(), updated, count};
+    if (training.frozen) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            r1::store(args.updated, 0, i, args.master[i]);
+        }
+        return;
+    }
     cpu::adamw(args);
 }
 
 void RankExecutor::update_ema(const PlannedOp& op, const OpCall& call) {
     StateShard& shard = shard_of(op, *call.inputs.front().tensor);
     R1_CHECK(shard.ema.size() == shard.master.size());
+    if (call.training->frozen) {
+        return;
+    }
     cpu::ema_update({static_cast<std::int64_t>(shard.ema.size()),
                      static_cast<float>(call.training->ema_decay), shard.master.data(),
                      shard.ema.data()});
@@ -188,6 +197,9 @@ void RankExecutor::store_parameters(const PlannedOp& op, const OpCall& call) {
 
 // {loads of all layers, biases} -> {biases}, in the same order.
 void RankExecutor::update_biases(const OpCall& call) {
+    if (call.training->frozen) {
+        return;
+    }
     const std::int64_t experts = setup_.config.n_routed_experts;
     const auto* load = r1::data_of<std::int32_t>(call.inputs.front());
     for (const TensorArg& bias : call.outputs) {

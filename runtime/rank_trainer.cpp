@@ -74,16 +74,19 @@ RankTrainer::RankTrainer(const TrainingJob& job, const ExecutionGraph& graph,
 
 // Both directions of DualPipe count as one row of micro-batches; replicas take their shares in
 // turn.
+std::int64_t RankTrainer::first_sequence(const Context& context) const {
+    const TrainingSetup& setup = job_.setup;
+    const std::int64_t micro_batch = context.direction * per_direction(setup) + context.micro_batch;
+    return (replica_ * setup.micro_batches + micro_batch) * setup.sizes.sequences;
+}
+
 const InputValues& RankTrainer::inputs(const Context& context, const Batch& batch) {
     const std::lock_guard lock(inputs_mutex_);
     const auto [entry, is_new] =
         inputs_.try_emplace({context.direction, context.micro_batch}, InputValues());
     if (is_new) {
         const TrainingSetup& setup = job_.setup;
-        const std::int64_t micro_batch =
-            context.direction * per_direction(setup) + context.micro_batch;
-        const std::int64_t first =
-            (replica_ * setup.micro_batches + micro_batch) * setup.sizes.sequences;
+        const std::int64_t first = first_sequence(context);
         std::vector<std::int32_t> tokens;
         for (std::int64_t i = 0; i < setup.sizes.sequences; ++i) {
             const std::vector<std::int32_t> sequence = batch(first + i);
@@ -125,7 +128,10 @@ void RankTrainer::observe(const LiveTensor& live, Tally& tally) const {
         return;
     }
     double& sum = live.tensor.name == "nll" ? tally.nll : tally.mtp_nll;
-    const std::span<const float> nll = live.f32();
+    const std::int64_t sequences = std::clamp<std::int64_t>(
+        tally.sequences - first_sequence(live.op.context()), 0, job_.setup.sizes.sequences);
+    const std::span<const float> nll =
+        live.f32().first(static_cast<std::size_t>(sequences * job_.setup.sizes.sequence_length));
     sum = std::accumulate(nll.begin(), nll.end(), sum);
 }
 
@@ -142,7 +148,7 @@ StepOutcome RankTrainer::sum_over_ranks(const Tally& tally) {
     const std::int64_t length = job_.setup.sizes.sequence_length;
     const auto mean = [&](float sum, std::int64_t unpredicted) {
         const std::int64_t tokens =
-            job_.sequences() * std::max<std::int64_t>(0, length - unpredicted);
+            tally.sequences * std::max<std::int64_t>(0, length - unpredicted);
         return tokens > 0 ? static_cast<double>(sum) / static_cast<double>(tokens) : 0;
     };
     StepOutcome outcome;
@@ -172,7 +178,20 @@ StepOutcome RankTrainer::step(const Batch& batch, TrainingStep numbers,
     numbers.balance_alpha = job_.balance_alpha / static_cast<double>(job_.sequences());
     numbers.f32_moments = job_.f32_moments;
     numbers.bias_speed = job_.bias_speed;
+    return run(batch, job_.sequences(), numbers, intervals, iteration);
+}
+
+StepOutcome RankTrainer::evaluate(const Batch& batch, std::int64_t count) {
+    TrainingStep numbers;
+    numbers.frozen = true;
+    numbers.f32_moments = job_.f32_moments;
+    return run(batch, count, numbers, nullptr, 0);
+}
+
+StepOutcome RankTrainer::run(const Batch& batch, std::int64_t count, const TrainingStep& numbers,
+                             std::vector<Interval>* intervals, std::int32_t iteration) {
     Tally tally;
+    tally.sequences = count;
     tally.load.resize(
         static_cast<std::size_t>(config_.num_hidden_layers + config_.num_nextn_predict_layers));
     for (std::size_t layer = 0; layer < tally.load.size(); ++layer) {

@@ -52,20 +52,28 @@ public:
     StepOutcome step(const Batch& batch, TrainingStep numbers,
                      std::vector<Interval>* intervals = nullptr, std::int32_t iteration = 0);
 
+    // The losses of the first `count` sequences of a batch; the others are padding. Changes nothing
+    // but the outcome of exchanges().
+    StepOutcome evaluate(const Batch& batch, std::int64_t count);
+
     [[nodiscard]] RankState& state() { return state_; }
     [[nodiscard]] const RankExecutor& executor() const { return executor_; }
 
 private:
     struct Tally {
+        std::int64_t sequences = 0;  // that count
         double nll = 0;
         double mtp_nll = 0;
         double gradient_norm = 0;
         std::vector<std::vector<std::int32_t>> load;
     };
 
+    [[nodiscard]] std::int64_t first_sequence(const Context& context) const;
     [[nodiscard]] const InputValues& inputs(const Context& context, const Batch& batch);
     void observe(const LiveTensor& live, Tally& tally) const;
     [[nodiscard]] StepOutcome sum_over_ranks(const Tally& tally);
+    StepOutcome run(const Batch& batch, std::int64_t count, const TrainingStep& numbers,
+                    std::vector<Interval>* intervals, std::int32_t iteration);
     [[nodiscard]] std::size_t layer_of(std::int32_t stage, const std::string& name) const;
 
     const TrainingJob& job_;

@@ -18,9 +18,9 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(),  model_command(),  schedule_command(),
-        topology_command(),  eval_command(),   generate_command(),
-        calibrate_command(), schema_command(), doctor_command()};
+        simulate_command(), run_command(),   model_command(),    schedule_command(),
+        topology_command(), eval_command(),  generate_command(), calibrate_command(),
+        schema_command(),   doctor_command()};
     return table;
 }
 
@@ -96,6 +96,7 @@ std::string help() {
     text +=
         "\nExamples:\n"
         "  r1sim simulate scenarios/train_v3_2048_h800.json\n"
+        "  r1sim run scenarios/tiny_train_cpu.json\n"
         "  r1sim schedule dualpipe --ranks 8 --micro-batches 20\n"
         "  r1sim model deepseek-r1 --json\n\n";
     return text + exit_codes();

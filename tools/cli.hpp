@@ -73,6 +73,7 @@ struct Command {
 Command model_command();
 Command schedule_command();
 Command simulate_command();
+Command run_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();

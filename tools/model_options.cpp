@@ -13,9 +13,9 @@
 
 namespace r1 {
 
-void add_execution_options(po::options_description& options) {
+void add_execution_options(po::options_description& options, const char* compute) {
     options.add_options()  //
-        ("compute", po::value<std::string>()->default_value("fp32")->value_name("fp32|bf16"),
+        ("compute", po::value<std::string>()->default_value(compute)->value_name("fp32|bf16"),
          "what BF16 tensors of the graph are computed in")  //
         ("fp8",
          po::value<std::string>()->default_value("simulate")->value_name("simulate|dequantize"),
@@ -49,8 +49,12 @@ void check_execution_options(const Invocation& invocation) {
     if (invocation.has("set")) {
         throw UsageError("--set changes fields of an input file, and this command has none");
     }
+    check_output_files(invocation, {"output", "binding", "timeline"});
+}
+
+void check_output_files(const Invocation& invocation, const std::vector<const char*>& options) {
     std::vector<std::string> files;
-    for (const char* option : {"output", "binding", "timeline"}) {
+    for (const char* option : options) {
         if (!invocation.has(option)) {
             continue;
         }

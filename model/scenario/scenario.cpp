@@ -360,6 +360,7 @@ TrainingSetup Scenario::training_setup() const {
     setup.plan = plan;
     setup.stage_layers = stage_layers;
     setup.micro_batches = micro_batches;
+    setup.ema = workload.training.optimizer.ema_decay > 0;
     return setup;
 }
 

@@ -26,6 +26,9 @@ public:
     [[nodiscard]] std::vector<Token> encode(std::string_view text) const;
     [[nodiscard]] std::string decode(std::span<const Token> tokens,
                                      SpecialTokens special = SpecialTokens::keep) const;
+    [[nodiscard]] bool is_bytes() const {  // a token is a byte, or begins or ends a text
+        return std::holds_alternative<ByteTokenizer>(tokenizer_);
+    }
     // The bytes of one token, for a Utf8Stream.
     [[nodiscard]] std::string_view bytes(Token token,
                                          SpecialTokens special = SpecialTokens::keep) const;

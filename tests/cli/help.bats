@@ -8,7 +8,7 @@ setup() {
 
 @test "help: r1sim --help lists the commands" {
     run -0 "$R1SIM" --help
-    for command in simulate model schedule topology eval generate calibrate schema doctor; do
+    for command in simulate run model schedule topology eval generate calibrate schema doctor; do
         holds "
   $command +[A-Z]"
     done
@@ -22,7 +22,7 @@ setup() {
 }
 
 @test "help: every command has one sentence, three examples and exit codes" {
-    for command in simulate model schedule topology eval generate calibrate schema doctor; do
+    for command in simulate run model schedule topology eval generate calibrate schema doctor; do
         run -0 --separate-stderr "$R1SIM" "$command" --help
         [ -z "$stderr" ]
         [[ "${lines[0]}" =~ ^[A-Z][^.]*\.$ ]]

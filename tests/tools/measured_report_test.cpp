@@ -85,7 +85,7 @@ MeasuredRun measured_run() {
     run.routing.nodes_per_token_max = 2;
     run.routing.expert_load = {{{}, {1, 1, 1, 1}, {4, 0, 0, 0}}};
     run.traffic = traffic_of(simulation.graph, 0.5, 2);
-    run.info = {"cpu", "threads", 2, 60, 42, "1.2.3"};
+    run.info = {"cpu", "threads", 2, 60, 300, 42, "1.2.3"};
     run.warnings = {"one"};
     return run;
 }

@@ -11,8 +11,8 @@
 #include "model/base/json.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/generate.hpp"
+#include "runtime/process_memory.hpp"
 #include "tools/model_options.hpp"
-#include "tools/process_memory.hpp"
 #include "tools/prompts.hpp"
 
 namespace r1 {

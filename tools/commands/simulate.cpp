@@ -6,9 +6,9 @@
 
 #include "model/graph/graph_json.hpp"
 #include "model/timeline/timeline_json.hpp"
+#include "runtime/process_memory.hpp"
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
-#include "tools/process_memory.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/trace.hpp"
 

@@ -151,44 +151,57 @@ Json routing_json(const MeasuredRun& run) {
             {"nvlink_bytes_per_token", per_token(&TrafficBytes::nvlink)}};
 }
 
-Json link_json(const char* id, const char* kind, const Traffic& traffic,
-               std::uint64_t TrafficBytes::*link) {
+struct LinkCount {
+    Json by_kind = Json::object();
+    std::uint64_t sum = 0;
+};
+
+LinkCount count_of(const Traffic& traffic, std::uint64_t TrafficBytes::*link) {
     const std::pair<const char*, MessageKind> kinds[] = {{"pipeline", MessageKind::pipeline},
                                                          {"dispatch", MessageKind::dispatch},
                                                          {"combine", MessageKind::combine},
                                                          {"notify", MessageKind::notify},
                                                          {"collective", MessageKind::collective}};
-    Json by_kind = Json::object();
-    std::uint64_t sum = 0;
+    LinkCount count;
     for (const auto& [key, message] : kinds) {
-        by_kind[key] = traffic[message].*link;
-        sum += traffic[message].*link;
+        count.by_kind[key] = traffic[message].*link;
+        count.sum += traffic[message].*link;
     }
+    return count;
+}
+
+Json link_json(const char* id, const char* kind, const MeasuredRun& run,
+               std::uint64_t TrafficBytes::*link) {
+    const LinkCount sent = count_of(run.traffic, link);
     return {{"id", id},
             {"kind", kind},
             {"mean_utilisation", Json()},
             {"peak_utilisation", Json()},
-            {"bytes", sum},
-            {"bytes_by_kind", by_kind}};
+            {"bytes", sent.sum},
+            {"bytes_by_kind", sent.by_kind},
+            {"graph_bytes_by_kind",
+             run.graph_traffic ? count_of(*run.graph_traffic, link).by_kind : Json()}};
 }
 
-Json network_json(const Traffic& traffic) {
+Json network_json(const MeasuredRun& run) {
     return {{"links",
-             {link_json("infiniband", "nic", traffic, &TrafficBytes::infiniband),
-              link_json("nvlink", "nvlink", traffic, &TrafficBytes::nvlink)}},
+             {link_json("infiniband", "nic", run, &TrafficBytes::infiniband),
+              link_json("nvlink", "nvlink", run, &TrafficBytes::nvlink)}},
             {"hottest", Json()}};
 }
 
 Json run_info_json(const MeasuredRun& run) {
     const RunInfo& info = run.info;
+    const auto steps = static_cast<double>(info.steps);
+    const auto tokens = static_cast<double>(run.setting.scenario.workload.tokens());
     return {{"measured", true},
             {"device", info.device},
             {"ranks", run.graph.instances().ranks()},
             {"ranks_per_node", info.ranks_per_node},
             {"transport", info.transport},
             {"wall_s", info.wall_s},
-            {"steps_per_s", static_cast<double>(run.training.loss.size()) / info.wall_s},
-            {"tokens_per_s", static_cast<double>(trained_tokens(run)) / info.wall_s},
+            {"steps_per_s", steps / info.wall_s},
+            {"tokens_per_s", tokens * steps / info.wall_s},
             {"peak_memory_bytes", info.peak_memory_bytes},
             {"version", info.version}};
 }
@@ -204,7 +217,7 @@ Json make_measured_report(const MeasuredRun& run) {
     if (!run.iteration_s.empty()) {
         report["step"]["iterations"] = iterations_json(run.iteration_s);
     }
-    report["network"] = network_json(run.traffic);
+    report["network"] = network_json(run);
     report["cost"] = cost_json(run.setting, report["step"]["time_s"].get<double>());
     report["training"] = training_json(run);
     report["routing"] = routing_json(run);

@@ -35,7 +35,8 @@ struct RunInfo {
     std::string device;     // "cpu"
     std::string transport;  // "threads", "mpi"
     int ranks_per_node = 1;
-    double wall_s = 0;  // of all steps
+    double wall_s = 0;       // of all steps of this run
+    std::int64_t steps = 0;  // how many; a resumed run has more losses
     std::int64_t peak_memory_bytes =
         0;  // of the process; of the largest, where ranks are processes
     std::string version;
@@ -53,6 +54,8 @@ struct MeasuredRun {
     Traffic traffic;  // what all ranks together sent in one iteration
     RunInfo info;
     std::vector<std::string> warnings;
+    // What the graph and the recorded binding make the traffic; nullopt where they do not tell.
+    std::optional<Traffic> graph_traffic{};
 };
 
 Json make_measured_report(const MeasuredRun& run);

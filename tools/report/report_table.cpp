@@ -105,7 +105,7 @@ void add_training(Table& table, const Json& report) {
     if (!training.at("held_out_loss").is_null()) {
         const Json& bytes = training.at("byte_model_loss");
         table.row("held-out loss", loss_figure(training.at("held_out_loss")),
-                  bytes.is_null() ? "" : loss_figure(bytes) + " of the byte model");
+                  bytes.is_null() ? "" : "an order-2 byte model: " + loss_figure(bytes));
     }
     table.row("learning rate", figure(number(training, "learning_rate")),
               training.at("gradient_norm").is_null()

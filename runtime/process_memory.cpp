@@ -1,4 +1,4 @@
-#include "tools/process_memory.hpp"
+#include "runtime/process_memory.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>

@@ -1,0 +1,292 @@
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include <r1_version.hpp>
+
+#include "model/timeline/timeline_json.hpp"
+#include "model/tokenizer/text_codec.hpp"
+#include "runtime/binding.hpp"
+#include "runtime/byte_model.hpp"
+#include "runtime/cpu_device.hpp"
+#include "runtime/graph_traffic.hpp"
+#include "runtime/thread_communicator.hpp"
+#include "runtime/training_run.hpp"
+#include "sim/simulate.hpp"
+#include "tools/cli.hpp"
+#include "tools/model_options.hpp"
+#include "tools/report/measured_report.hpp"
+#include "tools/report/report.hpp"
+#include "tools/report/trace.hpp"
+#ifdef R1_HAVE_MPI
+#include "runtime/mpi_communicator.hpp"
+#endif
+
+namespace r1 {
+
+namespace {
+
+// Of mpirun (OpenMPI), or srun; 1 without them.
+int number_of(std::initializer_list<const char*> variables) {
+    for (const char* variable : variables) {
+        if (const char* text = std::getenv(variable)) {
+            return std::max(1, std::atoi(text));
+        }
+    }
+    return 1;
+}
+int processes() { return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}); }
+int processes_here() { return number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}); }
+
+std::vector<Override> all_overrides(const Invocation& invocation) {
+    std::vector<Override> overrides = invocation.overrides();
+    if (invocation.has("seed")) {
+        overrides.push_back({"/seed", Json(invocation.get<std::int64_t>("seed")), "--seed"});
+    }
+    return overrides;
+}
+
+Setting setting_of(const Invocation& invocation) {
+    std::vector<std::string> notes;
+    Setting setting =
+        read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
+    for (const std::string& note : notes) {
+        invocation.detail(note);
+    }
+    if (setting.scenario.workload.kind != WorkloadKind::train) {
+        throw FeatureError(
+            fmt::format("run executes workloads of kind train; '{}' is simulated only",
+                        name(setting.scenario.workload.kind)));
+    }
+    if (setting.scenario.workload.training.data.empty()) {
+        throw InputError(invocation.text("scenario"),
+                         "names no texts to train on: \"workload\": {\"data\": [\"FOLDER\"]}, or "
+                         "--set 'workload.data=[\"FOLDER\"]'");
+    }
+    return setting;
+}
+
+TrainingJob job_of(const Setting& setting, const ExecutionPolicy& policy) {
+    const Scenario& scenario = setting.scenario;
+    const TrainingSpec& training = scenario.workload.training;
+    TrainingJob job;
+    job.setup = scenario.training_setup();
+    job.policy = policy;
+    job.ranks_per_node =
+        static_cast<int>(std::min<std::int64_t>(scenario.cluster.gpus_per_node, scenario.ranks()));
+    job.node_limit = scenario.routing.node_limit;
+    job.f32_moments = training.optimizer.moments == DType::f32;
+    job.mtp_weight = training.mtp_loss_weight;
+    job.balance_alpha = training.balance_loss_alpha;
+    job.bias_speed = training.bias_update_speed;
+    return job;
+}
+
+// All that ranks share.
+struct Job {
+    Setting setting;
+    Simulation planned;  // not replayed
+    Dependencies dependencies;
+    TrainingJob training;
+    TextCodec codec;
+    TrainingData data;
+
+    Job(Setting of, const ExecutionPolicy& policy)
+        : setting(std::move(of)),
+          planned(prepare(setting)),
+          dependencies(planned.graph),
+          training(job_of(setting, policy)),
+          codec(TextCodec::for_model(spec().initial_checkpoint.value_or(""),
+                                     setting.scenario.model.vocab_size)),
+          data(spec().data, codec,
+               {setting.scenario.workload.sequence_length,
+                setting.scenario.workload.global_batch_sequences, spec().held_out_fraction,
+                setting.scenario.seed}) {}
+
+    [[nodiscard]] const TrainingSpec& spec() const { return setting.scenario.workload.training; }
+};
+
+void show(const Invocation& invocation, const TrainingProgress& progress) {
+    const auto left = static_cast<std::int64_t>(progress.remaining_s);
+    invocation.progress(fmt::format("step {} of {}, loss {:.4f}, {:.0f} tokens/s, {}:{:02} left",
+                                    progress.step, progress.steps, progress.loss,
+                                    progress.tokens_per_s, left / 60, left % 60));
+}
+
+// Runs one rank a thread, or this process's rank under mpirun; calls `then` for rank 0.
+void execute(const Invocation& invocation, const Job& job,
+             const std::function<void(const TrainingResult&)>& then) {
+    const TrainingRun run{job.spec(),
+                          job.training,
+                          job.planned.graph,
+                          job.dependencies,
+                          job.data,
+                          *job.setting.scenario.document.find("/model"),
+                          job.setting.scenario.seed,
+                          invocation.flag("resume"),
+                          invocation.text("curves"),
+                          [&](const TrainingProgress& progress) { show(invocation, progress); }};
+    const auto work = [&](Communicator& communicator) {
+        const TrainingResult result = run_training(run, communicator);
+        if (communicator.rank() == 0) {
+            then(result);
+        }
+    };
+    const auto ranks = static_cast<int>(job.setting.scenario.ranks());
+    if (processes() == 1) {
+        ThreadWorld(ranks, job.training.ranks_per_node).run(work);
+        return;
+    }
+#ifdef R1_HAVE_MPI
+    if (processes() != ranks) {
+        throw UsageError(
+            fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
+                        ranks, processes(), ranks));
+    }
+    run_mpi_rank(job.training.ranks_per_node, work);
+#else
+    throw FeatureError("this build has no MPI: ranks are threads of one process only");
+#endif
+}
+
+MeasuredRouting routing_of(const TrainingResult& result) {
+    MeasuredRouting routing;
+    double tokens = 0;
+    double nodes = 0;
+    for (const ExchangeRecord& record : result.measured.exchanges) {
+        tokens += static_cast<double>(record.tokens);
+        for (const std::int64_t count : record.to_nodes) {
+            nodes += static_cast<double>(count);
+        }
+        routing.nodes_per_token_max =
+            std::max(routing.nodes_per_token_max, record.nodes_per_token_max);
+    }
+    routing.nodes_per_token_mean = tokens > 0 ? nodes / tokens : 0;
+    routing.expert_load = result.expert_load;
+    return routing;
+}
+
+TrainingOutcome outcome_of(const Job& job, const TrainingResult& result) {
+    TrainingOutcome outcome;
+    outcome.loss = result.loss;
+    if (job.setting.scenario.model.num_nextn_predict_layers > 0) {
+        outcome.mtp_loss = result.mtp_loss;
+    }
+    outcome.held_out_loss = result.held_out_loss;
+    if (job.codec.is_bytes()) {
+        outcome.byte_model_loss = byte_model_loss(job.data);
+    }
+    outcome.learning_rate = result.learning_rate;
+    outcome.gradient_norm = result.gradient_norm;
+    return outcome;
+}
+
+void write_files(const Invocation& invocation, const Job& job, const MeasuredStep& step) {
+    const ExecutionGraph& graph = job.planned.graph;
+    if (invocation.has("binding")) {
+        write_file_atomically(invocation.text("binding"),
+                              binding_json({bound_step(graph, step.exchanges)}).dump(2) + "\n");
+    }
+    if (invocation.has("timeline")) {
+        write_file_atomically(
+            invocation.text("timeline"),
+            timeline_text({{graph, step.timeline.intervals}}, step.timeline.lanes, true));
+    }
+    if (invocation.has("trace")) {
+        std::ostringstream text;
+        write_trace(text, graph, step.timeline, TraceDetail::ops);
+        write_file_atomically(invocation.text("trace"), text.str());
+    }
+}
+
+void answer(const Invocation& invocation, const Job& job, const TrainingResult& result) {
+    invocation.progress("");
+    write_files(invocation, job, result.measured);
+    MeasuredRun measured{job.setting,
+                         job.planned.graph,
+                         result.measured.timeline,
+                         result.iteration_s,
+                         job.planned.memory,
+                         outcome_of(job, result),
+                         routing_of(result),
+                         result.measured.traffic,
+                         {},
+                         {}};
+    if (job.training.policy.compute == DType::bf16) {
+        measured.graph_traffic = graph_traffic(job.planned.graph, result.measured.exchanges,
+                                               job.training.ranks_per_node);
+    }
+    measured.info = {"cpu",
+                     processes() == 1 ? "threads" : "mpi",
+                     job.training.ranks_per_node,
+                     result.wall_s,
+                     static_cast<std::int64_t>(result.iteration_s.size()),
+                     result.peak_memory_bytes,
+                     R1_VERSION};
+    const Json report = make_measured_report(measured);
+    invocation.answer(report, report_table(report, invocation.color()));
+}
+
+void check_usage(const Invocation& invocation) {
+    const std::string device = invocation.text("device");
+    if (device != "cpu" && device != "cuda") {
+        throw UsageError("--device takes cpu or cuda, not '" + device + "'");
+    }
+    if (device == "cuda") {
+        throw FeatureError("run --device cuda is not implemented in this version");
+    }
+    check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves"});
+}
+
+int run(const Invocation& invocation) {
+    check_usage(invocation);
+    const ExecutionPolicy policy = policy_of(invocation);
+    Setting setting = setting_of(invocation);
+    if (!invocation.has("jobs")) {
+        const auto ranks = processes() == 1 ? setting.scenario.ranks() : processes_here();
+        const std::int64_t cores = std::thread::hardware_concurrency();
+        set_cpu_threads(std::max<std::int64_t>(1, cores / ranks));
+    }
+    invocation.progress("building the execution graph and reading texts …");
+    const Job job(std::move(setting), policy);
+    for (const std::string& warning : job.setting.warnings) {
+        invocation.warn(warning);
+    }
+    execute(invocation, job,
+            [&](const TrainingResult& result) { answer(invocation, job, result); });
+    return kOk;
+}
+
+}  // namespace
+
+Command run_command() {
+    Command command;
+    command.name = "run";
+    command.summary = "Executes the training graph of a scenario, and reports what was measured.";
+    command.arguments = "SCENARIO";
+    command.positional = "scenario";
+    command.examples = {
+        "run scenarios/tiny_train_cpu.json",
+        "run scenarios/tiny_train_cpu.json --set 'workload.data=[\"texts\"]' --curves curves.jsonl",
+        "run scenarios/tiny_train_cpu.json --json -o report.json --trace trace.json"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()                                                                //
+            ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //
+            ("device", po::value<std::string>()->default_value("cpu")->value_name("cpu|cuda"),
+             "where ops run")  //
+            ("resume", po::bool_switch(),
+             "go on from the newest checkpoint of workload.checkpoint.folder")  //
+            ("curves", po::value<std::string>()->value_name("FILE"),
+             "write losses and expert loads of each step (JSON lines)")  //
+            ("trace", po::value<std::string>()->value_name("FILE"),
+             "write a Chrome trace of a step; Perfetto opens it");
+        add_execution_options(options, "bf16");
+    };
+    command.run = run;
+    return command;
+}
+
+}  // namespace r1
