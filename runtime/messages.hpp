@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -20,14 +21,14 @@ public:
     void send(int to, std::vector<std::byte> data) {
         kept_.push_back(std::make_unique<std::vector<std::byte>>(std::move(data)));
         if (!kept_.back()->empty()) {
-            requests_.push_back(communicator_.send(to, channel_, kind_, *kept_.back()));
+            requests_.push_back(communicator_.get().send(to, channel_, kind_, *kept_.back()));
         }
     }
     // The memory is filled when wait() has returned.
     std::vector<std::byte>& receive(int from, std::size_t bytes) {
         kept_.push_back(std::make_unique<std::vector<std::byte>>(bytes));
         if (bytes > 0) {
-            requests_.push_back(communicator_.receive(from, channel_, *kept_.back()));
+            requests_.push_back(communicator_.get().receive(from, channel_, *kept_.back()));
         }
         return *kept_.back();
     }
@@ -39,7 +40,7 @@ public:
     }
 
 private:
-    Communicator& communicator_;
+    std::reference_wrapper<Communicator> communicator_;
     std::uint64_t channel_;
     MessageKind kind_;
     std::vector<std::unique_ptr<std::vector<std::byte>>> kept_;

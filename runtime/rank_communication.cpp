@@ -5,6 +5,7 @@
 
 #include "model/base/check.hpp"
 #include "runtime/cpu_kernels.hpp"
+#include "runtime/messages.hpp"
 #include "runtime/rank_executor.hpp"
 
 namespace r1 {
@@ -104,7 +105,12 @@ void RankExecutor::message(const PlannedOp& op, OpCall& call) {
     if (op.op->comm()->collective == Collective::send) {
         const TensorArg& arg = call.inputs.front();
         const std::size_t bytes = stored_bytes(*arg.tensor, {}, setup_.policy);
-        communicator_.send(to, op.channel, MessageKind::pipeline, {arg.data, bytes})->wait();
+        // Not waited for here: the peer's receives come in its own order, and where a message is on
+        // its way only while both ends wait, two streams of sends would wait for each other.
+        Messages message(communicator_, op.channel, MessageKind::pipeline);
+        message.send(to, {arg.data, arg.data + bytes});
+        const std::lock_guard lock(mutex_);
+        sent_.push_back(std::move(message));
         return;
     }
     const std::size_t bytes = stored_bytes(*call.outputs.front().tensor, {}, setup_.policy);

@@ -63,6 +63,10 @@ void RankExecutor::run(const RankStep& step) {
     if (error_) {
         std::rethrow_exception(error_);
     }
+    for (Messages& message : sent_) {
+        message.wait();
+    }
+    sent_.clear();
 }
 
 void RankExecutor::run_stream(Stream stream, const RankStep& step) {

@@ -23,6 +23,7 @@
 #include "runtime/exchange_record.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/expert_exchange.hpp"
+#include "runtime/messages.hpp"
 #include "runtime/rank_plan.hpp"
 #include "runtime/rank_state.hpp"
 
@@ -134,6 +135,7 @@ private:
     std::mutex mutex_;  // of all that follows
     std::vector<Buffer> buffers_;
     std::map<LayerKey, ExchangePlan> plans_;
+    std::vector<Messages> sent_;  // of this step, to other pipeline ranks
     std::exception_ptr error_;
 };
 

@@ -290,7 +290,7 @@ TEST_CASE("measured report: as a table", "[tools][report]") {
     has("measured on 8 cpu ranks (threads, 2 a node) in 60.00 s");
     has("1.000 to 4.000 s in 4 steps");
     has("4.0000  from 9.0000, mean of the last 200: 5.0000");
-    has("4.5000  5.2500 of the byte model");
+    has("4.5000  an order-2 byte model: 5.2500");
     has("gradient norm 0.75");
     has("infiniband a step");
     has("measured       published");
