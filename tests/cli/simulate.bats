@@ -142,9 +142,9 @@ compare() {
     output=$(<"$BATS_TEST_TMPDIR/timeline.json")
     conforms timeline
     json '.graphs[0].hash == $report.graph.hash and (.measured | not)' --argjson report "$step"
-    # Each lane stands for two ranks: the graph has twice as many ops.
-    json '(.lanes | length) == 4 and all(.lanes[]; .multiplicity == 2)
-        and 2 * (.intervals | length) == $report.graph.ops' --argjson report "$step"
+    # Each lane stands for eight ranks: the graph has eight times as many ops.
+    json '(.lanes | length) == 2 and all(.lanes[]; .multiplicity == 8)
+        and 8 * (.intervals | length) == $report.graph.ops' --argjson report "$step"
     json '([.intervals[][6]] | max) / 1e12 / $report.step.time_s - 1 | fabs < 1e-9' \
         --argjson report "$step"
 }
@@ -322,11 +322,11 @@ compare() {
     jq -e '.baseline | .by_resource[0].contribution_s > 0 and (.changed | length) == 1' \
         "$BATS_TEST_TMPDIR/first.json"
     run -0 "$R1SIM" simulate "${what_if[@]}"
-    holds 'Against the baseline cpu_local, assumed_cpu'
+    holds 'Against the baseline cpu_8x2, assumed_cpu'
     holds 'compute rates +\+[0-9.]+ s'
     holds 'device.peaks_tflops.bf16: [0-9.]+ -> 0.01'
     run -0 "$R1SIM" simulate "${what_if[@]}" --dry-run --json
-    json '(has("baseline") | not) and .scenario.baseline.cluster.name == "cpu_local"'
+    json '(has("baseline") | not) and .scenario.baseline.cluster.name == "cpu_8x2"'
     run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --json
     json 'has("baseline") | not'
 }
@@ -387,7 +387,7 @@ compare() {
 @test "simulate: how a run trains changes nothing, and is printed as it was written" {
     local scenario=scenarios/tiny_train_cpu.json
     run -0 --separate-stderr "$R1SIM" simulate "$scenario" --json \
-        --set 'workload.data=["no/such/file"]' --set workload.learning_rate.peak=0.001 \
+        --set 'workload.data=["no/such/file"]' --set 'workload.learning_rate={"peak": 0.001}' \
         --set workload.checkpoint.folder=nowhere
     json '.scenario.workload | .data == ["no/such/file"] and .learning_rate == {peak: 0.001}
         and .checkpoint == {folder: "nowhere"}'

@@ -216,8 +216,9 @@ TEST_CASE("baseline: what belongs to no link and no kernel is the rest", "[sim][
 }
 
 TEST_CASE("baseline: what it does not name is the scenario's own before --set", "[sim][baseline]") {
-    const Setting setting = test::tiny_setting(
-        {"baseline={}", "cluster.device.memory_gb=3", "calibration=h800_published"});
+    const Setting setting =
+        test::tiny_setting({"baseline={}", "cluster=cpu_8x2", "cluster.device.memory_gb=3",
+                            "calibration=h800_published"});
     REQUIRE(setting.baseline.has_value());
     CHECK(setting.calibration.name == "h800_published");
     CHECK(setting.baseline->calibration.name == "assumed_cpu");

@@ -9,9 +9,16 @@
 
 namespace r1::test {
 
-// scenarios/tiny_train_cpu.json with overrides, as `--set` takes them.
+// scenarios/tiny_train_cpu.json on one node, 4 pipeline ranks of 2, with overrides as `--set` takes
+// them.
 inline Setting tiny_setting(const std::vector<std::string>& overrides = {}) {
     std::vector<Override> parsed;
+    for (const char* text :
+         {"cluster=cpu_local", "plan.pipeline_parallel=4", "plan.data_parallel=2",
+          "plan.expert_parallel=2", R"(routing={"source": "balanced"})",
+          R"(workload={"kind": "train", "sequence_length": 256, "global_batch_sequences": 16})"}) {
+        parsed.push_back(parse_override(text));
+    }
     for (const std::string& text : overrides) {
         parsed.push_back(parse_override(text));
     }

@@ -83,13 +83,14 @@ Balance balance_of(std::vector<std::int32_t> load) {
     return {load.back() * n / sum, 2 * ranked / (n * sum) - (n + 1) / n};
 }
 
-// Mean over the expert layers of the last steps.
-Json expert_load_json(const std::vector<std::vector<std::vector<std::int32_t>>>& steps) {
+using Loads = std::vector<std::vector<std::int32_t>>;  // by layer and expert
+
+// Mean over the expert layers of some steps.
+Balance mean_balance(const std::vector<Loads>& steps) {
     Balance sum{0, 0};
     int count = 0;
-    for (std::size_t i = steps.size() - std::min(steps.size(), kMeanOfLoads); i < steps.size();
-         ++i) {
-        for (const std::vector<std::int32_t>& layer : steps[i]) {
+    for (const Loads& step : steps) {
+        for (const std::vector<std::int32_t>& layer : step) {
             if (std::any_of(layer.begin(), layer.end(), [](std::int32_t n) { return n > 0; })) {
                 const Balance balance = balance_of(layer);
                 sum.max_over_mean += balance.max_over_mean;
@@ -98,9 +99,31 @@ Json expert_load_json(const std::vector<std::vector<std::vector<std::int32_t>>>&
             }
         }
     }
-    const Balance mean =
-        count > 0 ? Balance{sum.max_over_mean / count, sum.gini / count} : Balance{};
-    return {{"max_over_mean", mean.max_over_mean}, {"gini", mean.gini}};
+    return count > 0 ? Balance{sum.max_over_mean / count, sum.gini / count} : Balance{};
+}
+
+Loads summed(const std::vector<Loads>& steps) {
+    Loads sum;
+    for (const Loads& step : steps) {
+        sum.resize(std::max(sum.size(), step.size()));
+        for (std::size_t layer = 0; layer < step.size(); ++layer) {
+            sum[layer].resize(std::max(sum[layer].size(), step[layer].size()));
+            for (std::size_t expert = 0; expert < step[layer].size(); ++expert) {
+                sum[layer][expert] += step[layer][expert];
+            }
+        }
+    }
+    return sum;
+}
+
+Json expert_load_json(const std::vector<Loads>& all) {
+    const auto count = static_cast<std::ptrdiff_t>(std::min(all.size(), kMeanOfLoads));
+    const std::vector<Loads> steps(all.end() - count, all.end());
+    const Balance each = mean_balance(steps);
+    const Balance together = mean_balance({summed(steps)});
+    return {{"max_over_mean", each.max_over_mean},
+            {"gini", each.gini},
+            {"of_sum", {{"max_over_mean", together.max_over_mean}, {"gini", together.gini}}}};
 }
 
 // Which share of the bytes of dispatch and combine is a forward pass's, and how often a token goes
