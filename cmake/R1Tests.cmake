@@ -99,9 +99,30 @@ elseif(cli_tests)
     message(STATUS "bats: not found, tests/cli skipped")
 endif()
 
+# The program with the scalar kernels, to compare weights with: the objects of the CPU device come
+# before the library that has them with the fast kernels.
+if(R1_BATS AND TARGET r1sim)
+    file(GLOB scalar_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/runtime/cpu_*.cpp")
+    add_executable(r1sim_scalar EXCLUDE_FROM_ALL "${main_source}" ${scalar_sources}
+        "${CMAKE_SOURCE_DIR}/runtime/rank_optimizer.cpp")
+    target_compile_options(r1sim_scalar PRIVATE
+        "SHELL:-include ${CMAKE_SOURCE_DIR}/tests/scalar/scalar_kernels.hpp")
+    target_link_libraries(r1sim_scalar PRIVATE r1_cli)
+    add_executable(compare_checkpoints EXCLUDE_FROM_ALL
+        "${CMAKE_SOURCE_DIR}/tests/scalar/compare_checkpoints.cpp")
+    target_link_libraries(compare_checkpoints PRIVATE r1_model)
+    add_test(NAME "slow: weights" COMMAND "${R1_BATS}" --print-output-on-failure
+        "${CMAKE_SOURCE_DIR}/tests/scalar/weights.bats" WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+    set(scalar_environment "R1SIM=$<TARGET_FILE:r1sim>"
+        "R1SIM_SCALAR=$<TARGET_FILE:r1sim_scalar>"
+        "COMPARE=$<TARGET_FILE:compare_checkpoints>" "${R1_TEST_ENVIRONMENT}")
+    set_tests_properties("slow: weights" PROPERTIES LABELS slow TIMEOUT 600
+        ENVIRONMENT "${scalar_environment}")
+endif()
+
 # What tools/test builds in release: what it runs there, and the programs that nothing runs.
 add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
-foreach(program r1sim r1_calibrate_cuda r1_gpu_calibration_test)
+foreach(program r1sim r1sim_scalar compare_checkpoints r1_calibrate_cuda r1_gpu_calibration_test)
     if(TARGET "${program}")
         add_dependencies(r1_release_checks "${program}")
     endif()

@@ -29,17 +29,26 @@ namespace r1 {
 
 namespace {
 
-// Of mpirun (OpenMPI), or srun; 1 without them.
-int number_of(std::initializer_list<const char*> variables) {
+// What mpirun (OpenMPI, others with PMI) or srun (with PMIx) say to the processes they start.
+int number_of(std::initializer_list<const char*> variables, int otherwise) {
     for (const char* variable : variables) {
         if (const char* text = std::getenv(variable)) {
-            return std::max(1, std::atoi(text));
+            return std::atoi(text);
         }
     }
-    return 1;
+    return otherwise;
 }
-int processes() { return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}); }
-int processes_here() { return number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}); }
+int processes() {
+    const bool by_srun = std::getenv("PMIX_RANK") != nullptr;
+    return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", by_srun ? "SLURM_STEP_NUM_TASKS" : ""},
+                     1);
+}
+int processes_here() {
+    return std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}, 1));
+}
+bool is_first_process() {
+    return number_of({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, 0) == 0;
+}
 
 std::vector<Override> all_overrides(const Invocation& invocation) {
     std::vector<Override> overrides = invocation.overrides();
@@ -253,7 +262,9 @@ int run(const Invocation& invocation) {
     invocation.progress("building the execution graph and reading texts …");
     const Job job(std::move(setting), policy);
     for (const std::string& warning : job.setting.warnings) {
-        invocation.warn(warning);
+        if (is_first_process()) {
+            invocation.warn(warning);
+        }
     }
     execute(invocation, job,
             [&](const TrainingResult& result) { answer(invocation, job, result); });

@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# Twenty steps on one rank with scalar kernels give the weights that any schedule and any spread
+# over ranks gives with fast ones: FP32 compute, moments and communication.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup_file() {
+    # Small enough for scalar loops; experts in four groups, of which a token takes two. Checkpoints
+    # without FP8, whose rounding would hide how near the weights are. With this seed no token of
+    # the twenty steps is so near a tie that rounding chooses its experts.
+    export JOB="scenarios/tiny_train_cpu.json --compute fp32 --seed 7
+        --set model.hidden_size=32 --set model.intermediate_size=48
+        --set model.moe_intermediate_size=16 --set model.num_attention_heads=2
+        --set model.q_lora_rank=16 --set model.kv_lora_rank=8 --set model.qk_nope_head_dim=8
+        --set model.qk_rope_head_dim=4 --set model.v_head_dim=8 --set model.quantization_config=null
+        --set workload.precision={\"gemm\":\"bf16\",\"dispatch\":\"bf16\"}
+        --set workload.optimizer.moments=fp32 --set workload.sequence_length=24
+        --set workload.global_batch_sequences=16 --set workload.steps=20
+        --set workload.held_out_fraction=0 --set workload.learning_rate.warmup_steps=5"
+    # shellcheck disable=SC2086  # words
+    "$R1SIM_SCALAR" run $JOB $(plan 1f1b 1 1 1) --jobs 1 --json \
+        --set workload.checkpoint.folder="$BATS_FILE_TMPDIR/alone" >"$BATS_FILE_TMPDIR/alone.json"
+    jq -e '.training.loss.last < .training.loss.first - 0.2' "$BATS_FILE_TMPDIR/alone.json"
+    jq -e 'all(.network.links[]; .bytes == 0)' "$BATS_FILE_TMPDIR/alone.json"
+}
+
+setup() {
+    load ../cli/common
+}
+
+# plan SCHEDULE PIPELINE DATA EXPERT: without a node limit, the model's groups are.
+plan() {
+    echo "--set plan.schedule=$1 --set plan.pipeline_parallel=$2 --set plan.data_parallel=$3
+        --set plan.expert_parallel=$4 --set routing={\"source\":\"balanced\"}"
+}
+
+# same_weights OPTION...
+same_weights() {
+    # shellcheck disable=SC2086  # words
+    "$R1SIM" run $JOB "$@" --json --set workload.checkpoint.folder="$BATS_TEST_TMPDIR/spread" \
+        >"$BATS_TEST_TMPDIR/spread.json"
+    "$COMPARE" "$BATS_TEST_TMPDIR/spread/step-00000020" \
+        "$BATS_FILE_TMPDIR/alone/step-00000020" 1e-5
+    jq -e --slurpfile alone "$BATS_FILE_TMPDIR/alone.json" '.training.loss.last
+        / $alone[0].training.loss.last - 1 | fabs < 1e-5' "$BATS_TEST_TMPDIR/spread.json"
+}
+
+nodes_of_one="--set cluster.gpus_per_node=1 --set cluster.nodes=16 --set cluster.nic.per_node=1
+    --set cluster.nic.affinity=[0]"
+
+@test "weights: one rank, fast kernels" {
+    # shellcheck disable=SC2046
+    same_weights $(plan 1f1b 1 1 1)
+}
+
+@test "weights: every schedule" {
+    local schedule
+    for schedule in "dualpipe 4" "1f1b 4" "zb1p 4" "interleaved 2" "dualpipev 2"; do
+        echo "$schedule"
+        rm -rf "$BATS_TEST_TMPDIR/spread"
+        # shellcheck disable=SC2046,SC2086
+        same_weights $(plan $schedule 1 1)
+    done
+}
+
+@test "weights: experts on four nodes" {
+    # shellcheck disable=SC2046,SC2086
+    same_weights $(plan 1f1b 1 4 4) $nodes_of_one
+}
+
+@test "weights: experts on four ranks, two pipeline ranks, four replicas" {
+    # shellcheck disable=SC2046
+    same_weights $(plan dualpipe 2 4 4)
+}
+
+@test "weights: experts on four nodes of two, two nodes a token" {
+    # shellcheck disable=SC2046
+    same_weights $(plan 1f1b 1 8 8) --set routing.node_limit=2
+    jq -e '.network.links[] | select(.id == "nvlink").bytes_by_kind.dispatch > 0' \
+        "$BATS_TEST_TMPDIR/spread.json"
+}
