@@ -47,16 +47,16 @@ compare() {
     local long=("${dualpipe[@]}" --set workload.steps=100000
         --set workload.checkpoint.folder="$folder/killed" --set workload.checkpoint.every_steps=2)
     "${mpi_run[@]}" "$R1SIM" run "${long[@]}" >"$folder/log" 2>&1 &
-    local job=$! i
+    local runner=$! i
     for ((i = 0; i < 600; ++i)); do
         [ -e "$folder/killed/step-00000004" ] && break
         sleep 0.05
     done
     local victim
-    victim=$(pgrep -P "$job" -f "run scenarios" | tail -n 1)
+    victim=$(pgrep -P "$runner" -f "run scenarios" | tail -n 1)
     kill -9 "$victim"
     local start=$SECONDS
-    if wait "$job"; then false; fi
+    if wait "$runner"; then false; fi
     ((SECONDS - start <= 5))
     run ! pgrep -f "$folder/killed"
     local last

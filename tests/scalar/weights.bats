@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Twenty steps on one rank with scalar kernels give the weights that any schedule and any spread
 # over ranks gives with fast ones: FP32 compute, moments and communication.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+# shellcheck disable=SC2016,SC2030,SC2031,SC2046,SC2089,SC2090,SC2154  # words, jq programs, bats
 
 setup_file() {
     # Small enough for scalar loops; experts in four groups, of which a token takes two. Checkpoints
