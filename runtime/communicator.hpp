@@ -35,6 +35,13 @@ struct Traffic {
     [[nodiscard]] const TrafficBytes& operator[](MessageKind kind) const {
         return by_kind[static_cast<std::size_t>(kind)];
     }
+    Traffic& operator+=(const Traffic& other) {
+        for (std::size_t kind = 0; kind < kMessageKinds; ++kind) {
+            by_kind[kind].nvlink += other.by_kind[kind].nvlink;
+            by_kind[kind].infiniband += other.by_kind[kind].infiniband;
+        }
+        return *this;
+    }
     bool operator==(const Traffic&) const = default;
 };
 

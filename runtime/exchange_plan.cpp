@@ -21,8 +21,6 @@ Rows joined(const Rows& a, const Rows& b) {
     return all;
 }
 
-std::int64_t count(const Rows& rows) { return static_cast<std::int64_t>(rows.size()); }
-
 // What each member hears from this one: rows for each of its experts, tokens for it, and tokens
 // that it has to forward.
 std::vector<Rows> notes(const ExpertGroup& group, const ExchangePlan& plan) {
@@ -40,37 +38,6 @@ std::vector<Rows> notes(const ExpertGroup& group, const ExchangePlan& plan) {
 }
 
 }  // namespace
-
-SentCopies ExchangePlan::dispatched(const ExpertGroup& group) const {
-    SentCopies sent;
-    const int own = group.node_of(group.self);
-    for (int node = 0; node < group.nodes(); ++node) {
-        sent.between_nodes += node == own ? 0 : count(to_node[at(node)]);
-    }
-    for (int place = 0; place < group.ranks_per_node; ++place) {
-        if (place == group.place_of(group.self)) {
-            continue;
-        }
-        sent.within_node += count(to_member[at(group.member(own, place))]);
-        for (int node = 0; node < group.nodes(); ++node) {
-            sent.within_node += node == own ? 0 : count(relay_to[at(node)][at(place)]);
-        }
-    }
-    return sent;
-}
-
-SentCopies ExchangePlan::combined(const ExpertGroup& group) const {
-    SentCopies sent;
-    for (int node = 0; node < group.nodes(); ++node) {
-        sent.between_nodes += relayed[at(node)];
-    }
-    for (int from = 0; from < group.size(); ++from) {
-        if (group.place_of(from) != group.place_of(group.self)) {
-            sent.within_node += first_row[at(from) + 1] - first_row[at(from)];
-        }
-    }
-    return sent;
-}
 
 ExchangePlan ExpertExchange::plan(std::span<const std::int32_t> indices) const {
     ExchangePlan plan;

@@ -31,14 +31,6 @@ struct ExpertGroup {
     [[nodiscard]] int member(int node, int place) const { return node * ranks_per_node + place; }
 };
 
-// Tokens that this rank sends in a dispatch or a combine, as source and as relay.
-struct SentCopies {
-    std::int64_t between_nodes = 0;
-    std::int64_t within_node = 0;
-
-    bool operator==(const SentCopies&) const = default;
-};
-
 // Where the tokens of one layer and micro-batch go. The received matrix has the tokens of each
 // member in their order, member after member.
 struct ExchangePlan {
@@ -60,9 +52,6 @@ struct ExchangePlan {
     std::vector<std::vector<Rows>> relay_to;  // which of them, by node and place in this node
     // [received, 2 * slots] as kernels/permute.hpp takes it; a token's slots are its source's.
     std::vector<float> route;
-
-    [[nodiscard]] SentCopies dispatched(const ExpertGroup& group) const;
-    [[nodiscard]] SentCopies combined(const ExpertGroup& group) const;
 };
 
 // Rows that are moved as bytes: from [tokens], to [received].

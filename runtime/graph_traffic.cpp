@@ -7,6 +7,7 @@
 
 #include "model/base/check.hpp"
 #include "runtime/collectives.hpp"
+#include "runtime/expert_exchange.hpp"
 
 namespace r1 {
 
@@ -91,28 +92,19 @@ private:
         }
     }
 
-    // Members of the expert-parallel group as nodes of `width` neighbours.
-    struct Members {
-        std::vector<std::int64_t> ranks;
-        std::int64_t width = 1;
-        std::int64_t self = 0;
-
-        [[nodiscard]] std::int64_t nodes() const {
-            return static_cast<std::int64_t>(ranks.size()) / width;
+    [[nodiscard]] ExpertGroup members(const Context& context) const {
+        ExpertGroup all;
+        for (const std::int64_t rank : group(GroupKind::expert_parallel, context.stage)) {
+            all.ranks.push_back(static_cast<int>(rank));
         }
-        [[nodiscard]] std::int64_t node() const { return self / width; }
-        [[nodiscard]] std::int64_t place() const { return self % width; }
-        [[nodiscard]] std::int64_t rank(std::int64_t node, std::int64_t place) const {
-            return ranks[static_cast<std::size_t>(node * width + place)];
-        }
-    };
-    Members members(const Context& context) const {
-        Members all;
-        all.ranks = group(GroupKind::expert_parallel, context.stage);
-        all.width =
-            std::min<std::int64_t>(ranks_per_node_, static_cast<std::int64_t>(all.ranks.size()));
-        all.self = std::find(all.ranks.begin(), all.ranks.end(), rank_) - all.ranks.begin();
+        all.self = static_cast<int>(
+            std::find(all.ranks.begin(), all.ranks.end(), static_cast<int>(rank_)) -
+            all.ranks.begin());
+        all.ranks_per_node = std::min(ranks_per_node_, all.size());
         return all;
+    }
+    static std::int64_t rank_at(const ExpertGroup& group, int node, int place) {
+        return group.ranks[static_cast<std::size_t>(group.member(node, place))];
     }
     [[nodiscard]] const ExchangeRecord& record(std::int64_t rank, const Context& context,
                                                std::int16_t layer) const {
@@ -125,41 +117,42 @@ private:
     // Own tokens to other nodes once, to the rank of this place there; own tokens and those that
     // came from other nodes to this node's ranks.
     void dispatch(const Context& context, const Op& op) {
-        const Members all = members(context);
+        const ExpertGroup all = members(context);
+        const int own_node = all.node_of(all.self);
         const double token = (op.comm()->payload_bytes + op.comm()->metadata_bytes).constant;
-        for (std::int64_t node = 0; node < all.nodes(); ++node) {
-            const ExchangeRecord& source = record(all.rank(node, all.place()), context, op.layer);
-            if (node != all.node()) {
+        for (int node = 0; node < all.nodes(); ++node) {
+            const std::int64_t peer = rank_at(all, node, all.place_of(all.self));
+            if (node != own_node) {
                 const auto copies = static_cast<double>(
                     record(rank_, context, op.layer).to_nodes[static_cast<std::size_t>(node)]);
-                send(all.rank(node, all.place()), MessageKind::dispatch, whole(token * copies));
+                send(peer, MessageKind::dispatch, whole(token * copies));
             }
-            for (std::int64_t place = 0; place < all.width; ++place) {
-                const std::int64_t member = all.node() * all.width + place;
-                const auto copies =
-                    static_cast<double>(source.to_ranks[static_cast<std::size_t>(member)]);
-                send(all.rank(all.node(), place), MessageKind::dispatch, whole(token * copies));
+            const ExchangeRecord& source = record(peer, context, op.layer);
+            for (int place = 0; place < all.ranks_per_node; ++place) {
+                const auto member = static_cast<std::size_t>(all.member(own_node, place));
+                const auto copies = static_cast<double>(source.to_ranks[member]);
+                send(rank_at(all, own_node, place), MessageKind::dispatch, whole(token * copies));
             }
         }
     }
 
     // The same ways back: to the place of the source in this node, which sums up for its node.
     void combine(const Context& context, const Op& op) {
-        const Members all = members(context);
+        const ExpertGroup all = members(context);
+        const int own_node = all.node_of(all.self);
         const double token = (op.comm()->payload_bytes + op.comm()->metadata_bytes).constant;
-        for (std::int64_t node = 0; node < all.nodes(); ++node) {
-            for (std::int64_t place = 0; place < all.width; ++place) {
-                const ExchangeRecord& source = record(all.rank(node, place), context, op.layer);
+        for (int node = 0; node < all.nodes(); ++node) {
+            for (int place = 0; place < all.ranks_per_node; ++place) {
+                const ExchangeRecord& source = record(rank_at(all, node, place), context, op.layer);
                 const auto copies =
                     static_cast<double>(source.to_ranks[static_cast<std::size_t>(all.self)]);
-                send(all.rank(all.node(), place), MessageKind::combine, whole(token * copies));
+                send(rank_at(all, own_node, place), MessageKind::combine, whole(token * copies));
             }
-            if (node != all.node()) {
-                const ExchangeRecord& source =
-                    record(all.rank(node, all.place()), context, op.layer);
-                const auto copies =
-                    static_cast<double>(source.to_nodes[static_cast<std::size_t>(all.node())]);
-                send(all.rank(node, all.place()), MessageKind::combine, whole(token * copies));
+            if (node != own_node) {
+                const std::int64_t peer = rank_at(all, node, all.place_of(all.self));
+                const auto copies = static_cast<double>(
+                    record(peer, context, op.layer).to_nodes[static_cast<std::size_t>(own_node)]);
+                send(peer, MessageKind::combine, whole(token * copies));
             }
         }
     }

@@ -1,6 +1,5 @@
 #include "runtime/training_curves.hpp"
 
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -9,9 +8,6 @@
 namespace r1 {
 
 namespace {
-
-// JSON has no number for a loss that diverged.
-Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 std::string lines_up_to(const std::filesystem::path& file, std::int64_t step) {
     std::ifstream in(file);
@@ -38,10 +34,10 @@ TrainingCurves::TrainingCurves(std::filesystem::path file, std::int64_t step)
 
 void TrainingCurves::add(std::int64_t step, double learning_rate, const StepOutcome& outcome) {
     const Json line = {{"step", step},
-                       {"loss", finite(outcome.loss)},
-                       {"mtp_loss", finite(outcome.mtp_loss)},
+                       {"loss", finite_or_null(outcome.loss)},
+                       {"mtp_loss", finite_or_null(outcome.mtp_loss)},
                        {"learning_rate", learning_rate},
-                       {"gradient_norm", finite(outcome.gradient_norm)},
+                       {"gradient_norm", finite_or_null(outcome.gradient_norm)},
                        {"expert_load", outcome.expert_load}};
     out_ << line.dump() << "\n" << std::flush;
     if (!out_) {

@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstring>
 #include <deque>
 #include <limits>
 #include <memory>
-#include <numeric>
 
 #include <fmt/format.h>
 
-#include "model/timeline/measured.hpp"
-#include "runtime/binding.hpp"
 #include "runtime/checkpoint_folder.hpp"
-#include "runtime/clock_alignment.hpp"
 #include "runtime/process_memory.hpp"
 #include "runtime/training_checkpoint.hpp"
 #include "runtime/training_curves.hpp"
@@ -26,29 +20,10 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMeasuredSteps = 5;  // the last ones: the median of them is reported
-constexpr std::size_t kLoadSteps = 100;    // whose expert loads are kept
+constexpr std::size_t kLoadSteps = 100;  // whose expert loads are kept
 
 double seconds_since(Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-struct Recording {
-    double time_s = 0;
-    std::vector<Interval> intervals;
-    Traffic traffic;
-    std::vector<ExchangeRecord> exchanges;
-};
-
-template <class T>
-std::string as_text(const std::vector<T>& values) {
-    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
-template <class T>
-std::vector<T> from_text(const std::string& text) {
-    std::vector<T> values(text.size() / sizeof(T));
-    std::copy(text.begin(), text.end(), reinterpret_cast<char*>(values.data()));
-    return values;
 }
 
 std::vector<double> numbers_of(const Json& list) {
@@ -169,20 +144,20 @@ private:
     }
 
     void train(std::int64_t step) {
+        const bool is_measured = step > run_.training.steps - kMeasuredSteps;
         communicator_.reset_traffic();
         const Clock::time_point begin = Clock::now();
-        Recording recording;
+        StepRecord record;
         const TrainingStep with = numbers(step);
         const StepOutcome outcome =
             trainer_.step([&](std::int64_t index) { return run_.data.sequence(step, index); }, with,
-                          &recording.intervals);
-        recording.time_s = seconds_since(begin);
-        recording.traffic = communicator_.traffic();
-        recording.exchanges = trainer_.executor().exchanges();
-        result_.iteration_s.push_back(recording.time_s);
-        recordings_.push_back(std::move(recording));
-        if (recordings_.size() > kMeasuredSteps) {
-            recordings_.pop_front();
+                          is_measured ? &record.intervals : nullptr);
+        record.time_s = seconds_since(begin);
+        result_.iteration_s.push_back(record.time_s);
+        if (is_measured) {
+            record.traffic = communicator_.traffic();
+            record.exchanges = trainer_.executor().exchanges();
+            records_.push_back(std::move(record));
         }
         result_.loss.push_back(outcome.loss);
         result_.mtp_loss.push_back(outcome.mtp_loss);
@@ -238,53 +213,8 @@ private:
         }
     }
 
-    // Rank 0's choice: its times are those of the report.
-    [[nodiscard]] std::size_t median_recording() const {
-        std::vector<std::size_t> order(recordings_.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
-        std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-            return recordings_[a].time_s < recordings_[b].time_s;
-        });
-        const std::string choice = std::to_string(order[order.size() / 2]);
-        return std::stoul(gather_texts(everyone(), choice).front());
-    }
-
     void gather() {
-        const Recording& own = recordings_[median_recording()];
-        const TimePs offset = clock_offset(everyone());
-        std::vector<Interval> intervals = own.intervals;
-        for (Interval& interval : intervals) {
-            interval.op.lane = static_cast<std::uint32_t>(communicator_.rank());
-            interval.start += offset;
-            interval.end += offset;
-        }
-        MeasuredStep& step = result_.measured;
-        for (const std::string& text : gather_texts(everyone(), as_text(intervals))) {
-            const RankId rank(step.timeline.lanes.size());
-            step.timeline.lanes.push_back(
-                {rank, static_cast<std::int32_t>(run_.graph.instances().program_of(rank)), 1});
-            const auto theirs = from_text<Interval>(text);
-            step.timeline.intervals.insert(step.timeline.intervals.end(), theirs.begin(),
-                                           theirs.end());
-        }
-        step.timeline = one_iteration(step.timeline, 0);
-        for (const std::string& text :
-             gather_texts(everyone(), as_text(std::vector<Traffic>{own.traffic}))) {
-            const Traffic theirs = from_text<Traffic>(text).front();
-            for (std::size_t kind = 0; kind < kMessageKinds; ++kind) {
-                step.traffic.by_kind[kind].nvlink += theirs.by_kind[kind].nvlink;
-                step.traffic.by_kind[kind].infiniband += theirs.by_kind[kind].infiniband;
-            }
-        }
-        Json exchanges = Json::array();
-        for (const ExchangeRecord& record : own.exchanges) {
-            exchanges.push_back(exchange_json(record));
-        }
-        for (const std::string& text : gather_texts(everyone(), exchanges.dump())) {
-            for (const Json& record : Json::parse(text)) {
-                step.exchanges.push_back(exchange_of(record));
-            }
-        }
+        result_.measured = median_step(run_.graph, records_, everyone());
         for (const std::string& text :
              gather_texts(everyone(), std::to_string(peak_memory_bytes()))) {
             result_.peak_memory_bytes =
@@ -299,7 +229,7 @@ private:
     RankState::Source source_;
     RankTrainer trainer_;
     std::optional<TrainingCurves> curves_;
-    std::deque<Recording> recordings_;
+    std::vector<StepRecord> records_;
     std::deque<std::vector<std::vector<std::int32_t>>> loads_;
     TrainingResult result_;
 };

@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "model/base/json.hpp"
-#include "model/timeline/timeline.hpp"
 #include "model/workload/training_spec.hpp"
-#include "runtime/exchange_record.hpp"
+#include "runtime/measured_steps.hpp"
 #include "runtime/rank_trainer.hpp"
 #include "runtime/training_data.hpp"
 
@@ -38,13 +37,6 @@ struct TrainingRun {
     bool resume = false;           // from the newest checkpoint, if there is one
     std::filesystem::path curves;  // empty: none are written
     std::function<void(const TrainingProgress&)> on_step;  // rank 0 calls it
-};
-
-// One step of all ranks: lane r of the timeline is rank r, on the clock of rank 0.
-struct MeasuredStep {
-    Timeline timeline;
-    Traffic traffic;  // of all ranks together
-    std::vector<ExchangeRecord> exchanges;
 };
 
 struct TrainingResult {

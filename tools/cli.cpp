@@ -202,6 +202,14 @@ std::vector<Override> Invocation::overrides() const {
     return result;
 }
 
+std::vector<Override> Invocation::scenario_overrides() const {
+    std::vector<Override> result = overrides();
+    if (has("seed")) {
+        result.push_back({"/seed", Json(get<std::int64_t>("seed")), "--seed"});
+    }
+    return result;
+}
+
 bool Invocation::color() const {
     const std::string when = text("color");
     return when == "always" ||

@@ -45,6 +45,8 @@ public:
     }
     [[nodiscard]] bool flag(const std::string& option) const { return get<bool>(option); }
     [[nodiscard]] std::vector<Override> overrides() const;
+    // Those of a scenario: --seed is short for one of them.
+    [[nodiscard]] std::vector<Override> scenario_overrides() const;
     [[nodiscard]] bool color() const;
 
     // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.

@@ -143,6 +143,9 @@ private:
     std::vector<std::string> known_;
 };
 
+// null for what JSON has no number for: a loss that diverged.
+Json finite_or_null(double value);
+
 std::string join_pointer(const std::string& pointer, std::string_view key);  // escapes ~ and /
 
 // `--set` syntax: "/plan/expert_parallel=64" or "plan.expert_parallel=64"; the value is JSON, or a

@@ -1,6 +1,7 @@
 // What a Document can do once it is parsed, JSON pointers, and --set.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "model/base/check.hpp"
@@ -157,6 +158,8 @@ bool Document::set(const std::string& pointer, Json value, Location location) {
     places_[below] = ValuePlace{std::move(location), 0, 0};
     return true;
 }
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 std::string join_pointer(const std::string& pointer, std::string_view key) {
     std::string out = pointer + "/";

@@ -32,11 +32,7 @@ Sent one_step(const TrainingJob& job, const ExecutionGraph& graph) {
             communicator.reset_traffic();
             trainer.step([](std::int64_t index) { return test::sequence(1, index); }, {});
             const std::lock_guard lock(mutex);
-            for (std::size_t kind = 0; kind < kMessageKinds; ++kind) {
-                const TrafficBytes own = communicator.traffic().by_kind[kind];
-                sent.counted.by_kind[kind].nvlink += own.nvlink;
-                sent.counted.by_kind[kind].infiniband += own.infiniband;
-            }
+            sent.counted += communicator.traffic();
             for (const ExchangeRecord& record : trainer.executor().exchanges()) {
                 sent.exchanges.push_back(record);
             }

@@ -1,13 +1,17 @@
 // Training over ranks: whatever the schedule and the spread over ranks, the same losses and the
 // same weights.
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "runtime/rank_trainer.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "tests/runtime/small_training.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/relative_distance.hpp"
 
 namespace r1 {
 namespace {
@@ -19,9 +23,6 @@ using test::Spread;
 struct Result {
     std::vector<double> losses;
     std::map<std::string, std::vector<float>> weights;  // by the checkpoint's names
-    Traffic traffic;
-    std::int64_t copies_between_nodes = 0;
-    std::int64_t copies_within_node = 0;
 };
 
 Result train(const TrainingJob& job, int steps) {
@@ -57,16 +58,6 @@ Result train(const TrainingJob& job, int steps) {
     return result;
 }
 
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-    double difference = 0;
-    double size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        difference += std::pow(a[i] - b[i], 2);
-        size += std::pow(b[i], 2);
-    }
-    return size == 0 ? std::sqrt(difference) : std::sqrt(difference / size);
-}
-
 void check_same(const Result& got, const Result& want) {
     REQUIRE(got.losses.size() == want.losses.size());
     for (std::size_t i = 0; i < got.losses.size(); ++i) {
@@ -76,7 +67,7 @@ void check_same(const Result& got, const Result& want) {
     for (const auto& [name, values] : want.weights) {
         INFO(name);
         REQUIRE(got.weights.count(name) == 1);
-        CHECK(distance(got.weights.at(name), values) <= 1e-5);
+        CHECK(test::relative_distance(got.weights.at(name), values) <= 1e-5);
     }
 }
 
@@ -110,6 +101,78 @@ TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][
         INFO(spread.name);
         check_same(train(job_of(spread, small_model()), 3), alone);
     }
+}
+
+TEST_CASE("training: an evaluation has the step's losses and changes nothing",
+          "[runtime][training]") {
+    const TrainingJob job = job_of({"", ScheduleKind::dualpipe, 2, 2, 2}, small_model());
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    const Dependencies dependencies(graph);
+    set_cpu_threads(1);
+    StepOutcome before;
+    StepOutcome counted;
+    StepOutcome repeated;
+    StepOutcome step;
+    StepOutcome after;
+    ThreadWorld(graph.instances().ranks(), 1).run([&](Communicator& communicator) {
+        RankTrainer trainer(job, graph, dependencies, communicator, random_parameters(3));
+        TrainingStep numbers;
+        numbers.learning_rate = 3e-3;
+        constexpr std::int64_t kHalf = test::kSequences / 2;
+        const auto batch = [](std::int64_t index) { return test::sequence(1, index); };
+        const auto twice = [](std::int64_t index) { return test::sequence(1, index % kHalf); };
+        const std::vector<StepOutcome> all = {
+            trainer.evaluate(batch, test::kSequences), trainer.evaluate(batch, kHalf),
+            trainer.evaluate(twice, test::kSequences), trainer.step(batch, numbers),
+            trainer.evaluate(batch, test::kSequences)};
+        if (communicator.rank() == 0) {
+            before = all[0];
+            counted = all[1];
+            repeated = all[2];
+            step = all[3];
+            after = all[4];
+        }
+    });
+    CHECK(before.loss == step.loss);
+    CHECK(before.mtp_loss == step.mtp_loss);
+    CHECK(after.loss < before.loss);
+    // Half of a batch is what counts, or all there is, twice.
+    CHECK(counted.loss == Approx(repeated.loss).epsilon(1e-6));
+    CHECK(counted.loss != before.loss);
+}
+
+TEST_CASE("training: the moving average of the parameters follows them", "[runtime][training]") {
+    TrainingJob job = job_of({"", ScheduleKind::one_f_one_b, 1, 2}, small_model());
+    job.setup.ema = true;
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    const Dependencies dependencies(graph);
+    set_cpu_threads(1);
+    double worst = 0;
+    double moved = 0;
+    std::mutex mutex;
+    ThreadWorld(graph.instances().ranks(), 1).run([&](Communicator& communicator) {
+        RankTrainer trainer(job, graph, dependencies, communicator, random_parameters(3));
+        const StateShard& shard = *trainer.state().shards().front();
+        const std::vector<float> start = shard.master;
+        std::vector<double> expected(start.begin(), start.end());
+        for (int step = 1; step <= 3; ++step) {
+            TrainingStep numbers;
+            numbers.learning_rate = 3e-3;
+            numbers.ema_decay = 0.75;
+            numbers.step = step;
+            trainer.step([&](std::int64_t index) { return test::sequence(step, index); }, numbers);
+            for (std::size_t i = 0; i < expected.size(); ++i) {
+                expected[i] = 0.75 * expected[i] + 0.25 * static_cast<double>(shard.master[i]);
+            }
+        }
+        const std::lock_guard lock(mutex);
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            worst = std::max(worst, std::abs(static_cast<double>(shard.ema.at(i)) - expected[i]));
+            moved = std::max(moved, std::abs(static_cast<double>(shard.master[i] - start[i])));
+        }
+    });
+    CHECK(moved > 5e-3);
+    CHECK(worst < 1e-6);
 }
 
 TEST_CASE("training: a node limit changes the choice, the same on all ranks",

@@ -1,26 +1,14 @@
 // compare_checkpoints A B TOLERANCE: do two Hugging Face checkpoints hold the same weights? Prints
 // the tensor with the largest relative L2 distance; exit 1 if that is above the tolerance.
-#include <cmath>
 #include <iostream>
 #include <string>
-#include <vector>
 
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/config/parameters.hpp"
+#include "tests/support/relative_distance.hpp"
 
 namespace r1 {
 namespace {
-
-// |a - b| / |b|, and |a| where b is zero.
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-    double difference = 0;
-    double size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-        size += std::pow(static_cast<double>(b[i]), 2);
-    }
-    return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
-}
 
 int compare(const std::string& first, const std::string& second, double tolerance) {
     const Checkpoint a = Checkpoint::open(first);
@@ -29,7 +17,7 @@ int compare(const std::string& first, const std::string& second, double toleranc
     std::string name;
     int tensors = 0;
     for (const Parameter& parameter : parameter_inventory(b.config())) {
-        const double now = distance(a.f32(parameter.name), b.f32(parameter.name));
+        const double now = test::relative_distance(a.f32(parameter.name), b.f32(parameter.name));
         ++tensors;
         if (!(now <= worst)) {
             worst = now;

@@ -50,18 +50,10 @@ bool is_first_process() {
     return number_of({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, 0) == 0;
 }
 
-std::vector<Override> all_overrides(const Invocation& invocation) {
-    std::vector<Override> overrides = invocation.overrides();
-    if (invocation.has("seed")) {
-        overrides.push_back({"/seed", Json(invocation.get<std::int64_t>("seed")), "--seed"});
-    }
-    return overrides;
-}
-
 Setting setting_of(const Invocation& invocation) {
     std::vector<std::string> notes;
-    Setting setting =
-        read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
+    Setting setting = read_setting(
+        load_scenario(invocation.text("scenario"), invocation.scenario_overrides()), notes);
     for (const std::string& note : notes) {
         invocation.detail(note);
     }

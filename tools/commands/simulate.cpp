@@ -16,14 +16,11 @@ namespace r1 {
 
 namespace {
 
-// --seed and --engine are short for --set.
+// --engine is short for --set too.
 std::vector<Override> all_overrides(const Invocation& invocation) {
-    std::vector<Override> overrides = invocation.overrides();
+    std::vector<Override> overrides = invocation.scenario_overrides();
     if (invocation.has("engine")) {
         overrides.push_back({"/replay/engine", Json(invocation.text("engine")), "--engine"});
-    }
-    if (invocation.has("seed")) {
-        overrides.push_back({"/seed", Json(invocation.get<std::int64_t>("seed")), "--seed"});
     }
     return overrides;
 }

@@ -16,9 +16,7 @@ namespace {
 constexpr std::size_t kMeanOfLosses = 200;
 constexpr std::size_t kMeanOfLoads = 100;
 
-// JSON has no number for a loss that diverged.
-Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-Json finite(const std::optional<double>& value) { return value ? finite(*value) : Json(); }
+Json finite(const std::optional<double>& value) { return value ? finite_or_null(*value) : Json(); }
 
 double mean_of(std::vector<double>::const_iterator begin, std::vector<double>::const_iterator end) {
     return std::accumulate(begin, end, 0.0) / static_cast<double>(end - begin);
@@ -42,10 +40,10 @@ Json losses_json(const std::vector<double>& loss) {
         return {};
     }
     const std::size_t count = std::min(loss.size(), kMeanOfLosses);
-    return {{"first", finite(loss.front())},
-            {"last", finite(loss.back())},
+    return {{"first", finite_or_null(loss.front())},
+            {"last", finite_or_null(loss.back())},
             {"mean_last_200",
-             finite(mean_of(loss.end() - static_cast<std::ptrdiff_t>(count), loss.end()))}};
+             finite_or_null(mean_of(loss.end() - static_cast<std::ptrdiff_t>(count), loss.end()))}};
 }
 
 std::int64_t trained_tokens(const MeasuredRun& run) {
