@@ -34,7 +34,7 @@ std::string problems_text(const InputError& error) {
     if (others > 0) {
         problems.push_back({{}, "", fmt::format("and problems of {} other ranks", others), {}});
     }
-    throw InputError(std::move(problems));
+    throw AgreedError(std::move(problems));
 }
 
 }  // namespace

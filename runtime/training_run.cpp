@@ -100,16 +100,8 @@ private:
         return found.front();
     }
 
-    void resume() {
-        const fs::path checkpoint = latest_checkpoint();
-        if (checkpoint.empty()) {
-            return;
-        }
-        const TrainerState state = restore_training_checkpoint(checkpoint, run_.graph.hash().hex(),
-                                                               trainer_.state(), everyone());
-        const auto refuse = [&](const std::string& why) {
-            throw InputError((checkpoint / kTrainerFileName).string(), why);
-        };
+    void check_goes_on(const TrainerState& state, const fs::path& file) const {
+        const auto refuse = [&](const std::string& why) { throw InputError(file.string(), why); };
         if (state.seed != run_.seed) {
             refuse(fmt::format("is of a run with seed {}, not {}", state.seed, run_.seed));
         }
@@ -120,6 +112,19 @@ private:
             refuse(fmt::format("is of step {}, and the scenario wants {} steps in all", state.step,
                                run_.training.steps));
         }
+    }
+
+    void resume() {
+        const fs::path checkpoint = latest_checkpoint();
+        if (checkpoint.empty()) {
+            return;
+        }
+        const TrainerState state = restore_training_checkpoint(checkpoint, run_.graph.hash().hex(),
+                                                               trainer_.state(), everyone());
+        agree(everyone(), [&] {
+            check_goes_on(state, checkpoint / kTrainerFileName);
+            return "";
+        });
         result_.resumed_from = state.step;
         result_.loss = numbers_of(state.progress["loss"]);
         result_.mtp_loss = numbers_of(state.progress["mtp_loss"]);

@@ -70,3 +70,12 @@ compare() {
     run ! "${mpi_run[@]}" "$R1SIM" run scenarios/tiny_train_cpu.json
     [[ "$output" == *"mpirun -n 16"* ]]
 }
+
+@test "what all ranks refuse is said once, exit 3" {
+    local kept=("${dualpipe[@]}" --set workload.checkpoint.folder="$folder/kept")
+    "${mpi_run[@]}" "$R1SIM" run "${kept[@]}" --quiet >/dev/null
+    run -3 "${mpi_run[@]}" "$R1SIM" run "${kept[@]}"
+    [ "$(grep -c "holds checkpoints of an earlier run" <<<"$output")" -eq 1 ]
+    run -3 "${mpi_run[@]}" "$R1SIM" run "${kept[@]}" --resume --set workload.steps=9 --seed 7
+    [ "$(grep -c "seed 0, not 7" <<<"$output")" -eq 1 ]
+}

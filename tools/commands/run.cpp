@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <sstream>
 #include <thread>
 
@@ -9,6 +10,7 @@
 
 #include "model/timeline/timeline_json.hpp"
 #include "model/tokenizer/text_codec.hpp"
+#include "runtime/agreement.hpp"
 #include "runtime/binding.hpp"
 #include "runtime/byte_model.hpp"
 #include "runtime/cpu_device.hpp"
@@ -117,9 +119,10 @@ void show(const Invocation& invocation, const TrainingProgress& progress) {
                                     progress.tokens_per_s, left / 60, left % 60));
 }
 
-// Runs one rank a thread, or this process's rank under mpirun; calls `then` for rank 0.
-void execute(const Invocation& invocation, const Job& job,
-             const std::function<void(const TrainingResult&)>& then) {
+// Runs one rank a thread, or this process's rank under mpirun; calls `then` for rank 0. What all
+// processes found wrong is said by the first, the others end with its exit code.
+int execute(const Invocation& invocation, const Job& job,
+            const std::function<void(const TrainingResult&)>& then) {
     const TrainingRun run{job.spec(),
                           job.training,
                           job.planned.graph,
@@ -139,7 +142,7 @@ void execute(const Invocation& invocation, const Job& job,
     const auto ranks = static_cast<int>(job.setting.scenario.ranks());
     if (processes() == 1) {
         ThreadWorld(ranks, job.training.ranks_per_node).run(work);
-        return;
+        return kOk;
     }
 #ifdef R1_HAVE_MPI
     if (processes() != ranks) {
@@ -147,7 +150,18 @@ void execute(const Invocation& invocation, const Job& job,
             fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
                         ranks, processes(), ranks));
     }
-    run_mpi_rank(job.training.ranks_per_node, work);
+    std::exception_ptr agreed;
+    run_mpi_rank(job.training.ranks_per_node, [&](Communicator& communicator) {
+        try {
+            work(communicator);
+        } catch (const AgreedError&) {
+            agreed = std::current_exception();
+        }
+    });
+    if (agreed && is_first_process()) {
+        std::rethrow_exception(agreed);
+    }
+    return agreed ? kInvalidInput : kOk;
 #else
     throw FeatureError("this build has no MPI: ranks are threads of one process only");
 #endif
@@ -258,9 +272,8 @@ int run(const Invocation& invocation) {
             invocation.warn(warning);
         }
     }
-    execute(invocation, job,
-            [&](const TrainingResult& result) { answer(invocation, job, result); });
-    return kOk;
+    return execute(invocation, job,
+                   [&](const TrainingResult& result) { answer(invocation, job, result); });
 }
 
 }  // namespace
