@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/matrix.hpp"
+#include "kernels/quantize_fp8.hpp"
 
 namespace r1 {
 
@@ -19,7 +20,8 @@ struct RequantizeTransposeFp8Args {
     // The outputs, each where it is not null. Runs that do not simulate FP8 take y.
     std::uint8_t* transposed_codes = nullptr;  // [width, rows] e4m3
     float* transposed_scales = nullptr;        // [width, tiles(rows)], with the codes
-    Matrix y;                                  // [width, rows], the values as they are
+    float amax_min = kQuantizeAmaxMin;
+    Matrix y;  // [width, rows], the values as they are
 };
 
 namespace reference {

@@ -140,6 +140,7 @@ void run_requantize_transpose(const CpuDevice&, const OpCall& c) {
     if (c.outputs[0].stored == DType::e4m3) {
         args.transposed_codes = data_of<std::uint8_t>(c.outputs[0]);
         args.transposed_scales = data_of<float>(c.outputs[1]);
+        args.amax_min = amax_min(c);
     } else {
         args.y = {data_of<void>(c.outputs[0]), c.outputs[0].stored, args.rows};
     }

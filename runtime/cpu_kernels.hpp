@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/matrix.hpp"
+#include "kernels/quantize_fp8.hpp"
 #include "runtime/cpu_device.hpp"
 
 namespace r1 {
@@ -17,6 +19,15 @@ T* data_of(const TensorArg& arg) {
 }
 
 inline Matrix matrix(const TensorArg& arg) { return {data_of<void>(arg), arg.stored, arg.width()}; }
+
+// The backward pass also repeats ops of the forward pass, so the phase does not tell gradients from
+// activations; the name does.
+inline bool makes_gradient(const OpCall& call) {
+    return call.outputs[0].tensor->name.find(".grad") != std::string::npos;
+}
+inline float amax_min(const OpCall& call) {
+    return makes_gradient(call) ? kGradientAmaxMin : kQuantizeAmaxMin;
+}
 
 // cpu_matrix.cpp: products and precision; FP8 or plain.
 void run_quantize_fp8(const CpuDevice& device, const OpCall& call);

@@ -50,12 +50,6 @@ WeightPart part_of(const TensorArg& weight, const TensorArg& y, std::int64_t n, 
     return result;
 }
 
-// An input gradient multiplies with the weight as its layer has it: [k, n]. Ops of the forward pass
-// that the backward pass repeats do not, so the phase does not tell; the gradient's name does.
-bool is_input_gradient(const OpCall& call) {
-    return call.outputs[0].tensor->name.find(".grad") != std::string::npos;
-}
-
 // Where the weight stands: {x, w}, or {x, x scale, w, w scale}.
 std::size_t weight_index(const OpCall& call) { return call.inputs[1].weight != nullptr ? 1 : 2; }
 
@@ -73,7 +67,8 @@ void run_quantize_fp8(const CpuDevice&, const OpCall& c) {
     }
     R1_CHECK(c.outputs.size() == 2);
     cpu::quantize_fp8({c.dims[0], c.dims[1], matrix(c.inputs[0]),
-                       data_of<std::uint8_t>(c.outputs[0]), data_of<float>(c.outputs[1])});
+                       data_of<std::uint8_t>(c.outputs[0]), data_of<float>(c.outputs[1]),
+                       amax_min(c)});
 }
 
 void run_dequantize_fp8(const CpuDevice&, const OpCall& c) {
@@ -99,7 +94,7 @@ GemmFp8Args fp8_args(const OpCall& c) {
     args.k = c.dims[2];
     args.x = data_of<std::uint8_t>(c.inputs[0]);
     args.x_scales = data_of<float>(c.inputs[1]);
-    args.w_transposed = is_input_gradient(c);
+    args.w_transposed = makes_gradient(c);
     args.workspace = c.workspace;
     return args;
 }
@@ -110,7 +105,7 @@ GemmBf16Args bf16_args(const OpCall& c) {
     args.n = c.dims[1];
     args.k = c.dims[2];
     args.x = matrix(c.inputs[0]);
-    args.w_transposed = is_input_gradient(c);
+    args.w_transposed = makes_gradient(c);
     args.workspace = c.workspace;
     return args;
 }
@@ -123,7 +118,7 @@ GroupedGemmFp8Args grouped_fp8_args(const OpCall& c) {
     args.offsets = data_of<std::int32_t>(c.inputs.back());
     args.x = data_of<std::uint8_t>(c.inputs[0]);
     args.x_scales = data_of<float>(c.inputs[1]);
-    args.w_transposed = is_input_gradient(c);
+    args.w_transposed = makes_gradient(c);
     args.workspace = c.workspace;
     return args;
 }
@@ -135,7 +130,7 @@ GroupedGemmBf16Args grouped_bf16_args(const OpCall& c) {
     args.k = c.dims[3];
     args.offsets = data_of<std::int32_t>(c.inputs.back());
     args.x = matrix(c.inputs[0]);
-    args.w_transposed = is_input_gradient(c);
+    args.w_transposed = makes_gradient(c);
     args.workspace = c.workspace;
     return args;
 }
@@ -144,14 +139,14 @@ bool is_fp8(const OpCall& c) { return c.inputs[weight_index(c)].weight->dtype ==
 
 // From one row of the weight to the next.
 std::int64_t weight_stride(const OpCall& c, std::int64_t n, std::int64_t k) {
-    return is_input_gradient(c) ? n : k;
+    return makes_gradient(c) ? n : k;
 }
 
 // Runs `gemm` for each part of a fused weight; input gradients take a weight that is one.
 template <class Args, class Gemm>
 void run_parts(const OpCall& c, Args args, std::int64_t experts, const Gemm& gemm) {
     const TensorArg& weight = c.inputs[weight_index(c)];
-    R1_CHECK(weight.weight->parts == 1 || !is_input_gradient(c));
+    R1_CHECK(weight.weight->parts == 1 || !makes_gradient(c));
     const std::int64_t n = args.n;
     for (std::int64_t p = 0; p < weight.weight->parts; ++p) {
         const WeightPart part = part_of(weight, c.outputs[0], n, args.k, experts, p);

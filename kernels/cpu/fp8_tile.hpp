@@ -29,10 +29,11 @@ R1_INLINE inline void write_codes(const float* values, std::int64_t count, float
 }
 
 // One 1x128 tile: writes the codes and returns the scale.
-inline float quantize_tile(const float* values, std::int64_t count, std::uint8_t* codes) {
+inline float quantize_tile(const float* values, std::int64_t count, std::uint8_t* codes,
+                           float amax_min = kQuantizeAmaxMin) {
     float scale = 0;
     vectorized([&]() R1_INLINE {
-        scale = amax_of(values, count, kQuantizeAmaxMin) / kE4m3Max;
+        scale = amax_of(values, count, amax_min) / kE4m3Max;
         write_codes(values, count, scale, codes);
     });
     return scale;

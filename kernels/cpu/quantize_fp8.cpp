@@ -16,7 +16,7 @@ void quantize_fp8(const QuantizeFp8Args& args) {
             for (std::int64_t i = 0; i < count; i += kTile) {
                 args.scales[row * tiles(args.width) + (column + i) / kTile] =
                     quantize_tile(piece.data() + i, std::min(kTile, count - i),
-                                  args.codes + row * args.width + column + i);
+                                  args.codes + row * args.width + column + i, args.amax_min);
             }
         });
     });

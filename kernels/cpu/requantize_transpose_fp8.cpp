@@ -57,7 +57,8 @@ void store_block(const RequantizeTransposeFp8Args& args, const Block& block) {
         }
         if (args.transposed_codes != nullptr) {
             args.transposed_scales[column * tiles(args.rows) + block.row0 / kTile] = quantize_tile(
-                values, block.rows, args.transposed_codes + column * args.rows + block.row0);
+                values, block.rows, args.transposed_codes + column * args.rows + block.row0,
+                args.amax_min);
         }
     }
 }

@@ -10,7 +10,7 @@ void quantize_fp8(const QuantizeFp8Args& args) {
         for (std::int64_t tile = 0; tile < tiles(args.width); ++tile) {
             const std::int64_t begin = tile * kTile;
             const std::int64_t end = std::min(begin + kTile, args.width);
-            float amax = kQuantizeAmaxMin;
+            float amax = args.amax_min;
             for (std::int64_t i = begin; i < end; ++i) {
                 amax = std::max(amax, std::abs(load(args.x, row, i)));
             }

@@ -36,7 +36,8 @@ void requantize_transpose_fp8(const RequantizeTransposeFp8Args& args) {
                               count,
                               {values.data(), DType::f32, kTile},
                               args.transposed_codes + column * args.rows + row0,
-                              args.transposed_scales + column * tiles(args.rows) + tile});
+                              args.transposed_scales + column * tiles(args.rows) + tile,
+                              args.amax_min});
             }
         }
     }

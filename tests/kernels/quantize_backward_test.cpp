@@ -135,6 +135,47 @@ TEST_CASE("quantize_weight_fp8: the golden quantisation cases", "[kernels][fp8][
     }
 }
 
+TEST_CASE("gradients of any magnitude become the same codes", "[kernels][fp8]") {
+    constexpr std::int64_t kRows = 130;
+    constexpr std::int64_t kWidth = 200;
+    constexpr float kFactor = 0x1p-60F;
+    Buffer large = Buffer::random(kRows, kWidth, DType::f32, 3, kWidth);
+    Buffer small(kRows, kWidth, DType::f32);
+    for (std::int64_t i = 0; i < kRows * kWidth; ++i) {
+        store(small.view(), i / kWidth, i % kWidth, kFactor * large.at(i / kWidth, i % kWidth));
+    }
+    const auto quantize = [&](auto kernel, Buffer& x) {
+        Quantized result(kRows * kWidth, kRows * tiles(kWidth));
+        kernel(
+            {kRows, kWidth, x.view(), result.codes.data(), result.scales.data(), kGradientAmaxMin});
+        return result;
+    };
+    const auto transpose = [&](auto kernel, Buffer& x) {
+        Quantized result(kRows * kWidth, kWidth * tiles(kRows));
+        RequantizeTransposeFp8Args args;
+        args.rows = kRows;
+        args.width = kWidth;
+        args.x = x.view();
+        args.transposed_codes = result.codes.data();
+        args.transposed_scales = result.scales.data();
+        args.amax_min = kGradientAmaxMin;
+        kernel(args);
+        return result;
+    };
+    const auto check = [&](const Quantized& want, const Quantized& got) {
+        CHECK(got.codes == want.codes);
+        for (std::size_t i = 0; i < want.scales.size(); ++i) {
+            CHECK(got.scales[i] == kFactor * want.scales[i]);
+        }
+    };
+    check(quantize(reference::quantize_fp8, large), quantize(reference::quantize_fp8, small));
+    check(quantize(reference::quantize_fp8, large), quantize(cpu::quantize_fp8, small));
+    check(transpose(reference::requantize_transpose_fp8, large),
+          transpose(reference::requantize_transpose_fp8, small));
+    check(transpose(reference::requantize_transpose_fp8, large),
+          transpose(cpu::requantize_transpose_fp8, small));
+}
+
 TEST_CASE("quantize_weight_fp8: one scale for each block, by its largest value", "[kernels][fp8]") {
     for (const std::int64_t rows : {0, 1, 128, 131, 300}) {
         for (const std::int64_t columns : {0, 1, 127, 128, 300}) {

@@ -103,6 +103,24 @@ TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][
     }
 }
 
+TEST_CASE("training: FP8 gradients are as exact in a large batch as in a small one",
+          "[runtime][training][fp8]") {
+    // The mean over copies of a sequence is the sequence's own; only the scale of the gradients
+    // that are summed differs, by powers of two.
+    const auto gradient_norm = [](int copies) {
+        TrainingJob job = job_of(kAlone, small_model());
+        job.setup.sizes.precision = {DType::e4m3, DType::e4m3, DType::bf16};
+        job.setup.micro_batches = copies;
+        const ExecutionGraph graph = build_training_graph(job.setup);
+        const Dependencies dependencies(graph);
+        set_cpu_threads(1);
+        ThreadWorld world(1, 1);
+        RankTrainer trainer(job, graph, dependencies, world.end(0), random_parameters(3));
+        return trainer.step([](std::int64_t) { return test::sequence(1, 0); }, {}).gradient_norm;
+    };
+    CHECK(gradient_norm(64) == Approx(gradient_norm(1)).epsilon(1e-6));
+}
+
 TEST_CASE("training: an evaluation has the step's losses and changes nothing",
           "[runtime][training]") {
     const TrainingJob job = job_of({"", ScheduleKind::dualpipe, 2, 2, 2}, small_model());
