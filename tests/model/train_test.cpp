@@ -21,10 +21,10 @@ void check_buildable(const TrainingSetup& setup) {
     const ExecutionGraph graph = build_training_graph(setup);
     CHECK(graph.ops() > 0);
     CHECK(graph.ops_stored() < graph.ops());
+    const SymbolValues values = balanced(setup.sizes);
     for (const ChunkTemplate& chunk : graph.templates()) {
         for (const Op& op : chunk.ops) {
             if (const ComputeOp* compute = op.compute()) {
-                const SymbolValues values = balanced(setup.sizes);
                 const Work& work = compute->work;
                 const bool works = work.read_bytes.value(values) > 0 &&
                                    work.written_bytes.value(values) > 0 &&
@@ -32,7 +32,7 @@ void check_buildable(const TrainingSetup& setup) {
                 if (!works) {
                     FAIL(chunk.name << ": " << kind_name(op) << " does nothing");
                 }
-            } else if (op.comm()->payload_bytes.value(balanced(setup.sizes)) <= 0) {
+            } else if (op.comm()->payload_bytes.value(values) <= 0) {
                 FAIL(chunk.name << ": " << kind_name(op) << " carries nothing");
             }
         }
