@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/rows.hpp"
 #include "model/base/check.hpp"
 #include "runtime/expert_exchange.hpp"
 #include "runtime/messages.hpp"
@@ -55,9 +56,14 @@ public:
             const ConstMatrix matrix{from, payloads_[p].x.dtype, width};
             for (std::size_t i = 0; i < rows.size(); ++i) {
                 float* sum = values_[p].data() + at(rows[i] * width);
-                for (std::int64_t column = 0; column < width; ++column) {
-                    sum[column] += load(matrix, static_cast<std::int64_t>(i), column);
-                }
+                cpu::for_pieces(width, [&](std::int64_t column, std::int64_t count) {
+                    cpu::Piece piece;
+                    cpu::load_row(matrix, static_cast<std::int64_t>(i), column, count,
+                                  piece.data());
+                    for (std::int64_t c = 0; c < count; ++c) {
+                        sum[column + c] += piece[at(c)];
+                    }
+                });
             }
             from += rows.size() * row_bytes(payloads_[p]);
         }
@@ -70,21 +76,21 @@ public:
             const DType dtype = payloads_[p].x.dtype;
             const std::size_t begin = all.size();
             all.resize(begin + values_[p].size() * static_cast<std::size_t>(bits(dtype)) / 8);
-            write(p, {all.data() + begin, dtype, 1});
+            write(p, all.data() + begin, dtype);
         }
         return all;
     }
     void write_outputs() const {
         for (std::size_t p = 0; p < payloads_.size(); ++p) {
-            write(p, {payloads_[p].y.data, payloads_[p].y.dtype, 1});
+            write(p, payloads_[p].y.data, payloads_[p].y.dtype);
         }
     }
 
 private:
-    void write(std::size_t payload, const Matrix& to) const {
-        for (std::size_t i = 0; i < values_[payload].size(); ++i) {
-            store(to, static_cast<std::int64_t>(i), 0, values_[payload][i]);
-        }
+    // As one row of them all.
+    void write(std::size_t payload, void* to, DType dtype) const {
+        const auto count = static_cast<std::int64_t>(values_[payload].size());
+        cpu::store_row({to, dtype, count}, 0, 0, count, values_[payload].data());
     }
 
     std::span<const CombinedRows> payloads_;
