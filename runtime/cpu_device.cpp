@@ -118,6 +118,7 @@ const Kernel& kernel_of(const Op& op) {
 }  // namespace
 
 void set_cpu_threads(std::int64_t threads) { cpu::set_thread_count(threads); }
+void set_cpu_turns(bool on) { cpu::set_turns(on); }
 
 CpuDevice::CpuDevice(const ModelConfig& config) {
     RopeSettings settings;

@@ -22,6 +22,7 @@ void parallel_for(std::int64_t count, std::int64_t elements, const Body& body) {
 #pragma omp parallel for schedule(dynamic, turn) if (wide) num_threads(threads)
     for (std::int64_t index = 0; index < count; ++index) {
         body(index);
+        take_turns(elements);
     }
 }
 

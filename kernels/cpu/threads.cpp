@@ -1,12 +1,42 @@
 #include "kernels/cpu/threads.hpp"
 
-#ifdef _OPENMP
 #include <atomic>
+#include <chrono>
+#include <thread>
 
+#ifdef _OPENMP
 #include <omp.h>
 #endif
 
 namespace r1::cpu {
+
+namespace {
+
+constexpr auto kTurn = std::chrono::microseconds(300);
+constexpr std::int64_t kTurnElements = 1 << 13;  // a few microseconds: as seldom is the clock read
+
+std::atomic<bool> turns{false};
+
+}  // namespace
+
+void set_turns(bool on) { turns.store(on, std::memory_order_relaxed); }
+
+void take_turns(std::int64_t elements) {
+    if (!turns.load(std::memory_order_relaxed)) {
+        return;
+    }
+    thread_local std::int64_t done = 0;
+    thread_local auto began = std::chrono::steady_clock::now();
+    done += elements;
+    if (done < kTurnElements) {
+        return;
+    }
+    done = 0;
+    if (std::chrono::steady_clock::now() - began >= kTurn) {
+        std::this_thread::yield();
+        began = std::chrono::steady_clock::now();
+    }
+}
 
 #ifdef _OPENMP
 namespace {

@@ -65,6 +65,7 @@ using cpu::mla_attention_backward_workspace_bytes;
 using cpu::mla_attention_workspace_bytes;
 using cpu::rms_norm_backward_workspace_bytes;
 using cpu::set_thread_count;
+using cpu::set_turns;
 using cpu::unpermute_workspace_bytes;
 }  // namespace r1::scalar
 

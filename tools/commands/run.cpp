@@ -260,11 +260,12 @@ int run(const Invocation& invocation) {
     check_usage(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
     Setting setting = setting_of(invocation);
+    const std::int64_t ranks = processes() == 1 ? setting.scenario.ranks() : processes_here();
+    const std::int64_t cores = std::thread::hardware_concurrency();
     if (!invocation.has("jobs")) {
-        const auto ranks = processes() == 1 ? setting.scenario.ranks() : processes_here();
-        const std::int64_t cores = std::thread::hardware_concurrency();
         set_cpu_threads(std::max<std::int64_t>(1, cores / ranks));
     }
+    set_cpu_turns(ranks > cores);
     invocation.progress("building the execution graph and reading texts …");
     const Job job(std::move(setting), policy);
     for (const std::string& warning : job.setting.warnings) {
