@@ -1,6 +1,6 @@
 #include "model/workload/chunks.hpp"
 
-#include <algorithm>
+#include "model/workload/block_pairs.hpp"
 
 namespace r1 {
 
@@ -69,11 +69,12 @@ ChunkTemplate overlapped_chunk(const std::string& name, const std::vector<Block>
         emit(builder, block, piece);
     };
     const Block* previous = nullptr;
-    for (std::size_t i = 0; i < std::max(forward.size(), backward.size()); ++i) {
-        const Block* f = i < forward.size() ? &forward[i] : nullptr;
-        const Block* b = i < backward.size() ? &backward[backward.size() - 1 - i] : nullptr;
+    for (const auto& [f, b] : block_pairs(forward, backward)) {
         emit_backward(b, Piece::combine_backward);
-        emit_forward(previous, Piece::finish_forward);
+        if (f != nullptr) {
+            emit_forward(previous, Piece::finish_forward);
+            previous = f;
+        }
         emit_forward(f, Piece::attention_forward);
         emit_forward(f, Piece::dispatch_forward);
         emit_backward(b, Piece::mlp_backward_input);
@@ -83,7 +84,6 @@ ChunkTemplate overlapped_chunk(const std::string& name, const std::vector<Block>
         emit_forward(f, Piece::combine_forward);
         emit_backward(b, Piece::attention_backward_input);
         emit_backward(b, Piece::attention_backward_weight);
-        previous = f;
     }
     emit_forward(previous, Piece::finish_forward);
     return std::move(builder).take();

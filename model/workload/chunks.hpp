@@ -14,8 +14,9 @@ ChunkTemplate forward_chunk(const std::string& name, const std::vector<Block>& s
 ChunkTemplate backward_chunk(const std::string& name, const std::vector<Block>& stage, bool input,
                              bool weight);
 
-// FB: context 0 goes forward through one stage while context 1 goes backward through another; the
-// blocks are paired in order, and communication of each hides behind computation of the other.
+// FB: context 0 goes forward through one stage while context 1 goes backward through another; their
+// blocks are paired (block_pairs.hpp), and communication of each hides behind computation of the
+// other.
 ChunkTemplate overlapped_chunk(const std::string& name, const std::vector<Block>& forward,
                                const std::vector<Block>& backward);
 
