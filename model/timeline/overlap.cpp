@@ -15,6 +15,7 @@ constexpr std::size_t kCollectives = static_cast<std::size_t>(Collective::all_re
 struct LaneSpans {
     std::vector<Span> compute;
     std::vector<Span> comm;
+    std::vector<Span> one_f_one_b;  // those of comm that are of overlapped chunks
     std::array<std::vector<Span>, kCollectives> by_kind;
 };
 
@@ -23,6 +24,7 @@ LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
     const auto items = static_cast<std::uint32_t>(index.items(lane).size());
     for (std::uint32_t item = 0; item < items; ++item) {
         const std::vector<Op>& ops = index.chunk(lane, item).ops;
+        const bool overlapped = index.items(lane)[item].kind == ItemKind::overlapped;
         for (std::uint32_t i = 0; i < ops.size(); ++i) {
             const Interval* interval = index.find({lane, item, i});
             if (interval == nullptr) {
@@ -32,6 +34,9 @@ LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
             if (const CommOp* comm = ops[i].comm()) {
                 if (comm->collective != Collective::notify) {  // waits, moves nothing
                     spans.comm.push_back(span);
+                    if (overlapped) {
+                        spans.one_f_one_b.push_back(span);
+                    }
                 }
                 spans.by_kind[static_cast<std::size_t>(comm->collective)].push_back(span);
             } else if (computes(ops[i].stream)) {
@@ -41,6 +46,7 @@ LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
     }
     unite(spans.compute);
     unite(spans.comm);
+    unite(spans.one_f_one_b);
     for (std::vector<Span>& kind : spans.by_kind) {
         unite(kind);
     }
@@ -63,6 +69,7 @@ Overlap comm_overlap(const ExecutionGraph& graph, const Timeline& timeline) {
             exposed_s += weight * from_ps(exposed).value();
         };
         add(spans.comm, result.comm_total_s, result.comm_exposed_s);
+        add(spans.one_f_one_b, result.one_f_one_b.total_s, result.one_f_one_b.exposed_s);
         for (std::size_t kind = 0; kind < kCollectives; ++kind) {
             if (!spans.by_kind[kind].empty()) {
                 CommTime& time = result.by_kind[std::string(name(static_cast<Collective>(kind)))];

@@ -19,6 +19,7 @@ struct CommTime {
 struct Overlap {
     double comm_total_s = 0;
     double comm_exposed_s = 0;
+    CommTime one_f_one_b;  // of overlapped F&B chunks alone, which are there to hide it
     // By collective ("dispatch", "combine", "send", "recv", …). Kinds that run at the same time
     // each count their own time, so the sum can be more than comm_total_s.
     std::map<std::string, CommTime> by_kind;

@@ -99,7 +99,7 @@ std::vector<std::string> contract_paths() {
     add("step", {"time_s", "tokens_per_s", "tokens_per_day", "mfu.causal", "mfu.non_causal",
                  "tflops_per_gpu.causal", "tflops_per_gpu.non_causal"});
     add("pipeline.breakdown_s", categories());
-    add("overlap", {"comm_total_s", "comm_exposed_s", "by_kind"});
+    add("overlap", {"comm_total_s", "comm_exposed_s", "one_f_one_b", "by_kind"});
     add("critical_path", {"by_kind", "by_resource", "ops"});
     add("routing", {"nodes_per_token_mean", "nodes_per_token_max", "ib_bytes_per_token",
                     "nvlink_bytes_per_token"});

@@ -142,12 +142,16 @@ Json layers_json(const RunFacts& facts) {
 }
 
 Json overlap_json(const Overlap& overlap) {
+    const auto comm_time = [](const CommTime& time) {
+        return Json{{"total_s", time.total_s}, {"exposed_s", time.exposed_s}};
+    };
     Json by_kind = Json::object();
     for (const auto& [kind, time] : overlap.by_kind) {
-        by_kind[kind] = {{"total_s", time.total_s}, {"exposed_s", time.exposed_s}};
+        by_kind[kind] = comm_time(time);
     }
     return {{"comm_total_s", overlap.comm_total_s},
             {"comm_exposed_s", overlap.comm_exposed_s},
+            {"one_f_one_b", comm_time(overlap.one_f_one_b)},
             {"by_kind", by_kind}};
 }
 

@@ -130,6 +130,11 @@ void add_breakdown(Table& table, const Json& report) {
     const Json& overlap = report.at("overlap");
     table.row("communication", fmt::format("{:.3f} s", number(overlap, "comm_total_s")),
               fmt::format("{:.3f} s exposed", number(overlap, "comm_exposed_s")));
+    const Json& pairs = overlap.at("one_f_one_b");
+    if (const double total = number(pairs, "total_s"); total > 0) {
+        table.row("  of overlapped F&B", fmt::format("{:.3f} s", total),
+                  fmt::format("{:.3f} s exposed", number(pairs, "exposed_s")));
+    }
     std::string resources;
     for (const auto& [resource, seconds] : report.at("critical_path").at("by_resource").items()) {
         if (seconds.get<double>() > 0.0005) {
