@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
 #include "tools/report/report.hpp"
@@ -91,9 +93,9 @@ std::vector<std::string> contract_paths() {
                                       "memory.fits",
                                       "routing.expert_load.max_over_mean",
                                       "routing.expert_load.gini"};
-    const auto add = [&](const std::string& prefix, const std::vector<std::string>& names) {
+    const auto add = [&](const char* prefix, const std::vector<std::string>& names) {
         for (const std::string& name : names) {
-            paths.push_back(prefix + "." + name);
+            paths.push_back(fmt::format("{}.{}", prefix, name));
         }
     };
     add("step", {"time_s", "tokens_per_s", "tokens_per_day", "mfu.causal", "mfu.non_causal",
