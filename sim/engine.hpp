@@ -53,6 +53,20 @@ struct Activity {
 // Chosen by the caller, unique among live activities.
 using ActivityId = std::uint64_t;
 
+// What engines demand of activities. Throws InternalError.
+class ActivityLimits {
+public:
+    explicit ActivityLimits(const EngineNetwork& network);
+    void check(const Activity& activity) const;
+
+private:
+    std::size_t computes_;
+    std::size_t endpoints_;
+};
+
+// As a timeline counts, in 64 bits. Throws InputError beyond 100 days.
+TimePs replay_time(Seconds now);
+
 struct EngineCounts {
     std::int64_t activities = 0;  // started
     std::int64_t flows = 0;       // started, counted with multiplicity

@@ -33,8 +33,6 @@ constexpr double kComputeUnitsPerSecond = 1e12;
 
 // SimGrid takes whole bytes, but expected traffic is fractional.
 constexpr double kUnitsPerByte = 1024;
-// A timeline counts picoseconds in 64 bits, which hold 106 days.
-constexpr double kSecondsMax = 100 * 86400.0;
 
 // What all the identical flows move together.
 double units_of(const Flow& flow) {
@@ -121,7 +119,6 @@ private:
     };
 
     void build_platform(const EngineNetwork& network);
-    void check(const Activity& activity) const;
     void work(Worker& worker);
     void execute(Worker& worker);
     void start_flow(const Flow& flow, Worker& worker);
@@ -131,6 +128,7 @@ private:
 
     // Before all that SimGrid has to outlive.
     OnlyOne only_one_;
+    ActivityLimits limits_;
     std::unique_ptr<sg::Engine> engine_;
     double epoch_;  // SimGrid's clock goes on from one Engine of a process to the next
     Model* network_model_ = nullptr;
@@ -148,7 +146,7 @@ private:
 };
 
 SimGridEngine::SimGridEngine(const EngineNetwork& network)
-    : engine_(make_engine()), epoch_(sg::Engine::get_clock()) {
+    : limits_(network), engine_(make_engine()), epoch_(sg::Engine::get_clock()) {
     build_platform(network);
     for (Model* model : engine_->get_all_models()) {
         if (dynamic_cast<simgrid::kernel::resource::NetworkModelIntf*>(model) != nullptr) {
@@ -170,7 +168,6 @@ void SimGridEngine::build_platform(const EngineNetwork& network) {
     }
     for (std::size_t i = 0; i < network.endpoints.size(); ++i) {
         const EngineNetwork::Endpoint& endpoint = network.endpoints[i];
-        R1_CHECK(endpoint.up.value() > 0 && endpoint.down.value() > 0);
         const std::string name = "endpoint/" + std::to_string(i) + "/" + endpoint.name;
         sg::Host* host = zone->create_host(name, kComputeUnitsPerSecond);
         sg::Link* up = zone->create_link(name + "/up", endpoint.up.value() * kUnitsPerByte);
@@ -186,36 +183,18 @@ void SimGridEngine::build_platform(const EngineNetwork& network) {
     zone->seal();
 }
 
-void SimGridEngine::check(const Activity& activity) const {
-    const auto amount = [](double value) { return value >= 0 && std::isfinite(value); };
-    R1_CHECK(amount(activity.delay.value()) && amount(activity.compute_time.value()));
-    R1_CHECK(!activity.compute.valid() || activity.compute.index() < compute_.size());
-    for (const Flow& flow : activity.flows) {
-        R1_CHECK(flow.from.valid() && flow.from.index() < endpoints_.size());
-        R1_CHECK(flow.to.valid() && flow.to.index() < endpoints_.size());
-        R1_CHECK(amount(flow.bytes.value()) && amount(flow.rate_max.value()));
-        R1_CHECK(flow.multiplicity >= 1);
-        R1_CHECK(units_of(flow) < 0x1p63);
-    }
-}
-
 void SimGridEngine::start(ActivityId id, Activity activity) {
-    check(activity);
+    limits_.check(activity);
     R1_CHECK(live_.insert(id).second);
     ++counts_.activities;
-    for (const Flow& flow : activity.flows) counts_.flows += flow.multiplicity;
+    for (const Flow& flow : activity.flows) {
+        R1_CHECK(units_of(flow) < 0x1p63);
+        counts_.flows += flow.multiplicity;
+    }
     pending_.push_back({id, std::move(activity)});
 }
 
-TimePs SimGridEngine::now() const {
-    const double seconds = sg::Engine::get_clock() - epoch_;
-    if (!(seconds < kSecondsMax)) {
-        throw InputError("replay",
-                         "the step takes more than 100 days, beyond what a timeline can hold: is a "
-                         "bandwidth, a latency or a calibrated rate off by orders of magnitude?");
-    }
-    return to_ps(Seconds(seconds));
-}
+TimePs SimGridEngine::now() const { return replay_time(Seconds(sg::Engine::get_clock() - epoch_)); }
 
 void SimGridEngine::run(const std::function<void(ActivityId, TimePs)>& on_complete) {
     R1_CHECK(on_complete_ == nullptr && !error_);

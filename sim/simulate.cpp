@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "model/base/check.hpp"
+#include "sim/fluid_engine.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
 #include "sim/what_if.hpp"
@@ -26,11 +28,18 @@ private:
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
+// Engine both needs both.
 void require_engine(Engine engine) {
-    if (engine != Engine::simgrid) {
-        throw FeatureError("engine '" + std::string(name(engine)) +
-                           "' is not implemented in this version (simgrid is)");
+#ifdef R1_HAVE_SIMGRID
+    static_cast<void>(engine);
+#else
+    if (engine != Engine::fluid) {
+        throw FeatureError(
+            fmt::format("engine '{}' needs SimGrid, which this build has not (fluid "
+                        "works)",
+                        name(engine)));
     }
+#endif
 }
 
 // `pointer`: where the topology stands.
@@ -146,21 +155,28 @@ void replay(const Setting& setting, Simulation& simulation) {
                             setting.scenario.replay, setting.scenario.seed});
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
-    const std::unique_ptr<ReplayEngine> engine =
-        make_engine(setting.scenario.replay.engine, simulation.dag.network);
+    const bool both = setting.scenario.replay.engine == Engine::both;
+    const std::unique_ptr<ReplayEngine> engine = make_engine(
+        both ? Engine::simgrid : setting.scenario.replay.engine, simulation.dag.network);
     simulation.timeline = replay(simulation.dag, *engine);
     simulation.counts = engine->counts();
+    if (both) {
+        simulation.engine_difference = engine_difference(
+            simulation.timeline,
+            replay(simulation.dag, *make_engine(Engine::fluid, simulation.dag.network)));
+    }
     simulation.wall.replay_s = replaying.seconds();
 }
 
 std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network) {
     require_engine(engine);
 #ifdef R1_HAVE_SIMGRID
-    return make_simgrid_engine(network);
-#else
-    static_cast<void>(network);
-    throw FeatureError("this build has no SimGrid: engine 'simgrid' is missing");
+    if (engine == Engine::simgrid) {
+        return make_simgrid_engine(network);
+    }
 #endif
+    R1_CHECK(engine == Engine::fluid);
+    return make_fluid_engine(network);
 }
 
 }  // namespace r1

@@ -12,6 +12,7 @@
 #include "model/timeline/timeline.hpp"
 #include "sim/baseline.hpp"
 #include "sim/cost/calibration.hpp"
+#include "sim/engine_difference.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
 
@@ -48,7 +49,8 @@ struct Simulation {
     Timeline timeline;
     EngineCounts counts;
     WallClock wall;
-    std::optional<BaselineComparison> baseline;  // replay() leaves it empty
+    std::optional<EngineDifference> engine_difference;  // fluid against simgrid, of engine both
+    std::optional<BaselineComparison> baseline;         // replay() leaves it empty
 };
 
 // The graph and what follows from it without replay; `dag` and `timeline` stay empty.
@@ -56,7 +58,7 @@ Simulation prepare(const Setting& setting);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);
 
-// The replay engine that the scenario asks for. Throws FeatureError if this build lacks it.
+// simgrid or fluid. Throws FeatureError if this build lacks it.
 std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network);
 
 }  // namespace r1

@@ -195,10 +195,18 @@ compare() {
     holds "/seed: must be at least 0"
 }
 
+@test "simulate: the fluid engine gives SimGrid's times, and both say how far they are apart" {
+    run -0 "$R1SIM" simulate "$main_job" --engine fluid --json
+    json '.run_info.engine == "fluid" and (.run_info | has("engine_difference") | not)
+        and (.step.time_s / $report[0].step.time_s - 1 | fabs < 1e-9)' \
+        --slurpfile report "$BATS_FILE_TMPDIR/report.json"
+    run -0 "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json --engine both --json
+    json '.run_info.engine_difference | (.step | fabs < 1e-9) and .op_max < 1e-9'
+    run -0 "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json --engine both
+    holds "fluid against simgrid: step"
+}
+
 @test "simulate: what this version lacks exits 5" {
-    run -5 "$R1SIM" simulate "$main_job" --engine fluid
-    holds "engine 'fluid' is not implemented"
-    run -5 "$R1SIM" simulate "$main_job" --engine both --dry-run
     run -5 "$R1SIM" simulate "$main_job" --html report.html
     run -5 "$R1SIM" simulate "$main_job" --set replay.fold=none
     run -5 "$R1SIM" simulate "$main_job" --set workload.kind=decode

@@ -1,13 +1,26 @@
 // Small networks and activities that the tests of engines share.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sim/engine.hpp"
+#include "sim/fluid_engine.hpp"
+#include "sim/simgrid_engine.hpp"
+#include "tests/support/catch.hpp"
 
 namespace r1::test {
+
+using MakeEngine = std::unique_ptr<ReplayEngine> (*)(const EngineNetwork&);
+
+// Of a test case that runs once with each engine: the one of this run.
+inline MakeEngine this_engine() {
+    const bool is_fluid = GENERATE(false, true);
+    UNSCOPED_INFO((is_fluid ? "fluid" : "simgrid"));
+    return is_fluid ? make_fluid_engine : make_simgrid_engine;
+}
 
 // Four endpoints of 10 GB/s both ways, two of 20 GB/s up and 5 GB/s down, and two computes.
 inline EngineNetwork small_network(double scale = 1.0) {

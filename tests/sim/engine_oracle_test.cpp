@@ -1,4 +1,4 @@
-// The SimGrid engine against a small max-min simulator on random networks, and against itself.
+// Both engines against a small max-min simulator on random networks, and against themselves.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "model/base/check.hpp"
-#include "sim/simgrid_engine.hpp"
 #include "tests/sim/engine_cases.hpp"
 #include "tests/support/catch.hpp"
 
@@ -236,9 +235,10 @@ private:
 };
 
 TEST_CASE("engine: agrees with a small max-min simulator on random networks", "[sim][engine]") {
+    const MakeEngine make = this_engine();
     const auto seed = GENERATE(1u, 2u, 3u, 4u);
     const Dag dag(seed, 2500);
-    const auto engine = make_simgrid_engine(dag.network);
+    const auto engine = make(dag.network);
     MaxMinOracle oracle(dag.network);
     const std::vector<Completion> simulated = replay(*engine, dag);
     REQUIRE(simulated.size() == dag.activities.size());
@@ -256,6 +256,7 @@ TEST_CASE("engine: agrees with a small max-min simulator on random networks", "[
 }
 
 TEST_CASE("engine: equal runs give equal sequences", "[sim][engine]") {
+    const MakeEngine make = this_engine();
     Dag dag(7, 1500);
     // Full of ties: everything twice or more, at the same instants.
     for (std::size_t i = 0; i < dag.activities.size(); ++i) {
@@ -263,7 +264,7 @@ TEST_CASE("engine: equal runs give equal sequences", "[sim][engine]") {
             i % 3 == 0 ? computation(i % 2, 1e-4) : transfer({flow(i % 4, (i + 1) % 4, 1e6)});
     }
     dag.network = small_network();
-    const auto once = [&] { return replay(*make_simgrid_engine(dag.network), dag); };
+    const auto once = [&] { return replay(*make(dag.network), dag); };
     const std::vector<Completion> first = once();
     REQUIRE(first.size() == dag.activities.size());
     for (std::size_t i = 1; i < first.size(); ++i) CHECK(first[i - 1].time <= first[i].time);

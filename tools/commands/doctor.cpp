@@ -24,17 +24,18 @@ int run(const Invocation& invocation) {
     json["version"] = R1_VERSION;
     json["data_root"] = data_root().string();
     json["data_found"] = std::filesystem::is_directory(data_root() / kTopologyFolder);
-    json["engines"] = {{"simgrid", simgrid}, {"fluid", false}};
+    json["engines"] = {{"simgrid", simgrid}, {"fluid", true}};
     json["cuda"] = false;
     json["cores"] = std::thread::hardware_concurrency();
     const auto yes_no = [](bool value) { return value ? "yes" : "no"; };
     invocation.answer(
-        json, fmt::format("version        {}\ndata           {} ({})\nSimGrid        {}\n"
-                          "fluid engine   no (not in this version)\nCUDA           no (not in this "
-                          "version)\ncores          {}\n",
-                          R1_VERSION, data_root().string(),
-                          json["data_found"].get<bool>() ? "found" : "NOT FOUND: set R1SIM_HOME",
-                          yes_no(simgrid), std::thread::hardware_concurrency()));
+        json,
+        fmt::format(
+            "version        {}\ndata           {} ({})\nSimGrid        {}\n"
+            "fluid engine   yes\nCUDA           no (not in this version)\ncores          {}\n",
+            R1_VERSION, data_root().string(),
+            json["data_found"].get<bool>() ? "found" : "NOT FOUND: set R1SIM_HOME", yes_no(simgrid),
+            std::thread::hardware_concurrency()));
     return kOk;
 }
 

@@ -119,6 +119,10 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
                           {"replay_s", simulation.wall.replay_s},
                           {"peak_memory_bytes", peak_memory_bytes},
                           {"version", version}};
+    if (const auto& difference = simulation.engine_difference) {
+        report["run_info"]["engine_difference"] = {{"step", difference->step},
+                                                   {"op_max", difference->op_max}};
+    }
     return report;
 }
 

@@ -313,6 +313,11 @@ std::string report_table(const Json& report, bool color) {
                            report.at("graph").at("ops_stored").get<std::int64_t>(),
                            report.at("graph").at("edges").get<std::int64_t>()));
     table.line("  " + how_it_ran(info));
+    if (info.contains("engine_difference")) {
+        const Json& difference = info.at("engine_difference");
+        table.line(fmt::format("  fluid against simgrid: step {:+.1e}, ops at most {:.1e} of it",
+                               number(difference, "step"), number(difference, "op_max")));
+    }
     if (report.contains("step")) {
         add_step(table, report);
         add_training(table, report);

@@ -1,0 +1,45 @@
+#include "sim/engine.hpp"
+
+#include <cmath>
+
+#include "model/base/check.hpp"
+#include "model/base/diagnostics.hpp"
+
+namespace r1 {
+
+namespace {
+
+// A timeline counts picoseconds in 64 bits, which hold 106 days.
+constexpr Seconds kLongest{100 * 86400.0};
+
+}  // namespace
+
+ActivityLimits::ActivityLimits(const EngineNetwork& network)
+    : computes_(network.compute.size()), endpoints_(network.endpoints.size()) {
+    for (const EngineNetwork::Endpoint& endpoint : network.endpoints) {
+        R1_CHECK(endpoint.up.value() > 0 && endpoint.down.value() > 0);
+    }
+}
+
+void ActivityLimits::check(const Activity& activity) const {
+    const auto amount = [](double value) { return value >= 0 && std::isfinite(value); };
+    R1_CHECK(amount(activity.delay.value()) && amount(activity.compute_time.value()));
+    R1_CHECK(!activity.compute.valid() || activity.compute.index() < computes_);
+    for (const Flow& flow : activity.flows) {
+        R1_CHECK(flow.from.valid() && flow.from.index() < endpoints_);
+        R1_CHECK(flow.to.valid() && flow.to.index() < endpoints_);
+        R1_CHECK(amount(flow.bytes.value()) && amount(flow.rate_max.value()));
+        R1_CHECK(flow.multiplicity >= 1);
+    }
+}
+
+TimePs replay_time(Seconds now) {
+    if (!(now < kLongest)) {
+        throw InputError("replay",
+                         "the step takes more than 100 days, beyond what a timeline can hold: is a "
+                         "bandwidth, a latency or a calibrated rate off by orders of magnitude?");
+    }
+    return to_ps(now);
+}
+
+}  // namespace r1

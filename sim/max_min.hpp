@@ -1,0 +1,60 @@
+// Max-min fair rates of weighted flows over links: no flow can get more without taking from one
+// that has less for its weight.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace r1 {
+
+// Uses one or two links of the solver.
+struct FairFlow {
+    static constexpr std::uint32_t kNoLink = UINT32_MAX;
+
+    std::array<std::uint32_t, 2> links = {kNoLink, kNoLink};
+    double weight = 1;    // > 0; its share of a link is in proportion
+    double rate_max = 0;  // 0: no cap
+    double rate = 0;      // the solution
+};
+
+class MaxMinSolver {
+public:
+    // By link, each > 0.
+    explicit MaxMinSolver(std::vector<double> capacities);
+
+    // Fills in the rates of these flows as if there were no others. Fills the link with the
+    // smallest share first; ties in the order of links, so equal inputs give equal rates.
+    void solve(std::span<FairFlow* const> flows);
+
+private:
+    struct Link {
+        double left = 0;    // capacity that no fixed flow has
+        double weight = 0;  // of the flows that are not fixed
+        std::uint32_t begin = 0;
+        std::uint32_t end = 0;  // its flows in users_
+    };
+    struct Level {
+        double share;
+        std::uint32_t link;  // in links_
+    };
+    static bool later(const Level& a, const Level& b) {
+        return a.share != b.share ? a.share > b.share : a.link > b.link;
+    }
+
+    void collect(std::span<FairFlow* const> flows);
+    void push(std::uint32_t link);
+    void fix(FairFlow& flow, double rate);
+
+    std::vector<double> capacities_;
+    std::vector<std::uint32_t> local_;  // by link of the solver: where it is in links_
+    // Of one call; members only to keep their memory.
+    std::vector<std::uint32_t> used_;  // links of the solver, by link in links_
+    std::vector<Link> links_;
+    std::vector<FairFlow*> users_;
+    std::vector<Level> levels_;  // a heap, smallest share first
+    std::vector<FairFlow*> capped_;
+};
+
+}  // namespace r1
