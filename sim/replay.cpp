@@ -1,6 +1,8 @@
 // Executes a ReplayDag on an engine (declared in replay_dag.hpp).
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <utility>
 
 #include "model/base/check.hpp"
 #include "sim/replay_dag.hpp"
@@ -29,15 +31,26 @@ public:
         R1_CHECK(completed_ == dag_.nodes.size());  // else programs wait for each other
     }
 
+    // In the timeline's order: by lane, item and op. All ops of an item have run, each once.
     [[nodiscard]] Timeline timeline() const {
-        Timeline timeline;
-        timeline.lanes = dag_.lanes;
-        for (std::size_t i = 0; i < dag_.nodes.size(); ++i) {
-            for (const NodeRun& run : dag_.nodes[i].runs) {
-                expand(i, run, timeline);
+        std::vector<std::vector<std::size_t>> first(dag_.lanes.size());  // interval of each item
+        for_each_run([&](std::size_t, const NodeRun& run) {
+            std::vector<std::size_t>& items = first[run.lane];
+            items.resize(std::max<std::size_t>(items.size(), run.item + 1));
+            items[run.item] += run.segment->ops.size();
+        });
+        std::size_t total = 0;
+        for (std::vector<std::size_t>& items : first) {
+            for (std::size_t& item : items) {
+                total += std::exchange(item, total);
             }
         }
-        timeline.sort();
+        Timeline timeline;
+        timeline.lanes = dag_.lanes;
+        timeline.intervals.resize(total, {{}, 0, kNotPlaced, kNotPlaced});
+        for_each_run([&](std::size_t node, const NodeRun& run) {
+            expand(node, run, std::span(timeline.intervals).subspan(first[run.lane][run.item]));
+        });
         return timeline;
     }
 
@@ -73,7 +86,17 @@ private:
         return std::min(begin, ends_[node]);
     }
 
-    void expand(std::size_t node, const NodeRun& run, Timeline& timeline) const {
+    template <class Visit>
+    void for_each_run(const Visit& visit) const {
+        for (std::size_t i = 0; i < dag_.nodes.size(); ++i) {
+            for (const NodeRun& run : dag_.nodes[i].runs) {
+                visit(i, run);
+            }
+        }
+    }
+
+    // `item`: where the intervals of its ops begin.
+    void expand(std::size_t node, const NodeRun& run, std::span<Interval> item) const {
         const TimePs begin = start_of(node);
         const double length = static_cast<double>(ends_[node] - begin);
         const auto at = [&](double share) {
@@ -81,12 +104,16 @@ private:
         };
         for (std::size_t i = 0; i < run.segment->ops.size(); ++i) {
             const bool last = i + 1 == run.segment->ops.size();
-            timeline.intervals.push_back({{run.lane, run.item, run.segment->ops[i].value},
-                                          0,
-                                          at(run.segment->share_begin[i]),
-                                          last ? ends_[node] : at(run.segment->share_end[i])});
+            const std::uint32_t op = run.segment->ops[i].value;
+            R1_CHECK(op < item.size() && item[op].start == kNotPlaced);
+            item[op] = {{run.lane, run.item, op},
+                        0,
+                        at(run.segment->share_begin[i]),
+                        last ? ends_[node] : at(run.segment->share_end[i])};
         }
     }
+
+    static constexpr TimePs kNotPlaced = -1;
 
     const ReplayDag& dag_;
     ReplayEngine& engine_;
