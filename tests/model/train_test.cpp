@@ -61,6 +61,9 @@ TEST_CASE("train: every schedule builds every variant", "[model][train]") {
     for (const ScheduleCase& schedule : schedules()) {
         for (const std::string& model : variants()) {
             for (const int zero : {0, 1}) {
+                if (zero == 0 && schedule.ranks > 2) {
+                    continue;  // the optimizer knows nothing of schedules
+                }
                 INFO(name(schedule.kind)
                      << ", " << schedule.ranks << " ranks, " << model << ", ZeRO " << zero);
                 TrainingSetup setup =
@@ -77,8 +80,9 @@ TEST_CASE("train: every schedule builds every variant", "[model][train]") {
 TEST_CASE("train: every precision and recomputation builds", "[model][train]") {
     for (const ScheduleKind kind : {ScheduleKind::dualpipe, ScheduleKind::zb1p}) {
         for (const std::string& model : variants()) {
-            // All of them once; the split backward on a diagonal.
-            for (int bits = 0; bits < 32; bits += kind == ScheduleKind::dualpipe ? 1 : 5) {
+            // All of them once; other models and the split backward on a diagonal.
+            const bool all = kind == ScheduleKind::dualpipe && model == variants().front();
+            for (int bits = 0; bits < 32; bits += all ? 1 : 5) {
                 INFO(name(kind) << ", " << model << ", " << bits);
                 TrainingSetup setup = tiny_setup(kind, 2, 4, variant(model));
                 setup.sizes.recompute = recompute_of(bits);

@@ -2,6 +2,7 @@
 #include "sim/engine_difference.hpp"
 
 #include <string>
+#include <utility>
 
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
@@ -10,18 +11,20 @@ namespace r1 {
 namespace {
 
 TEST_CASE("engines: both replay every schedule alike", "[sim][engine][replay]") {
-    for (const char* schedule : {"dualpipe", "dualpipev", "1f1b", "zb1p", "interleaved"}) {
-        for (const char* cluster : {"h800_8x8", "cpu_8x2"}) {
-            INFO(schedule << " on " << cluster);
-            const Setting setting = test::tiny_h800_setting(
-                schedule, 2,
-                {std::string("cluster=") + cluster, "plan.data_parallel=8",
-                 "plan.expert_parallel=8", "plan.comm_sms=0", "replay.engine=both"});
-            const Simulation simulation = test::simulated(setting);
-            REQUIRE(simulation.engine_difference.has_value());
-            CHECK(simulation.counts.flows > 0);
-            CHECK(simulation.engine_difference->op_max < 1e-9);
-        }
+    const std::pair<const char*, const char*> cases[] = {{"dualpipe", "h800_8x8"},
+                                                         {"dualpipev", "cpu_8x2"},
+                                                         {"1f1b", "h800_8x8"},
+                                                         {"zb1p", "cpu_8x2"},
+                                                         {"interleaved", "h800_8x8"}};
+    for (const auto& [schedule, cluster] : cases) {
+        INFO(schedule << " on " << cluster);
+        const Simulation simulation = test::simulated(test::tiny_h800_setting(
+            schedule, 2,
+            {std::string("cluster=") + cluster, "plan.data_parallel=8", "plan.expert_parallel=8",
+             "plan.comm_sms=0", "replay.engine=both"}));
+        REQUIRE(simulation.engine_difference.has_value());
+        CHECK(simulation.counts.flows > 0);
+        CHECK(simulation.engine_difference->op_max < 1e-9);
     }
 }
 
