@@ -4,106 +4,19 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "model/base/check.hpp"
 #include "tests/sim/engine_cases.hpp"
+#include "tests/sim/random_load.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
 namespace {
 
 using namespace test;
-
-// Endpoint and compute chosen at random; amounts such that activities last 1 to 300 us.
-class RandomLoad {
-public:
-    explicit RandomLoad(std::uint64_t seed) : random_(seed) {}
-
-    EngineNetwork network() {
-        EngineNetwork network;
-        network.compute.resize(kComputes, "compute");
-        for (std::size_t i = 0; i < kEndpoints; ++i) {
-            network.endpoints.push_back(
-                {"endpoint", gb_per_s(real(10, 100)), gb_per_s(real(10, 100))});
-        }
-        return network;
-    }
-
-    Activity activity() {
-        Activity activity;
-        if (chance(0.3)) activity.delay = microseconds(real(0, 50));
-        if (chance(0.4)) {
-            activity.compute = ComputeId(index(kComputes));
-            activity.compute_time = microseconds(real(0, 100));
-        }
-        for (std::size_t left = index(4); left > 0; --left) {
-            const int multiplicity = chance(0.3) ? static_cast<int>(1 + index(9)) : 1;
-            const auto cap = chance(0.2) ? gb_per_s(real(1, 20)) : BytesPerSecond(0);
-            activity.flows.push_back(
-                flow(index(kEndpoints), index(kEndpoints), real(1e3, 1e6), multiplicity, cap));
-        }
-        return activity;
-    }
-
-    std::size_t index(std::size_t count) { return random_() % count; }
-
-private:
-    static constexpr std::size_t kEndpoints = 6;
-    static constexpr std::size_t kComputes = 3;
-
-    double real(double low, double high) {
-        return low + (high - low) * static_cast<double>(random_() >> 11) * 0x1p-53;
-    }
-    bool chance(double probability) { return real(0, 1) < probability; }
-
-    std::mt19937_64 random_;
-};
-
-// Forks and joins: an activity starts when all its parents, among the few before it, are done.
-struct Dag {
-    EngineNetwork network;
-    std::vector<Activity> activities;
-    std::vector<std::vector<std::size_t>> children;
-    std::vector<int> parents;
-
-    Dag(std::uint64_t seed, std::size_t size) : children(size), parents(size) {
-        RandomLoad load(seed);
-        network = load.network();
-        for (std::size_t i = 0; i < size; ++i) {
-            activities.push_back(load.activity());
-            const std::size_t parent_count = i < 8 ? 0 : 1 + load.index(2);
-            for (std::size_t k = 0; k < parent_count; ++k) {
-                children[i - 1 - load.index(std::min<std::size_t>(i, 24))].push_back(i);
-                ++parents[i];
-            }
-        }
-    }
-};
-
-struct Completion {
-    ActivityId id;
-    TimePs time;
-    bool operator==(const Completion&) const = default;
-};
-
-std::vector<Completion> replay(ReplayEngine& engine, const Dag& dag) {
-    std::vector<Completion> completions;
-    std::vector<int> waits_for = dag.parents;
-    for (std::size_t i = 0; i < dag.activities.size(); ++i) {
-        if (waits_for[i] == 0) engine.start(i, dag.activities[i]);
-    }
-    engine.run([&](ActivityId id, TimePs now) {
-        completions.push_back({id, now});
-        for (const std::size_t child : dag.children[id]) {
-            if (--waits_for[child] == 0) engine.start(child, dag.activities[child]);
-        }
-    });
-    return completions;
-}
 
 // The oracle: a part of an activity has an amount for each of its copies, and moves at the rate of
 // its fair share; delays and caps are limits, links and computes are resources. All shares are
@@ -237,7 +150,7 @@ private:
 TEST_CASE("engine: agrees with a small max-min simulator on random networks", "[sim][engine]") {
     const MakeEngine make = this_engine();
     const auto seed = GENERATE(1u, 2u, 3u, 4u);
-    const Dag dag(seed, 2500);
+    const Dag dag({seed, 2500});
     const auto engine = make(dag.network);
     MaxMinOracle oracle(dag.network);
     const std::vector<Completion> simulated = replay(*engine, dag);
@@ -257,7 +170,7 @@ TEST_CASE("engine: agrees with a small max-min simulator on random networks", "[
 
 TEST_CASE("engine: equal runs give equal sequences", "[sim][engine]") {
     const MakeEngine make = this_engine();
-    Dag dag(7, 1500);
+    Dag dag({7, 1500});
     // Full of ties: everything twice or more, at the same instants.
     for (std::size_t i = 0; i < dag.activities.size(); ++i) {
         dag.activities[i] =
