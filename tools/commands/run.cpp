@@ -120,9 +120,11 @@ void show(const Invocation& invocation, const TrainingProgress& progress) {
 }
 
 // Runs one rank a thread, or this process's rank under mpirun; calls `then` for rank 0. What all
-// processes found wrong is said by the first, the others end with its exit code.
-int execute(const Invocation& invocation, const Job& job,
-            const std::function<void(const TrainingResult&)>& then) {
+// processes found wrong is said by the first, which gives the job its exit code. The others end as
+// if all were well: at the first other code mpirun kills the processes that are left, perhaps the
+// first before it has spoken.
+void execute(const Invocation& invocation, const Job& job,
+             const std::function<void(const TrainingResult&)>& then) {
     const TrainingRun run{job.spec(),
                           job.training,
                           job.planned.graph,
@@ -142,7 +144,7 @@ int execute(const Invocation& invocation, const Job& job,
     const auto ranks = static_cast<int>(job.setting.scenario.ranks());
     if (processes() == 1) {
         ThreadWorld(ranks, job.training.ranks_per_node).run(work);
-        return kOk;
+        return;
     }
 #ifdef R1_HAVE_MPI
     if (processes() != ranks) {
@@ -161,7 +163,6 @@ int execute(const Invocation& invocation, const Job& job,
     if (agreed && is_first_process()) {
         std::rethrow_exception(agreed);
     }
-    return agreed ? kInvalidInput : kOk;
 #else
     throw FeatureError("this build has no MPI: ranks are threads of one process only");
 #endif
@@ -256,7 +257,7 @@ void check_usage(const Invocation& invocation) {
     check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves"});
 }
 
-int run(const Invocation& invocation) {
+int run_run(const Invocation& invocation) {
     check_usage(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
     Setting setting = setting_of(invocation);
@@ -273,8 +274,9 @@ int run(const Invocation& invocation) {
             invocation.warn(warning);
         }
     }
-    return execute(invocation, job,
-                   [&](const TrainingResult& result) { answer(invocation, job, result); });
+    execute(invocation, job,
+            [&](const TrainingResult& result) { answer(invocation, job, result); });
+    return kOk;
 }
 
 }  // namespace
@@ -302,7 +304,7 @@ Command run_command() {
              "write a Chrome trace of a step; Perfetto opens it");
         add_execution_options(options, "bf16");
     };
-    command.run = run;
+    command.run = run_run;
     return command;
 }
 
