@@ -19,6 +19,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
         $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized>)
 endif()
 
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # A member whose type is in an anonymous namespace is fine in a source file, which is what the
+    # files of a unity are.
+    target_compile_options(r1_compile INTERFACE
+        $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+endif()
+
 if(R1_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # SimGrid's reference counts end with a fence, which the thread sanitizer does not see. Each is
     # touched by one thread only.

@@ -2,6 +2,10 @@
 r1_sources(kernel_sources "kernels/*.cpp")
 add_library(r1_kernels STATIC ${kernel_sources})
 target_link_libraries(r1_kernels PUBLIC r1_model)
+# The kernels of MLA (forward, backward, prefill, decode) have helpers of the same names.
+set(mla_sources "${kernel_sources}")
+list(FILTER mla_sources INCLUDE REGEX "/mla_[^/]*$")
+set_source_files_properties(${mla_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # Nobody reads errno, and square roots in loops become vectors without it.
 target_compile_options(r1_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>)
 find_package(OpenMP REQUIRED COMPONENTS CXX)  # of the compiler itself

@@ -15,7 +15,7 @@ namespace {
 Matrix sums(const TensorArg& arg) { return {data_of<void>(arg), DType::f32, arg.width()}; }
 
 // {gradient [k, m], input [k, n]} -> {weight gradient [m, n]}
-GemmBf16WgradArgs bf16_args(const OpCall& c) {
+GemmBf16WgradArgs bf16_wgrad_args(const OpCall& c) {
     GemmBf16WgradArgs args;
     args.m = c.dims[0];
     args.n = c.dims[1];
@@ -28,7 +28,7 @@ GemmBf16WgradArgs bf16_args(const OpCall& c) {
 }
 
 // {gradient^T [m, k], its scales, input^T [n, k], its scales}
-GemmFp8WgradArgs fp8_args(const OpCall& c) {
+GemmFp8WgradArgs fp8_wgrad_args(const OpCall& c) {
     GemmFp8WgradArgs args;
     args.m = c.dims[0];
     args.n = c.dims[1];
@@ -59,7 +59,7 @@ GemmBf16Args plain_args(const OpCall& c) {
 bool is_quantized(const OpCall& c) { return c.inputs[0].stored == DType::e4m3; }
 
 // dims {experts, m, n, rows}; the last input says where each expert's rows begin.
-GroupedGemmBf16WgradArgs grouped_bf16_args(const OpCall& c) {
+GroupedGemmBf16WgradArgs grouped_bf16_wgrad_args(const OpCall& c) {
     const bool is_transposed = c.inputs.size() > 3;  // the FP8 op, without FP8
     GroupedGemmBf16WgradArgs args;
     args.experts = c.dims[0];
@@ -78,7 +78,7 @@ GroupedGemmBf16WgradArgs grouped_bf16_args(const OpCall& c) {
     return args;
 }
 
-GroupedGemmFp8WgradArgs grouped_fp8_args(const OpCall& c) {
+GroupedGemmFp8WgradArgs grouped_fp8_wgrad_args(const OpCall& c) {
     GroupedGemmFp8WgradArgs args;
     args.experts = c.dims[0];
     args.m = c.dims[1];
@@ -97,32 +97,33 @@ GroupedGemmFp8WgradArgs grouped_fp8_args(const OpCall& c) {
 
 std::size_t gemm_wgrad_workspace(const OpCall& c) {
     if (c.inputs.size() == 2) {
-        return cpu::gemm_bf16_wgrad_workspace_bytes(bf16_args(c));
+        return cpu::gemm_bf16_wgrad_workspace_bytes(bf16_wgrad_args(c));
     }
-    return is_quantized(c) ? cpu::gemm_fp8_wgrad_workspace_bytes(fp8_args(c))
+    return is_quantized(c) ? cpu::gemm_fp8_wgrad_workspace_bytes(fp8_wgrad_args(c))
                            : cpu::gemm_bf16_workspace_bytes(plain_args(c));
 }
 
 void run_gemm_wgrad(const CpuDevice&, const OpCall& c) {
     if (c.inputs.size() == 2) {
-        cpu::gemm_bf16_wgrad(bf16_args(c));
+        cpu::gemm_bf16_wgrad(bf16_wgrad_args(c));
     } else if (is_quantized(c)) {
-        cpu::gemm_fp8_wgrad(fp8_args(c));
+        cpu::gemm_fp8_wgrad(fp8_wgrad_args(c));
     } else {
         cpu::gemm_bf16(plain_args(c));
     }
 }
 
 std::size_t grouped_gemm_wgrad_workspace(const OpCall& c) {
-    return is_quantized(c) ? cpu::grouped_gemm_fp8_wgrad_workspace_bytes(grouped_fp8_args(c))
-                           : cpu::grouped_gemm_bf16_wgrad_workspace_bytes(grouped_bf16_args(c));
+    return is_quantized(c)
+               ? cpu::grouped_gemm_fp8_wgrad_workspace_bytes(grouped_fp8_wgrad_args(c))
+               : cpu::grouped_gemm_bf16_wgrad_workspace_bytes(grouped_bf16_wgrad_args(c));
 }
 
 void run_grouped_gemm_wgrad(const CpuDevice&, const OpCall& c) {
     if (is_quantized(c)) {
-        cpu::grouped_gemm_fp8_wgrad(grouped_fp8_args(c));
+        cpu::grouped_gemm_fp8_wgrad(grouped_fp8_wgrad_args(c));
     } else {
-        cpu::grouped_gemm_bf16_wgrad(grouped_bf16_args(c));
+        cpu::grouped_gemm_bf16_wgrad(grouped_bf16_wgrad_args(c));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "model/base/check.hpp"
+#include "model/base/index.hpp"
 #include "runtime/expert_exchange.hpp"
 #include "runtime/messages.hpp"
 
@@ -12,8 +13,6 @@ namespace r1 {
 namespace {
 
 using Rows = ExchangePlan::Rows;
-
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 Rows joined(const Rows& a, const Rows& b) {
     Rows all;

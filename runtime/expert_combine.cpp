@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/rows.hpp"
 #include "model/base/check.hpp"
+#include "model/base/index.hpp"
 #include "runtime/expert_exchange.hpp"
 #include "runtime/messages.hpp"
 
@@ -13,8 +14,6 @@ namespace {
 
 using Rows = ExchangePlan::Rows;
 using Buffer = std::vector<std::byte>;
-
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 std::size_t row_bytes(const CombinedRows& payload) {
     return at(payload.width * static_cast<std::int64_t>(bits(payload.x.dtype) / 8));

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "model/base/check.hpp"
+#include "model/base/index.hpp"
 #include "runtime/messages.hpp"
 
 namespace r1 {
@@ -13,8 +14,6 @@ namespace {
 
 using Rows = ExchangePlan::Rows;
 using Buffer = std::vector<std::byte>;
-
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 // A message holds its rows payload by payload.
 std::size_t row_bytes(std::span<const ExchangedRows> payloads) {

@@ -15,8 +15,6 @@ namespace {
 constexpr std::string_view kGradientSuffix = ".grad";
 constexpr std::string_view kExpertLoad = "gate.expert_load";
 
-bool is_scale(const Tensor& tensor) { return tensor.name.ends_with("_scale_inv"); }
-
 std::size_t element_count(const Tensor& tensor) {
     return static_cast<std::size_t>(elements(tensor).constant);
 }

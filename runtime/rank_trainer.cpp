@@ -14,7 +14,7 @@ namespace r1 {
 
 namespace {
 
-constexpr const char* kExpertLoad = "optimizer.expert_load";
+constexpr const char* kLoadOfStep = "optimizer.expert_load";
 constexpr const char* kGradientNorm = "gradient_norm";  // squared
 
 std::vector<std::int64_t> first_layers(const TrainingSetup& setup) {
@@ -26,7 +26,7 @@ std::vector<std::int64_t> first_layers(const TrainingSetup& setup) {
 }
 
 bool is_observed(const Tensor& tensor) {
-    return tensor.name == "nll" || tensor.name == "mtp.nll" || tensor.name == kExpertLoad ||
+    return tensor.name == "nll" || tensor.name == "mtp.nll" || tensor.name == kLoadOfStep ||
            tensor.name == kGradientNorm;
 }
 
@@ -112,7 +112,7 @@ void RankTrainer::observe(const LiveTensor& live, Tally& tally) const {
         tally.gradient_norm = std::sqrt(static_cast<double>(live.f32().front()));
         return;
     }
-    if (live.tensor.name == kExpertLoad) {
+    if (live.tensor.name == kLoadOfStep) {
         const std::int32_t stage = live.op.context().stage;
         const RankId self(static_cast<std::size_t>(communicator_.rank()));
         if (graph_.group(GroupKind::data_parallel, self, stage).front() != self) {

@@ -24,7 +24,7 @@ using Message = std::vector<std::byte>;
 using Slot = std::shared_ptr<std::optional<Message>>;
 
 // Messages of one sender on one channel. At most one of the two queues holds something.
-struct Stream {
+struct ChannelQueue {
     std::deque<Message> arrived;
     std::deque<Slot> awaited;
 };
@@ -33,7 +33,7 @@ struct Stream {
 struct Mailbox {
     std::mutex mutex;
     std::condition_variable changed;
-    std::map<std::pair<int, std::uint64_t>, Stream> streams;
+    std::map<std::pair<int, std::uint64_t>, ChannelQueue> streams;
 
     void put(int from, std::uint64_t channel, Message message) {
         {

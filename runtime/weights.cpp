@@ -10,10 +10,6 @@ namespace r1 {
 
 namespace {
 
-constexpr std::string_view kScaleSuffix = "_scale_inv";
-
-bool is_scale(const Tensor& tensor) { return tensor.name.ends_with(kScaleSuffix); }
-
 std::string checkpoint_name(const std::string& name, const ModelConfig& config,
                             std::int64_t first_layer) {
     const auto layer = [](std::int64_t index) {

@@ -22,6 +22,9 @@ struct Weight {
     std::int64_t parts = 1;
 };
 
+// Whether a parameter of the graph holds scales of another.
+inline bool is_scale(const Tensor& tensor) { return tensor.name.ends_with("_scale_inv"); }
+
 // Names of the checkpoint that a parameter of the graph is made of, in order: parts, then experts.
 // `first_layer`: the model's layer of the stage's slot 0; `first_expert`: of the rank.
 std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelConfig& config,

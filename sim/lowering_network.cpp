@@ -129,7 +129,7 @@ LaneNetwork::Path LaneNetwork::path(std::int32_t from, std::int32_t to) const {
 Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork& network,
                                   const Op& op, std::int32_t program, bool overlapped) {
     const CommOp& comm = *op.comm();
-    ExpertExchange exchange;
+    ExpertExchangeCall exchange;
     exchange.collective = comm.collective;
     exchange.token_bytes = Bytes(comm.payload_bytes.constant);
     exchange.tokens = comm.tokens;

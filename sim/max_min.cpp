@@ -8,7 +8,6 @@ namespace r1 {
 
 namespace {
 
-constexpr std::uint32_t kNone = FairFlow::kNoLink;
 constexpr double kNotFixed = -1;
 
 double cap_of(const FairFlow& flow) { return flow.rate_max / flow.weight; }
@@ -16,7 +15,7 @@ double cap_of(const FairFlow& flow) { return flow.rate_max / flow.weight; }
 }  // namespace
 
 MaxMinSolver::MaxMinSolver(std::vector<double> capacities)
-    : capacities_(std::move(capacities)), local_(capacities_.size(), kNone) {
+    : capacities_(std::move(capacities)), local_(capacities_.size(), FairFlow::kNoLink) {
     R1_CHECK(std::all_of(capacities_.begin(), capacities_.end(), [](double c) { return c > 0; }));
 }
 
@@ -31,11 +30,11 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
             capped_.push_back(flow);
         }
         for (const std::uint32_t link : flow->links) {
-            if (link == kNone) {
+            if (link == FairFlow::kNoLink) {
                 continue;
             }
             std::uint32_t& local = local_[link];
-            if (local == kNone) {
+            if (local == FairFlow::kNoLink) {
                 local = static_cast<std::uint32_t>(links_.size());
                 used_.push_back(link);
                 links_.push_back({capacities_[link]});
@@ -53,7 +52,7 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
     users_.resize(total);
     for (FairFlow* flow : flows) {
         for (const std::uint32_t link : flow->links) {
-            if (link != kNone) {
+            if (link != FairFlow::kNoLink) {
                 users_[links_[local_[link]].end++] = flow;
             }
         }
@@ -73,7 +72,7 @@ void MaxMinSolver::push(std::uint32_t link) {
 void MaxMinSolver::fix(FairFlow& flow, double rate) {
     flow.rate = rate;
     for (const std::uint32_t link : flow.links) {
-        if (link != kNone) {
+        if (link != FairFlow::kNoLink) {
             Link& l = links_[local_[link]];
             l.left -= rate;
             l.weight -= flow.weight;
@@ -115,7 +114,7 @@ void MaxMinSolver::solve(std::span<FairFlow* const> flows) {
         }
     }
     for (const std::uint32_t link : used_) {
-        local_[link] = kNone;
+        local_[link] = FairFlow::kNoLink;
     }
 }
 

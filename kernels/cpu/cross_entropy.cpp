@@ -12,7 +12,7 @@ namespace r1::cpu {
 
 namespace {
 
-constexpr std::int64_t kLanes = 16;
+constexpr std::int64_t kLossLanes = 16;
 
 float largest_logit(const CrossEntropyArgs& args, std::int64_t t) {
     Piece piece;
@@ -30,14 +30,14 @@ double sum_of_exponentials(const CrossEntropyArgs& args, std::int64_t t, float l
     double sum = 0;
     for_pieces(args.vocabulary, [&](std::int64_t column, std::int64_t count) {
         load_row(args.logits, t, column, count, piece.data());
-        const std::int64_t padded = (count + kLanes - 1) / kLanes * kLanes;
+        const std::int64_t padded = (count + kLossLanes - 1) / kLossLanes * kLossLanes;
         std::fill(piece.data() + count, piece.data() + padded, -INFINITY);
-        std::array<float, kLanes> lanes{};
+        std::array<float, kLossLanes> lanes{};
         const float* values = piece.data();
         vectorized([&]() R1_INLINE {
-            for (std::int64_t i = 0; i < padded; i += kLanes) {
+            for (std::int64_t i = 0; i < padded; i += kLossLanes) {
 #pragma omp simd
-                for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+                for (std::int64_t lane = 0; lane < kLossLanes; ++lane) {
                     lanes[static_cast<std::size_t>(lane)] += exp_f32(values[i + lane] - largest);
                 }
             }

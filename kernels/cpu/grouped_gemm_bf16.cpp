@@ -6,7 +6,7 @@ namespace r1::cpu {
 
 namespace {
 
-GemmProblem problem_of(const void* from, std::int64_t expert) {
+GemmProblem bf16_problem(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmBf16Args*>(from);
     const std::int64_t first = a.offsets[expert];
     return {.m = a.offsets[expert + 1] - first,
@@ -27,7 +27,7 @@ std::size_t grouped_gemm_bf16_workspace_bytes(const GroupedGemmBf16Args& args) {
 
 void grouped_gemm_bf16(const GroupedGemmBf16Args& args) {
     if (args.experts > 0) {
-        gemm_tiles(args.experts, args.n, args.offsets[args.experts], &args, problem_of,
+        gemm_tiles(args.experts, args.n, args.offsets[args.experts], &args, bf16_problem,
                    args.workspace);
     }
 }

@@ -6,7 +6,7 @@ namespace r1::cpu {
 
 namespace {
 
-GemmProblem problem_of(const void* from, std::int64_t expert) {
+GemmProblem bf16_wgrad_problem(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmBf16WgradArgs*>(from);
     return {.m = a.m,
             .n = a.n,
@@ -28,7 +28,7 @@ std::size_t grouped_gemm_bf16_wgrad_workspace_bytes(const GroupedGemmBf16WgradAr
 }
 
 void grouped_gemm_bf16_wgrad(const GroupedGemmBf16WgradArgs& args) {
-    gemm_tiles(args.experts, args.n, args.m, &args, problem_of, args.workspace);
+    gemm_tiles(args.experts, args.n, args.m, &args, bf16_wgrad_problem, args.workspace);
 }
 
 }  // namespace r1::cpu

@@ -6,7 +6,7 @@ namespace r1::cpu {
 
 namespace {
 
-GemmProblem problem_of(const void* from, std::int64_t expert) {
+GemmProblem fp8_problem(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmFp8Args*>(from);
     const std::int64_t first = a.offsets[expert];
     return {.m = a.offsets[expert + 1] - first,
@@ -29,7 +29,7 @@ std::size_t grouped_gemm_fp8_workspace_bytes(const GroupedGemmFp8Args& args) {
 
 void grouped_gemm_fp8(const GroupedGemmFp8Args& args) {
     if (args.experts > 0) {
-        gemm_tiles(args.experts, args.n, args.offsets[args.experts], &args, problem_of,
+        gemm_tiles(args.experts, args.n, args.offsets[args.experts], &args, fp8_problem,
                    args.workspace);
     }
 }

@@ -6,7 +6,7 @@ namespace r1::cpu {
 
 namespace {
 
-GemmProblem problem_of(const void* from, std::int64_t expert) {
+GemmProblem fp8_wgrad_problem(const void* from, std::int64_t expert) {
     const auto& a = *static_cast<const GroupedGemmFp8WgradArgs*>(from);
     const std::int64_t rows = a.offsets[a.experts];
     return {.m = a.m,
@@ -30,7 +30,7 @@ std::size_t grouped_gemm_fp8_wgrad_workspace_bytes(const GroupedGemmFp8WgradArgs
 }
 
 void grouped_gemm_fp8_wgrad(const GroupedGemmFp8WgradArgs& args) {
-    gemm_tiles(args.experts, args.n, args.m, &args, problem_of, args.workspace);
+    gemm_tiles(args.experts, args.n, args.m, &args, fp8_wgrad_problem, args.workspace);
 }
 
 }  // namespace r1::cpu

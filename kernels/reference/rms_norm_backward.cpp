@@ -41,10 +41,10 @@ void input_gradient(const RmsNormBackwardArgs& args, std::int64_t row, const Row
     }
 }
 
-constexpr std::int64_t kColumns = 256;  // of weight_grad that are summed at a time
+constexpr std::int64_t kGradColumns = 256;  // of weight_grad that are summed at a time
 
 void weight_gradient(const RmsNormBackwardArgs& args, std::int64_t begin, std::int64_t end) {
-    std::array<double, kColumns> sums{};
+    std::array<double, kGradColumns> sums{};
     for (std::int64_t row = 0; row < args.rows; ++row) {
         const double factor = row_sums(args, row).factor;
         for (std::int64_t i = begin; i < end; ++i) {
@@ -63,8 +63,8 @@ void rms_norm_backward(const RmsNormBackwardArgs& args) {
     for (std::int64_t row = 0; row < args.rows; ++row) {
         input_gradient(args, row, row_sums(args, row));
     }
-    for (std::int64_t i = 0; i < args.width; i += kColumns) {
-        weight_gradient(args, i, std::min(i + kColumns, args.width));
+    for (std::int64_t i = 0; i < args.width; i += kGradColumns) {
+        weight_gradient(args, i, std::min(i + kGradColumns, args.width));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/rope.hpp"
 
+#include "kernels/reference/copy_columns.hpp"
 #include "kernels/rope_table.hpp"
 
 namespace r1::reference {
@@ -19,13 +20,6 @@ void rotate(const ConstMatrix& x, std::int64_t x_column, const Matrix& y, std::i
     }
 }
 
-void copy(const ConstMatrix& x, std::int64_t x_column, const Matrix& y, std::int64_t y_column,
-          std::int64_t row, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        store(y, row, y_column + i, load(x, row, x_column + i));
-    }
-}
-
 }  // namespace
 
 void rope(const RopeArgs& args) {
@@ -34,16 +28,16 @@ void rope(const RopeArgs& args) {
         for (std::int64_t head = 0; head < args.heads; ++head) {
             const std::int64_t column = head * qk_dim;
             if (args.q_rope.data != nullptr) {
-                copy(args.q, column, args.q_rope, column, t, args.nope_dim);
+                copy_columns(args.q, column, args.q_rope, column, t, args.nope_dim);
                 rotate(args.q, column + args.nope_dim, args.q_rope, column + args.nope_dim, t,
                        args.rope_dim, args.positions[t], args.frequencies, args.magnitude);
             }
             if (args.k.data != nullptr) {
-                copy(args.kv, head * (args.nope_dim + args.v_dim), args.k, column, t,
-                     args.nope_dim);
+                copy_columns(args.kv, head * (args.nope_dim + args.v_dim), args.k, column, t,
+                             args.nope_dim);
                 if (args.keys_rotated) {
-                    copy(args.kv_a, args.kv_lora_rank, args.k, column + args.nope_dim, t,
-                         args.rope_dim);
+                    copy_columns(args.kv_a, args.kv_lora_rank, args.k, column + args.nope_dim, t,
+                                 args.rope_dim);
                 } else {
                     rotate(args.kv_a, args.kv_lora_rank, args.k, column + args.nope_dim, t,
                            args.rope_dim, args.positions[t], args.frequencies, args.magnitude);
@@ -55,7 +49,7 @@ void rope(const RopeArgs& args) {
 
 void rope_latent(const RopeLatentArgs& args) {
     for (std::int64_t t = 0; t < args.tokens; ++t) {
-        copy(args.kv_a_norm, 0, args.latent, 0, t, args.kv_lora_rank);
+        copy_columns(args.kv_a_norm, 0, args.latent, 0, t, args.kv_lora_rank);
         rotate(args.kv_a, args.kv_lora_rank, args.latent, args.kv_lora_rank, t, args.rope_dim,
                args.positions[t], args.frequencies, args.magnitude);
     }

@@ -1,17 +1,11 @@
 #include "kernels/rope_backward.hpp"
 
+#include "kernels/reference/copy_columns.hpp"
 #include "kernels/rope_table.hpp"
 
 namespace r1::reference {
 
 namespace {
-
-void copy(const ConstMatrix& x, std::int64_t x_column, const Matrix& y, std::int64_t y_column,
-          std::int64_t row, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        store(y, row, y_column + i, load(x, row, x_column + i));
-    }
-}
 
 // Writes the pair (a, b), turned back by the angle of pair j, to y.
 void turn_back(const RopeBackwardArgs& args, std::int64_t t, std::int64_t j, double a, double b,
@@ -39,14 +33,14 @@ void rope_backward(const RopeBackwardArgs& args) {
             const std::int64_t column = head * (args.nope_dim + args.rope_dim);
             const std::int64_t kv_column = head * (args.nope_dim + args.v_dim);
             const std::int64_t rotary = column + args.nope_dim;
-            copy(args.q_rope_grad, column, args.q_grad, column, t, args.nope_dim);
+            copy_columns(args.q_rope_grad, column, args.q_grad, column, t, args.nope_dim);
             for (std::int64_t j = 0; j < args.rope_dim / 2; ++j) {
                 turn_back(args, t, j, load(args.q_rope_grad, t, rotary + 2 * j),
                           load(args.q_rope_grad, t, rotary + 2 * j + 1), args.q_grad, rotary);
             }
-            copy(args.k_grad, column, args.kv_grad, kv_column, t, args.nope_dim);
-            copy(args.v_grad, head * args.v_dim, args.kv_grad, kv_column + args.nope_dim, t,
-                 args.v_dim);
+            copy_columns(args.k_grad, column, args.kv_grad, kv_column, t, args.nope_dim);
+            copy_columns(args.v_grad, head * args.v_dim, args.kv_grad, kv_column + args.nope_dim, t,
+                         args.v_dim);
         }
         for (std::int64_t j = 0; j < args.rope_dim / 2; ++j) {
             turn_back(args, t, j, sum_over_heads(args, t, 2 * j),

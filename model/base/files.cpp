@@ -2,23 +2,19 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <system_error>
 
 #include <unistd.h>
 
 #include "model/base/json.hpp"
 
+#include "model/base/open_file.hpp"
+
 namespace r1 {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using OpenFile = std::unique_ptr<std::FILE, CloseFile>;
 
 [[noreturn]] void fail(const fs::path& file, const std::string& what, int error) {
     throw InputError(file.string(), what + " (" + std::generic_category().message(error) + ")");

@@ -2,6 +2,9 @@
 // <nlohmann/json.hpp> takes a second to compile in every file that includes it.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+
 #include <nlohmann/json_fwd.hpp>
 
 namespace r1 {
@@ -21,6 +24,7 @@ struct Range {
 };
 inline constexpr Range kPositive{0, 1e300, true};
 inline constexpr Range kNotNegative{0, 1e300, false};
+inline constexpr double kInt32Max = std::numeric_limits<std::int32_t>::max();
 inline constexpr Range kAtLeastOne{1, 1e300, false};
 
 }  // namespace r1

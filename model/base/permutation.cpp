@@ -9,7 +9,7 @@ namespace r1 {
 
 namespace {
 
-constexpr int kRounds = 8;
+constexpr int kFeistelRounds = 8;
 constexpr std::uint64_t kSizeMax = std::uint64_t{1} << 62;
 
 }  // namespace
@@ -29,7 +29,7 @@ std::uint64_t Permutation::mix(std::uint64_t value) const {
     const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
     std::uint64_t left = value >> half_bits_;
     std::uint64_t right = value & mask;
-    for (std::uint32_t round = 0; round < kRounds; ++round) {
+    for (std::uint32_t round = 0; round < kFeistelRounds; ++round) {
         const auto words = philox4x32({static_cast<std::uint32_t>(right), round, 0, 0}, key_);
         left = std::exchange(right, (left ^ words[0]) & mask);
     }

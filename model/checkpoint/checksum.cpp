@@ -10,14 +10,12 @@
 #include <xxhash.h>
 
 #include "model/base/diagnostics.hpp"
+#include "model/base/open_file.hpp"
 
 namespace r1 {
 
 namespace {
 
-struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-};
 struct FreeState {
     void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
 };
@@ -39,7 +37,7 @@ std::string checksum(std::string_view bytes) {
 
 // Read, not mapped: a bad sector is then an error, and no signal.
 std::string file_checksum(const std::filesystem::path& file) {
-    const std::unique_ptr<std::FILE, CloseFile> in(std::fopen(file.c_str(), "rb"));
+    const OpenFile in(std::fopen(file.c_str(), "rb"));
     if (in == nullptr) {
         fail(file);
     }

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr std::size_t kLengthBytes = 8;
-constexpr std::size_t kProblemsMax = 1000;  // a hostile header has millions
+constexpr std::size_t kHeaderProblemsMax = 1000;  // a hostile header has millions
 
 struct TypeInfo {
     std::string_view name;
@@ -72,7 +72,7 @@ public:
 
 private:
     void error(const std::string& message) {
-        if (diagnostics_.errors().size() < kProblemsMax) {
+        if (diagnostics_.errors().size() < kHeaderProblemsMax) {
             diagnostics_.error({file_, 0, 0}, "", message);
         }
     }

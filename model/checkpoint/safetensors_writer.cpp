@@ -11,6 +11,7 @@
 
 #include "model/base/check.hpp"
 #include "model/base/json.hpp"
+#include "model/base/open_file.hpp"
 #include "model/checkpoint/safetensors.hpp"
 
 namespace r1 {
@@ -20,10 +21,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kAlignment = 8;  // of the data in the file, as the official library
-
-struct CloseFile {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-};
 
 // A temporary file beside the target that takes its place, or goes, when this object ends.
 class Replacement {
@@ -77,7 +74,7 @@ private:
 
     fs::path target_;
     fs::path temporary_;
-    std::unique_ptr<std::FILE, CloseFile> file_;
+    OpenFile file_;
 };
 
 std::string header_text(const std::vector<const TensorView*>& order,

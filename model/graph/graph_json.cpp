@@ -12,8 +12,6 @@ namespace r1 {
 
 namespace {
 
-constexpr double kInt32Max = std::numeric_limits<std::int32_t>::max();
-
 // ---- Writing ------------------------------------------------------------------------------------
 
 Json number(double value) {

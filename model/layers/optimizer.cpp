@@ -20,7 +20,7 @@ double total_elements(const std::vector<Tensor>& tensors) {
 }
 
 // One of the two kinds of parameters of a stage, in its update.
-struct Shard {
+struct ParameterShard {
     const char* name;  // "dense" or "experts"
     const std::vector<Tensor>& parameters;
     const std::vector<Tensor>& gradients;
@@ -43,9 +43,9 @@ struct Shard {
     }
 };
 
-std::vector<Shard> shards(const StageState& state, const OptimizerSizes& sizes) {
+std::vector<ParameterShard> shards(const StageState& state, const OptimizerSizes& sizes) {
     const bool zero = sizes.zero_stage >= 1;
-    std::vector<Shard> result;
+    std::vector<ParameterShard> result;
     if (!state.dense_gradients.empty()) {
         result.push_back({"dense", state.dense_parameters, state.dense_gradients,
                           GroupKind::data_parallel, sizes.data_parallel, zero});
@@ -142,14 +142,14 @@ ChunkTemplate optimizer_reduce_chunk(const StageState& state, const OptimizerSiz
                     bytes(*embedding).constant, gradient, gradient);
     }
     std::vector<TensorId> parts;
-    for (const Shard& shard : shards(state, sizes)) {
+    for (const ParameterShard& shard : shards(state, sizes)) {
         const TensorId part = shard.gradient_shard(builder);
         communicate(builder, shard.sharded ? Collective::reduce_scatter : Collective::all_reduce,
                     shard.group, 4 * shard.full(), declare(builder, shard.gradients), {part});
         parts.push_back(part);
     }
     double count = 0;
-    for (const Shard& shard : shards(state, sizes)) {
+    for (const ParameterShard& shard : shards(state, sizes)) {
         count += shard.part();
     }
     const TensorId partial = norm_tensor(builder, "gradient_norm.partial");
@@ -181,7 +181,7 @@ ChunkTemplate optimizer_update_chunk(const StageState& state, const OptimizerSiz
     }
     const TensorId norm = norm_tensor(builder, "gradient_norm");
     builder.set_context(0);
-    for (const Shard& shard : shards(state, sizes)) {
+    for (const ParameterShard& shard : shards(state, sizes)) {
         const TensorId master = shard.state(builder, "master", DType::f32);
         const TensorId exp_avg = shard.state(builder, "exp_avg", DType::bf16);
         const TensorId exp_avg_sq = shard.state(builder, "exp_avg_sq", DType::bf16);

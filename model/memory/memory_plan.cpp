@@ -284,7 +284,7 @@ void plan_activations(const RankProgram& program, Templates& templates, RankMemo
 }
 
 void plan_state(const RankProgram& program, const Templates& templates, RankMemory& memory) {
-    constexpr std::int32_t kWholeRank = -1;
+    constexpr std::int32_t kNoStage = -1;
     const auto key = [](std::int32_t stage, std::uint32_t value) {
         return static_cast<std::uint64_t>(static_cast<std::uint32_t>(stage)) << 32U | value;
     };
@@ -298,7 +298,7 @@ void plan_state(const RankProgram& program, const Templates& templates, RankMemo
         for (const TensorInfo& tensor : templates.at(item.chunk).tensors) {
             if (tensor.role != TensorRole::activation && tensor.role != TensorRole::input) {
                 const std::int32_t stage =
-                    tensor.global ? kWholeRank : item.contexts[tensor.context].stage;
+                    tensor.global ? kNoStage : item.contexts[tensor.context].stage;
                 state.try_emplace(key(stage, tensor.name), &tensor);
             }
         }

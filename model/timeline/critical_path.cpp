@@ -143,7 +143,7 @@ private:
 };
 
 // A piece of the path: an op, or what it waited for before it.
-struct Piece {
+struct PathPiece {
     std::uint32_t lane = 0;
     std::uint32_t item = 0;
     std::string_view kind;
@@ -175,7 +175,7 @@ public:
         }
     }
 
-    std::vector<Piece> pieces;
+    std::vector<PathPiece> pieces;
     std::map<std::string_view, TimePs> by_kind;
     std::map<std::string_view, TimePs> by_resource;
     [[nodiscard]] std::int64_t ops() const { return static_cast<std::int64_t>(ops_); }
@@ -195,9 +195,9 @@ private:
     std::size_t ops_ = 0;
 };
 
-std::vector<Piece> merge_kinds(const std::vector<Piece>& pieces) {
-    std::vector<Piece> merged;
-    for (const Piece& piece : pieces) {
+std::vector<PathPiece> merge_kinds(const std::vector<PathPiece>& pieces) {
+    std::vector<PathPiece> merged;
+    for (const PathPiece& piece : pieces) {
         if (!merged.empty() && merged.back().lane == piece.lane &&
             merged.back().item == piece.item && merged.back().kind == piece.kind) {
             merged.back().end = piece.end;
@@ -208,11 +208,11 @@ std::vector<Piece> merge_kinds(const std::vector<Piece>& pieces) {
     return merged;
 }
 
-std::vector<Piece> merge_items(const std::vector<Piece>& pieces) {
-    std::vector<Piece> merged;
+std::vector<PathPiece> merge_items(const std::vector<PathPiece>& pieces) {
+    std::vector<PathPiece> merged;
     std::map<std::string_view, TimePs> time;
     for (std::size_t begin = 0; begin < pieces.size();) {
-        Piece item = pieces[begin];
+        PathPiece item = pieces[begin];
         time.clear();
         std::size_t end = begin;
         for (;
@@ -230,13 +230,13 @@ std::vector<Piece> merge_items(const std::vector<Piece>& pieces) {
     return merged;
 }
 
-std::vector<Piece> longest(std::vector<Piece> pieces, std::size_t count) {
-    std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) {
+std::vector<PathPiece> longest(std::vector<PathPiece> pieces, std::size_t count) {
+    std::stable_sort(pieces.begin(), pieces.end(), [](const PathPiece& a, const PathPiece& b) {
         return a.end - a.start > b.end - b.start;
     });
     pieces.resize(std::min(pieces.size(), count));
     std::sort(pieces.begin(), pieces.end(),
-              [](const Piece& a, const Piece& b) { return a.start < b.start; });
+              [](const PathPiece& a, const PathPiece& b) { return a.start < b.start; });
     return pieces;
 }
 
@@ -257,7 +257,7 @@ CriticalPath critical_path(const ExecutionGraph& graph, const Timeline& timeline
         path.by_resource[std::string(resource)] = from_ps(time).value();
     }
     std::reverse(walk.pieces.begin(), walk.pieces.end());
-    std::vector<Piece> steps = merge_kinds(walk.pieces);
+    std::vector<PathPiece> steps = merge_kinds(walk.pieces);
     if (steps.size() > steps_max) {
         steps = merge_items(steps);
     }
@@ -265,7 +265,7 @@ CriticalPath critical_path(const ExecutionGraph& graph, const Timeline& timeline
         path.steps_left_out = static_cast<std::int64_t>(steps.size() - steps_max);
         steps = longest(std::move(steps), steps_max);
     }
-    for (const Piece& step : steps) {
+    for (const PathPiece& step : steps) {
         const Item& item = index.items(step.lane)[step.item];
         path.steps.push_back({index.lanes()[step.lane].rank,
                               item_name(item, graph.chunk(item.chunk)), std::string(step.kind),

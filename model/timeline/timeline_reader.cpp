@@ -15,7 +15,6 @@ namespace r1 {
 
 namespace {
 
-constexpr double kInt32Max = std::numeric_limits<std::int32_t>::max();
 constexpr std::array<const char*, 7> kColumns = {"graph",     "lane",     "item",  "op",
                                                  "iteration", "start_ps", "end_ps"};
 constexpr std::size_t kRowProblemsMax = 100;
@@ -48,7 +47,7 @@ void read_enum(ObjectReader& reader, const char* key, Enum& out) {
     out = static_cast<Enum>(index);
 }
 
-RecordedOp read_op(ObjectReader& reader) {
+RecordedOp read_recorded_op(ObjectReader& reader) {
     RecordedOp op;
     int kind = 0;
     reader.required_choice("kind", op_kinds(), kind);
@@ -76,7 +75,7 @@ RecordedGraph read_graph(ObjectReader& reader) {
             RecordedItem& item = items.emplace_back();
             read_enum<ItemKind, ItemKind::optimizer>(entry, "kind", item.kind);
             for (ObjectReader& op : entry.objects("ops", true)) {
-                item.ops.push_back(read_op(op));
+                item.ops.push_back(read_recorded_op(op));
             }
             entry.finish();
         }

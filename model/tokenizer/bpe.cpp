@@ -19,7 +19,7 @@ std::uint64_t key_of(Token left, Token right) {
 }
 
 // A list over an array: merging joins a symbol with its right neighbour.
-struct Symbol {
+struct BpeSymbol {
     Token token;
     std::size_t previous;
     std::size_t next;
@@ -55,7 +55,7 @@ const Bpe::Ranked* Bpe::find(Token left, Token right) const {
 }
 
 std::vector<Token> Bpe::merge(std::string_view piece) const {
-    std::vector<Symbol> symbols;
+    std::vector<BpeSymbol> symbols;
     symbols.reserve(piece.size());
     for (std::size_t i = 0; i < piece.size(); ++i) {
         symbols.push_back({byte_tokens_[static_cast<unsigned char>(piece[i])],
@@ -77,11 +77,11 @@ std::vector<Token> Bpe::merge(std::string_view piece) const {
     while (!queue.empty()) {
         const Candidate candidate = queue.top();
         queue.pop();
-        Symbol& left = symbols[candidate.at];
+        BpeSymbol& left = symbols[candidate.at];
         if (!left.is_alive || left.next == kNone) {
             continue;
         }
-        Symbol& right = symbols[left.next];
+        BpeSymbol& right = symbols[left.next];
         // Either neighbour may have been merged since: then this candidate is out of date.
         const Ranked* current = find(left.token, right.token);
         if (current == nullptr || current->rank != candidate.rank) {

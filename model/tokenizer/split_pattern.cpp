@@ -30,9 +30,6 @@ std::string error_text(int error) {
 struct FreeMatchData {
     void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
 };
-struct FreeMatchContext {
-    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-};
 struct FreeCompileContext {
     void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
 };
@@ -76,9 +73,10 @@ std::string spell_out_spaces(std::string_view pattern) {
 struct SplitPattern::Code {
     struct Free {
         void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+        void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
     };
     std::unique_ptr<pcre2_code, Free> compiled;
-    std::unique_ptr<pcre2_match_context, FreeMatchContext> context;
+    std::unique_ptr<pcre2_match_context, Free> context;
 };
 
 SplitPattern::SplitPattern(const std::string& pattern) : code_(std::make_unique<Code>()) {

@@ -10,7 +10,7 @@ bool contains(const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
 }
 
-constexpr double kTile = 128;  // values that share an FP8 scale
+constexpr double kScaledValues = 128;  // values that share an FP8 scale
 
 double element_bytes(const CalibrationJob& job) { return job.is_fp8() ? 1 : 2; }
 
@@ -28,7 +28,7 @@ PoolBytes matrix_bytes(const CalibrationJob& job) {
     if (job.is_fp8()) {
         // FP32 for each tile; layouts pad to multiples of a few.
         constexpr double kPadding = 1 << 20;
-        bytes.scales = std::max(a, b) / kTile * 4 * 1.25 + kPadding;
+        bytes.scales = std::max(a, b) / kScaledValues * 4 * 1.25 + kPadding;
     }
     return bytes;
 }

@@ -53,13 +53,13 @@ constexpr std::array<Linear, 9> kInputGradient = {{
 constexpr std::array<Linear, 4> kExpert = {
     {{4096, 7168}, {7168, 2048}, {2048, 7168}, {7168, 4096}}};
 
-struct Grouping {
+struct ExpertGrouping {
     std::int64_t groups;
     std::int64_t rows;  // of one group
 };
 
 // 4096 tokens with 8 experts each over 4 experts a GPU (64-way expert parallel) come first.
-constexpr std::array<Grouping, 8> kGroupings = {
+constexpr std::array<ExpertGrouping, 8> kGroupings = {
     {{4, 8192}, {8, 4096}, {4, 4096}, {8, 2048}, {8, 1024}, {8, 256}, {32, 512}, {32, 128}}};
 
 constexpr std::array<std::int64_t, 9> kOtherRows = {64,   128,  256,   512,  1024,
@@ -85,12 +85,12 @@ public:
         add({JobKind::gemm, kernel, 1, shape.n, shape.k, tokens, 0, occupied});
     }
 
-    void grouped(const char* kernel, Grouping grouping, Linear shape, int occupied) {
+    void grouped(const char* kernel, ExpertGrouping grouping, Linear shape, int occupied) {
         add({JobKind::grouped_gemm, kernel, grouping.groups, grouping.rows, shape.n, shape.k, 0,
              occupied});
     }
 
-    void grouped_wgrad(const char* kernel, Grouping grouping, Linear shape, int occupied) {
+    void grouped_wgrad(const char* kernel, ExpertGrouping grouping, Linear shape, int occupied) {
         add({JobKind::grouped_gemm, kernel, grouping.groups, shape.n, shape.k, grouping.rows, 0,
              occupied});
     }
@@ -179,7 +179,7 @@ void add_bf16_grid(JobList& list) {
         list.gemm("gemm_bf16", kTokens, shape, 0);
         list.wgrad("gemm_bf16_wgrad", kTokens, shape, 0);
     }
-    for (const Grouping& grouping : kGroupings) {
+    for (const ExpertGrouping& grouping : kGroupings) {
         for (const Linear& shape : kExpert) {
             list.grouped("grouped_gemm_bf16", grouping, shape, 0);
         }

@@ -6,7 +6,7 @@ namespace r1::cuda {
 
 namespace {
 
-constexpr int kAlgorithmsMax = 3;  // times two ways to queue them
+constexpr int kGroupedAlgorithmsMax = 3;  // times two ways to queue them
 
 const void* offset(const void* data, std::int64_t bytes) {
     return static_cast<const char*>(data) + bytes;
@@ -131,8 +131,8 @@ Alternatives grouped_gemm_operations(const Libraries& libraries, const Pools& po
     Alternatives alternatives;
     const std::vector<GemmOperands> all = groups_of(pools, shape, groups);
     for (const Fp8Scales scales : scales_by_preference(shape)) {
-        const auto gemm =
-            std::make_shared<const LtGemm>(libraries, pools, shape, scales, sms, kAlgorithmsMax);
+        const auto gemm = std::make_shared<const LtGemm>(libraries, pools, shape, scales, sms,
+                                                         kGroupedAlgorithmsMax);
         std::vector<Operation>& operations = alternatives.emplace_back();
         for (std::size_t i = 0; i < gemm->algorithms(); ++i) {
             for (const std::size_t lanes : {std::size_t{1}, 1 + kSideStreams}) {

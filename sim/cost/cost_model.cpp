@@ -190,7 +190,7 @@ bool FittedCostModel::extrapolates(const ChunkTemplate& chunk, const Op& op,
     return use.model->extrapolates(columns_of(*op.compute(), values, sms));
 }
 
-Seconds FittedCostModel::expert_exchange(const ExpertExchange& exchange) const {
+Seconds FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange) const {
     const std::string kernel(name(exchange.collective));
     const bool one_node = exchange.group.nodes() == 1;
     const double nominal =

@@ -19,16 +19,17 @@ double waves_us(std::span<const double> p, const KernelShape& s, const DeviceSca
     return p[0] + either(s.waves * tile * scale.compute, s.bytes / (p[4] * 1e3) * scale.memory);
 }
 
-double at(const std::map<std::string, double>& columns, const char* key, double fallback = 0) {
+double value_at(const std::map<std::string, double>& columns, const char* key,
+                double fallback = 0) {
     const auto found = columns.find(key);
     return found == columns.end() ? fallback : found->second;
 }
 
 void gemm_shape(const std::string& kernel, const std::map<std::string, double>& columns,
                 KernelShape& s) {
-    s.m = at(columns, "m_per_group", at(columns, "m"));
-    s.n = at(columns, "n");
-    s.k = at(columns, "k_per_group", at(columns, "k"));
+    s.m = value_at(columns, "m_per_group", value_at(columns, "m"));
+    s.n = value_at(columns, "n");
+    s.k = value_at(columns, "k_per_group", value_at(columns, "k"));
     s.flops = 2 * s.groups * s.m * s.n * s.k;
     const bool fp8 = kernel.find("fp8") != std::string::npos;
     const bool wgrad = kernel.find("wgrad") != std::string::npos;
@@ -107,25 +108,25 @@ void choose_tiling(KernelShape& s) {
 
 KernelShape shape_of(const std::string& kernel, const std::map<std::string, double>& columns) {
     KernelShape s;
-    s.sms = at(columns, "sms", 1);
-    s.groups = at(columns, "groups", 1);
+    s.sms = value_at(columns, "sms", 1);
+    s.groups = value_at(columns, "groups", 1);
     if (columns.count("n") > 0) {
         gemm_shape(kernel, columns, s);
     } else if (columns.count("kv_len") > 0) {
         // Absorbed: scores over latent and rotated key (512 + 64), values over the latent.
-        const double latent = at(columns, "kv_lora_rank", 512);
-        const double rope = at(columns, "qk_rope_head_dim", 64);
-        const double length = at(columns, "batch") * at(columns, "kv_len");
-        s.flops = 2 * length * at(columns, "heads") * (2 * latent + rope);
+        const double latent = value_at(columns, "kv_lora_rank", 512);
+        const double rope = value_at(columns, "qk_rope_head_dim", 64);
+        const double length = value_at(columns, "batch") * value_at(columns, "kv_len");
+        s.flops = 2 * length * value_at(columns, "heads") * (2 * latent + rope);
         s.bytes = 2 * length * (latent + rope);
     } else if (columns.count("qk") > 0) {
         const bool backward = kernel.find("backward") != std::string::npos;
-        const double tokens = at(columns, "tokens");
-        const double products =
-            (backward ? 3 : 1) * at(columns, "qk") + (backward ? 2 : 1) * at(columns, "v");
-        s.flops = at(columns, "heads") * products * tokens * tokens;  // causal: half of 2 x
+        const double tokens = value_at(columns, "tokens");
+        const double products = (backward ? 3 : 1) * value_at(columns, "qk") +
+                                (backward ? 2 : 1) * value_at(columns, "v");
+        s.flops = value_at(columns, "heads") * products * tokens * tokens;  // causal: half of 2 x
     } else {
-        s.bytes = at(columns, "bytes", 1e9);  // a rate without a size: any
+        s.bytes = value_at(columns, "bytes", 1e9);  // a rate without a size: any
     }
     return s;
 }

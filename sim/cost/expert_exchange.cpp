@@ -97,7 +97,7 @@ double interpolate(const std::vector<std::vector<double>>& features,
 }
 
 Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                      const ExpertExchange& x, const LinkRates& links) {
+                      const ExpertExchangeCall& x, const LinkRates& links) {
     const bool one_node = x.group.nodes() == 1;
     // DeepEP counts each copy of a token for a distinct node, its own included; on one node, for a
     // distinct rank. Rates scale with the links that they were measured on.

@@ -12,7 +12,7 @@
 namespace r1 {
 
 // How an expert all-to-all runs, as far as its measured rate depends on it.
-struct ExpertExchange {
+struct ExpertExchangeCall {
     Collective collective = Collective::dispatch;
     Bytes token_bytes;  // one copy of one token
     std::int64_t tokens = 0;
@@ -34,7 +34,7 @@ struct LinkRates {
 // distance in log space), and between nodes the same copies through the SMs (`sm_limit`, may be
 // null).
 Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                      const ExpertExchange& exchange, const LinkRates& links);
+                      const ExpertExchangeCall& exchange, const LinkRates& links);
 
 // Inverse-squared-distance interpolation of `values` over log-space `features`: the value of a
 // point that is hit exactly (the mean, if several), else a weighted mean of the nearest four.

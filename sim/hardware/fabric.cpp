@@ -11,11 +11,10 @@
 #include <boost/graph/push_relabel_max_flow.hpp>
 
 #include "model/base/check.hpp"
+#include "model/base/index.hpp"
 
 namespace r1 {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 int add_switch(Fabric& fabric, std::string name, SwitchTier tier, int plane) {
     fabric.switches.push_back(Switch{std::move(name), tier, plane});

@@ -15,7 +15,7 @@ using test::Doubles;
 using test::floats;
 using test::Workspace;
 
-struct Sizes {
+struct AttentionBackwardSizes {
     std::int64_t sequences;
     std::int64_t tokens;
     std::int64_t heads;
@@ -31,7 +31,7 @@ struct Sizes {
 
 // Random inputs, outputs of the forward pass, and room for gradients.
 struct Problem {
-    Problem(const Sizes& sizes, DType type, std::uint64_t seed, float scale = 0.7F)
+    Problem(const AttentionBackwardSizes& sizes, DType type, std::uint64_t seed, float scale = 0.7F)
         : s(sizes),
           q(Buffer::random(s.rows(), s.qk_width(), type, seed, s.qk_width() + 3)),
           k(Buffer::random(s.rows(), s.qk_width(), type, seed + 1)),
@@ -90,7 +90,7 @@ struct Problem {
                 test::values(dv, s.rows(), s.v_width())};
     }
 
-    Sizes s;
+    AttentionBackwardSizes s;
     Buffer q;
     Buffer k;
     Buffer kv;
@@ -105,7 +105,7 @@ struct Problem {
 
 // Attention again, in double and over whole matrices.
 struct Twin {
-    Sizes s;
+    AttentionBackwardSizes s;
     double scale;
 
     [[nodiscard]] double score(const Doubles& q, const Doubles& k, std::int64_t query,
@@ -145,7 +145,7 @@ struct Twin {
 
 // The values' columns of kv.
 Doubles values_of(const Problem& problem) {
-    const Sizes& s = problem.s;
+    const AttentionBackwardSizes& s = problem.s;
     Doubles v;
     for (std::int64_t row = 0; row < s.rows(); ++row) {
         for (std::int64_t i = 0; i < s.v_width(); ++i) {
@@ -195,7 +195,7 @@ TEST_CASE("mla_attention_backward: by hand", "[kernels][attention]") {
 }
 
 TEST_CASE("mla_attention_backward: central differences", "[kernels][attention]") {
-    const Sizes s{2, 4, 2, 2, 1, 3};
+    const AttentionBackwardSizes s{2, 4, 2, 2, 1, 3};
     Problem problem(s, DType::f32, 1);
     problem.run(false);
     const std::vector<Doubles> got = problem.gradients();
@@ -221,10 +221,10 @@ TEST_CASE("mla_attention_backward: central differences", "[kernels][attention]")
 
 TEST_CASE("mla_attention_backward: cpu agrees with the reference", "[kernels][attention]") {
     // Several blocks of queries and keys, the last ones cut; rows wider than a pass over k.
-    const std::vector<Sizes> all = {{1, 0, 2, 4, 2, 4},   {1, 1, 1, 2, 2, 3},
-                                    {3, 5, 3, 6, 4, 5},   {2, 130, 2, 7, 4, 33},
-                                    {1, 300, 1, 9, 6, 8}, {1, 40, 1, 260, 30, 270}};
-    for (const Sizes& s : all) {
+    const std::vector<AttentionBackwardSizes> all = {
+        {1, 0, 2, 4, 2, 4},    {1, 1, 1, 2, 2, 3},   {3, 5, 3, 6, 4, 5},
+        {2, 130, 2, 7, 4, 33}, {1, 300, 1, 9, 6, 8}, {1, 40, 1, 260, 30, 270}};
+    for (const AttentionBackwardSizes& s : all) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO(s.sequences << " sequences of " << s.tokens << " tokens");
             Problem problem(s, type, 10);
@@ -245,7 +245,7 @@ TEST_CASE("mla_attention_backward: cpu agrees with the reference", "[kernels][at
 }
 
 TEST_CASE("mla_attention_backward: large scores do not overflow", "[kernels][attention]") {
-    const Sizes s{1, 150, 1, 8, 8, 4};
+    const AttentionBackwardSizes s{1, 150, 1, 8, 8, 4};
     Problem problem(s, DType::f32, 20, 100);
     problem.run(false);
     const std::vector<Doubles> want = problem.gradients();

@@ -17,7 +17,7 @@ namespace {
 using test::Buffer;
 using test::Workspace;
 
-struct Sizes {
+struct AttentionSizes {
     std::int64_t sequences;
     std::int64_t queries;
     std::int64_t keys;
@@ -28,7 +28,7 @@ struct Sizes {
     std::int64_t lora;
 };
 
-MlaAttentionArgs naive_args(const Sizes& s, Buffer& q, Buffer& k, Buffer& kv) {
+MlaAttentionArgs naive_args(const AttentionSizes& s, Buffer& q, Buffer& k, Buffer& kv) {
     MlaAttentionArgs args;
     args.sequences = s.sequences;
     args.queries = s.queries;
@@ -66,12 +66,12 @@ void run_cpu(Args args, Matrix o, float* lse = nullptr) {
 
 // Outputs are means of values below 1. A score is a float32 sum of qk products, so its error and
 // that of its exponential are about sqrt(qk) units; means do not add to it.
-double tolerance(std::int64_t qk, DType type) {
+double attention_tolerance(std::int64_t qk, DType type) {
     return 8 * std::sqrt(static_cast<double>(qk)) * 0x1p-23 + 2 * test::epsilon(type);
 }
 
-const std::vector<Sizes>& sizes() {
-    static const std::vector<Sizes> list = {
+const std::vector<AttentionSizes>& attention_sizes() {
+    static const std::vector<AttentionSizes> list = {
         {1, 1, 1, 1, 2, 2, 3, 5},      {2, 5, 5, 3, 6, 4, 5, 7},
         {1, 0, 3, 2, 4, 2, 4, 8},      {1, 130, 130, 2, 16, 8, 33, 40},
         {2, 3, 300, 2, 33, 7, 16, 64}, {1, 2, 513, 1, 260, 30, 40, 270},
@@ -81,8 +81,8 @@ const std::vector<Sizes>& sizes() {
 
 // An absorbed problem, and the keys and values that it stands for.
 struct Absorbed {
-    Absorbed(const Sizes& s, std::vector<std::int32_t> contexts_, std::int64_t capacity, DType type,
-             std::uint64_t seed)
+    Absorbed(const AttentionSizes& s, std::vector<std::int32_t> contexts_, std::int64_t capacity,
+             DType type, std::uint64_t seed)
         : contexts(std::move(contexts_)),
           q(Buffer::random(s.sequences * s.queries, s.heads * (s.nope + s.rope), type, seed)),
           latent(Buffer::random(s.sequences * capacity, s.lora + s.rope, type, seed + 1)),
@@ -170,7 +170,7 @@ TEST_CASE("mla_attention: by hand", "[kernels][attention]") {
 }
 
 TEST_CASE("mla_attention: cpu agrees with the reference", "[kernels][attention]") {
-    for (const Sizes& s : sizes()) {
+    for (const AttentionSizes& s : attention_sizes()) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO(s.queries << " queries, " << s.keys << " keys");
             const std::int64_t qk = s.nope + s.rope;
@@ -186,14 +186,14 @@ TEST_CASE("mla_attention: cpu agrees with the reference", "[kernels][attention]"
             args.lse = static_cast<float*>(want_lse.view().data);
             reference::mla_attention(args);
             run_cpu(args, got.view(), static_cast<float*>(got_lse.view().data));
-            CHECK(distance(want, got) <= tolerance(qk, type));
-            CHECK(distance(want_lse, got_lse) <= tolerance(qk, DType::f32) * 16);
+            CHECK(distance(want, got) <= attention_tolerance(qk, type));
+            CHECK(distance(want_lse, got_lse) <= attention_tolerance(qk, DType::f32) * 16);
         }
     }
 }
 
 TEST_CASE("mla_attention: chunks of queries give the same bytes", "[kernels][attention]") {
-    const Sizes s{1, 600, 600, 2, 24, 8, 20, 0};
+    const AttentionSizes s{1, 600, 600, 2, 24, 8, 20, 0};
     Buffer q = Buffer::random(600, 64, DType::f32, 4);
     Buffer k = Buffer::random(600, 64, DType::f32, 5);
     Buffer kv = Buffer::random(600, 2 * 44, DType::f32, 6);
@@ -213,7 +213,7 @@ TEST_CASE("mla_attention: chunks of queries give the same bytes", "[kernels][att
 }
 
 TEST_CASE("mla_attention: large scores do not overflow", "[kernels][attention]") {
-    const Sizes s{1, 300, 300, 1, 8, 8, 4, 0};
+    const AttentionSizes s{1, 300, 300, 1, 8, 8, 4, 0};
     Buffer q = Buffer::random(300, 16, DType::f32, 7);
     Buffer k = Buffer::random(300, 16, DType::f32, 8);
     Buffer kv = Buffer::random(300, 12, DType::f32, 9);
@@ -224,11 +224,11 @@ TEST_CASE("mla_attention: large scores do not overflow", "[kernels][attention]")
     args.o = want.view();
     reference::mla_attention(args);
     run_cpu(args, got.view());
-    CHECK(distance(want, got) <= 500 * tolerance(16, DType::f32));
+    CHECK(distance(want, got) <= 500 * attention_tolerance(16, DType::f32));
 }
 
 TEST_CASE("mla_decode: cpu agrees with the reference", "[kernels][attention]") {
-    for (const Sizes& s : sizes()) {
+    for (const AttentionSizes& s : attention_sizes()) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO(s.queries << " queries, " << s.keys << " keys");
             std::vector<std::int32_t> contexts;
@@ -243,13 +243,13 @@ TEST_CASE("mla_decode: cpu agrees with the reference", "[kernels][attention]") {
             run_cpu(problem.args, got.view());
             // Values are sums of lora products, and scores of nope * lora.
             const double size = std::sqrt(static_cast<double>(s.lora));
-            CHECK(distance(want, got) <= 4 * size * tolerance(s.nope * s.lora, type));
+            CHECK(distance(want, got) <= 4 * size * attention_tolerance(s.nope * s.lora, type));
         }
     }
 }
 
 TEST_CASE("mla_decode: the absorbed form agrees with the naive one", "[kernels][attention]") {
-    const Sizes s{1, 3, 70, 2, 12, 6, 10, 24};
+    const AttentionSizes s{1, 3, 70, 2, 12, 6, 10, 24};
     Absorbed problem(s, {70}, 70, DType::f32, 20);
     Buffer absorbed(3, 20, DType::f32);
     run_cpu(problem.args, absorbed.view());
@@ -276,12 +276,13 @@ TEST_CASE("mla_decode: the absorbed form agrees with the naive one", "[kernels][
     args.scale = 0.3F;
     Buffer naive(3, 20, DType::f32);
     run_cpu(args, naive.view());
-    CHECK(distance(naive, absorbed) <= 4 * std::sqrt(24.0) * tolerance(12 * 24, DType::f32));
+    CHECK(distance(naive, absorbed) <=
+          4 * std::sqrt(24.0) * attention_tolerance(12 * 24, DType::f32));
 }
 
 TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[kernels][attention]") {
     // Contexts that end just after a split of keys begins, and queries on both sides of it.
-    const Sizes s{1, 3, 2049, 2, 8, 4, 8, 40};
+    const AttentionSizes s{1, 3, 2049, 2, 8, 4, 8, 40};
     Absorbed problem(s, {2049}, 2049, DType::f32, 30);
     Buffer together(3, 16, DType::f32);
     run_cpu(problem.args, together.view());
@@ -298,9 +299,9 @@ TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[ker
 }
 
 TEST_CASE("mla_prefill: cpu agrees with the reference", "[kernels][attention]") {
-    std::vector<Sizes> all = sizes();
+    std::vector<AttentionSizes> all = attention_sizes();
     all.push_back({1, 150, 1500, 2, 12, 6, 10, 24});  // several blocks of keys and of queries
-    for (const Sizes& s : all) {
+    for (const AttentionSizes& s : all) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO(s.queries << " queries, " << s.keys << " keys");
             std::vector<std::int32_t> contexts;
@@ -312,23 +313,24 @@ TEST_CASE("mla_prefill: cpu agrees with the reference", "[kernels][attention]") 
             // BF16: keys and values are rounded to it, sums of lora products.
             const double size = std::sqrt(static_cast<double>(s.lora));
             CHECK(largest_difference(prefill(problem.args, true), prefill(problem.args, false),
-                                     type) <= 4 * size * tolerance(s.nope * s.lora, type));
+                                     type) <=
+                  4 * size * attention_tolerance(s.nope * s.lora, type));
         }
     }
 }
 
 TEST_CASE("mla_prefill: agrees with the absorbed form", "[kernels][attention]") {
-    const Sizes s{2, 40, 1100, 2, 12, 6, 10, 24};
+    const AttentionSizes s{2, 40, 1100, 2, 12, 6, 10, 24};
     Absorbed problem(s, {1100, 600}, 1100, DType::f32, 60);
     Buffer absorbed(80, 20, DType::f32);
     run_cpu(problem.args, absorbed.view());
     CHECK(largest_difference(absorbed.bytes(), prefill(problem.args, false), DType::f32) <=
-          4 * std::sqrt(24.0) * tolerance(12 * 24, DType::f32));
+          4 * std::sqrt(24.0) * attention_tolerance(12 * 24, DType::f32));
 }
 
 TEST_CASE("mla_prefill: chunks of a prompt give the same bytes", "[kernels][attention]") {
     // Chunks that begin inside a block of keys, and one that ends just behind its start.
-    const Sizes s{1, 1300, 1300, 2, 8, 4, 8, 40};
+    const AttentionSizes s{1, 1300, 1300, 2, 8, 4, 8, 40};
     Absorbed problem(s, {1300}, 1300, DType::bf16, 70);
     const std::vector<std::uint8_t> whole = prefill(problem.args, false);
     std::vector<std::uint8_t> parts;
@@ -345,7 +347,7 @@ TEST_CASE("mla_prefill: chunks of a prompt give the same bytes", "[kernels][atte
 }
 
 TEST_CASE("attention: the same bytes for any number of threads", "[kernels][attention]") {
-    const Sizes s{1, 200, 4500, 3, 8, 4, 8, 40};
+    const AttentionSizes s{1, 200, 4500, 3, 8, 4, 8, 40};
     Absorbed problem(s, {4500}, 4500, DType::bf16, 40);
     Buffer k = Buffer::random(4500, 36, DType::bf16, 43);
     Buffer kv = Buffer::random(4500, 48, DType::bf16, 44);

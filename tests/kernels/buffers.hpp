@@ -75,6 +75,8 @@ private:
     std::vector<std::uint8_t> bytes_;
 };
 
+inline float* floats(Buffer& buffer) { return static_cast<float*>(buffer.view().data); }
+
 class Workspace {
 public:
     explicit Workspace(std::size_t bytes) : storage_(bytes + kWorkspaceAlignment), bytes_(bytes) {}

@@ -22,7 +22,7 @@ using test::Doubles;
 using test::floats;
 using test::Workspace;
 
-const std::vector<std::int64_t>& widths() {
+const std::vector<std::int64_t>& backward_widths() {
     static const std::vector<std::int64_t> list = {0, 1, 7, 130, 1024, 1037, 2500};
     return list;
 }
@@ -246,7 +246,7 @@ TEST_CASE("rms_norm_backward: adds the residual, copies the tail", "[kernels]") 
 }
 
 TEST_CASE("rms_norm_backward: cpu agrees with the reference", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : backward_widths()) {
         for (const std::int64_t rows : {0, 1, 9, 40}) {
             for (const DType type : {DType::f32, DType::bf16}) {
                 INFO(rows << "x" << width);
@@ -299,7 +299,7 @@ TEST_CASE("swiglu_backward: central differences", "[kernels]") {
 }
 
 TEST_CASE("swiglu_backward: cpu agrees with the reference", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : backward_widths()) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO("width " << width);
             const std::int64_t rows = 5;
@@ -397,7 +397,7 @@ TEST_CASE("rope_backward: cpu agrees with the reference", "[kernels][rope]") {
 }
 
 TEST_CASE("split: takes apart what concat joins", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : backward_widths()) {
         for (const DType type : {DType::f32, DType::bf16}) {
             Buffer x = Buffer::random(3, width + 5, type, 20, width + 9);
             for (const bool fast : {false, true}) {

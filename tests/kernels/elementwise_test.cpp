@@ -15,7 +15,7 @@ namespace {
 
 using test::Buffer;
 
-const std::vector<std::int64_t>& widths() {
+const std::vector<std::int64_t>& forward_widths() {
     static const std::vector<std::int64_t> list = {0, 1, 7, 64, 130, 1024, 1037, 2500};
     return list;
 }
@@ -41,7 +41,7 @@ TEST_CASE("rms_norm: by hand, over a part of the row", "[kernels]") {
 }
 
 TEST_CASE("rms_norm: cpu agrees with the reference", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : forward_widths()) {
         for (const std::int64_t rows : {0, 1, 9}) {
             for (const DType type : {DType::f32, DType::bf16}) {
                 INFO(rows << "x" << width);
@@ -95,7 +95,7 @@ TEST_CASE("swiglu: by hand", "[kernels]") {
 }
 
 TEST_CASE("swiglu: cpu agrees with the reference", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : forward_widths()) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO("width " << width);
             const std::int64_t rows = 5;
@@ -146,7 +146,7 @@ TEST_CASE("swiglu: fused quantisation is quantize_fp8 of the result, weights in 
 }
 
 TEST_CASE("residual_add and concat: cpu agrees with the reference to the bit", "[kernels]") {
-    for (const std::int64_t width : widths()) {
+    for (const std::int64_t width : forward_widths()) {
         for (std::int64_t terms = 2; terms <= 4; ++terms) {
             std::vector<Buffer> inputs;
             ResidualAddArgs args;

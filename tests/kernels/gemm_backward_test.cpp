@@ -16,23 +16,21 @@
 #include "kernels/grouped_gemm_fp8.hpp"
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
 #include "tests/kernels/buffers.hpp"
+#include "tests/kernels/gemm_operands.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
 namespace {
 
 using test::Buffer;
+using test::floats;
+using test::GemmShape;
+using test::random_scales;
 using test::Workspace;
 
-struct Shape {
-    std::int64_t m;
-    std::int64_t n;
-    std::int64_t k;
-};
-
 // Odd, empty, a single row, around the block, tile, panel and depth borders.
-const std::vector<Shape>& shapes() {
-    static const std::vector<Shape> list = {
+const std::vector<GemmShape>& backward_shapes() {
+    static const std::vector<GemmShape> list = {
         {1, 1, 1},    {0, 5, 7},     {3, 0, 4},      {3, 5, 0},      {1, 33, 257},  {31, 16, 2},
         {64, 96, 15}, {16, 32, 256}, {29, 130, 300}, {113, 100, 33}, {400, 33, 40}, {17, 300, 270}};
     return list;
@@ -55,15 +53,6 @@ Buffer transposed(Buffer& from, std::int64_t rows, std::int64_t width, DType dty
     return to;
 }
 
-std::vector<float> random_scales(std::int64_t count, std::uint64_t seed) {
-    std::vector<float> scales(static_cast<std::size_t>(count));
-    const Rng rng(seed);
-    for (std::size_t i = 0; i < scales.size(); ++i) {
-        scales[i] = static_cast<float>(0.01 + rng.uniform(i));
-    }
-    return scales;
-}
-
 std::vector<float> transposed(const std::vector<float>& from, std::int64_t rows,
                               std::int64_t width) {
     std::vector<float> to(from.size());
@@ -73,8 +62,6 @@ std::vector<float> transposed(const std::vector<float>& from, std::int64_t rows,
     }
     return to;
 }
-
-float* floats(Buffer& buffer) { return static_cast<float*>(buffer.view().data); }
 
 // Runs the kernel, giving it the workspace that it asks for and no more.
 template <class Args>
@@ -87,7 +74,7 @@ void run(void (*kernel)(const Args&), std::size_t (*workspace_bytes)(const Args&
 // Compares [rows, columns] of y with the products of x_at(row, i) and w_at(i, column) for i in
 // [begin, end), in double, plus `before`. Float32 sums of k products below 1 round by at most half
 // a unit of the running sum in each addition.
-struct Oracle {
+struct ProductOracle {
     std::function<double(std::int64_t, std::int64_t)> x_at;
     std::function<double(std::int64_t, std::int64_t)> w_at;
     std::function<double(std::int64_t, std::int64_t)> before;
@@ -116,14 +103,14 @@ struct Oracle {
 
 double nothing(std::int64_t /*row*/, std::int64_t /*column*/) { return 0; }
 
-std::string text(const Shape& s) {
+std::string text(const GemmShape& s) {
     return std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k);
 }
 
 }  // namespace
 
 TEST_CASE("gemm_bf16: the gradient of the input reads W as it is stored", "[kernels][gemm]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : backward_shapes()) {
         for (const DType type : {DType::bf16, DType::f32}) {
             INFO(text(s));
             Buffer x = Buffer::random(s.m, s.k, type, 1, s.k + 3);
@@ -138,8 +125,9 @@ TEST_CASE("gemm_bf16: the gradient of the input reads W as it is stored", "[kern
             args.y = got.view();
             run(cpu::gemm_bf16, cpu::gemm_bf16_workspace_bytes, args);
             CHECK(want.bytes() == got.bytes());  // the order of the sums is the same
-            const Oracle oracle{[&](auto row, auto i) { return x.at(row, i); },
-                                [&](auto i, auto column) { return w.at(i, column); }, nothing};
+            const ProductOracle oracle{[&](auto row, auto i) { return x.at(row, i); },
+                                       [&](auto i, auto column) { return w.at(i, column); },
+                                       nothing};
             oracle.check(got, 0, s.m, s.n, 0, s.k, type);
             reference::gemm_bf16(args);
             oracle.check(got, 0, s.m, s.n, 0, s.k, type);
@@ -148,18 +136,19 @@ TEST_CASE("gemm_bf16: the gradient of the input reads W as it is stored", "[kern
 }
 
 TEST_CASE("gemm_bf16: adds to y", "[kernels][gemm]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : backward_shapes()) {
         for (const bool w_transposed : {false, true}) {
             INFO(text(s));
             Buffer x = Buffer::random(s.m, s.k, DType::bf16, 1);
             Buffer w = w_transposed ? Buffer::random(s.k, s.n, DType::bf16, 2)
                                     : Buffer::random(s.n, s.k, DType::bf16, 2);
             Buffer before = Buffer::random(s.m, s.n, DType::f32, 3, s.n + 2);
-            const Oracle oracle{[&](auto row, auto i) { return x.at(row, i); },
-                                [&](auto i, auto column) {
-                                    return w_transposed ? w.at(i, column) : w.at(column, i);
-                                },
-                                [&](auto row, auto column) { return before.at(row, column); }};
+            const ProductOracle oracle{
+                [&](auto row, auto i) { return x.at(row, i); },
+                [&](auto i, auto column) {
+                    return w_transposed ? w.at(i, column) : w.at(column, i);
+                },
+                [&](auto row, auto column) { return before.at(row, column); }};
             GemmBf16Args args{s.m, s.n, s.k, x.view(), w.view(), {}, {}};
             args.w_transposed = w_transposed;
             args.accumulate = true;
@@ -177,7 +166,7 @@ TEST_CASE("gemm_bf16: adds to y", "[kernels][gemm]") {
 
 TEST_CASE("gemm_fp8: the gradient of the input reads W and its scales as they are stored",
           "[kernels][gemm][fp8]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : backward_shapes()) {
         INFO(text(s));
         Buffer x = Buffer::random(s.m, s.k, DType::e4m3, 5);
         Buffer w = Buffer::random(s.k, s.n, DType::e4m3, 6);
@@ -244,15 +233,15 @@ TEST_CASE("grouped gemm: gradients of the inputs of experts", "[kernels][gemm]")
         for (std::int64_t e = 0; e < experts; ++e) {
             const std::int64_t first = offsets[static_cast<std::size_t>(e)];
             const std::int64_t count = offsets[static_cast<std::size_t>(e) + 1] - first;
-            const Oracle oracle{[&](auto row, auto i) { return x.at(row, i); },
-                                [&](auto i, auto column) { return w.at(e * k + i, column); },
-                                nothing};
+            const ProductOracle oracle{[&](auto row, auto i) { return x.at(row, i); },
+                                       [&](auto i, auto column) { return w.at(e * k + i, column); },
+                                       nothing};
             oracle.check(y, first, count, n, 0, k, DType::f32);
             oracle.check(fast, first, count, n, 0, k, DType::f32);
             const auto scale = [](const std::vector<float>& scales, std::int64_t at) {
                 return static_cast<double>(scales[static_cast<std::size_t>(at)]);
             };
-            const Oracle oracle8{
+            const ProductOracle oracle8{
                 [&](auto row, auto i) {
                     return x8.at(row, i) * scale(x_scales, row * tiles(k) + i / kTile);
                 },
@@ -267,15 +256,16 @@ TEST_CASE("grouped gemm: gradients of the inputs of experts", "[kernels][gemm]")
 }
 
 TEST_CASE("gemm_bf16_wgrad: sums over the tokens, added to y", "[kernels][gemm]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : backward_shapes()) {
         for (const DType type : {DType::bf16, DType::f32}) {
             INFO(text(s));
             Buffer grad = Buffer::random(s.k, s.m, type, 1, s.m + 3);
             Buffer x = Buffer::random(s.k, s.n, type, 2, s.n + 1);
             Buffer before = Buffer::random(s.m, s.n, DType::f32, 3);
-            const Oracle oracle{[&](auto row, auto i) { return grad.at(i, row); },
-                                [&](auto i, auto column) { return x.at(i, column); },
-                                [&](auto row, auto column) { return before.at(row, column); }};
+            const ProductOracle oracle{
+                [&](auto row, auto i) { return grad.at(i, row); },
+                [&](auto i, auto column) { return x.at(i, column); },
+                [&](auto row, auto column) { return before.at(row, column); }};
             Buffer y = before;
             GemmBf16WgradArgs args{s.m, s.n, s.k, grad.view(), x.view(), floats(y), {}};
             reference::gemm_bf16_wgrad(args);
@@ -330,9 +320,10 @@ TEST_CASE("grouped_gemm_bf16_wgrad: each expert sums over its rows", "[kernels][
         CHECK(results[0].bytes() == results[2].bytes());
         CHECK(results[1].bytes() == results[3].bytes());
         for (std::int64_t e = 0; e < experts; ++e) {
-            const Oracle oracle{[&](auto row, auto i) { return grad.at(i, row - e * m); },
-                                [&](auto i, auto column) { return x.at(i, column); },
-                                [&](auto row, auto column) { return before.at(row, column); }};
+            const ProductOracle oracle{
+                [&](auto row, auto i) { return grad.at(i, row - e * m); },
+                [&](auto i, auto column) { return x.at(i, column); },
+                [&](auto row, auto column) { return before.at(row, column); }};
             const std::int64_t begin = offsets[static_cast<std::size_t>(e)];
             const std::int64_t end = offsets[static_cast<std::size_t>(e) + 1];
             oracle.check(results[0], e * m, m, n, begin, end, DType::f32);
@@ -357,7 +348,7 @@ struct Fp8Operands {
         const std::int64_t at = row * tiles(tokens) + token / kTile;
         return static_cast<double>(codes.at(row, token)) * scales[static_cast<std::size_t>(at)];
     }
-    [[nodiscard]] Oracle oracle(const Buffer& before, std::int64_t row0) const {
+    [[nodiscard]] ProductOracle oracle(const Buffer& before, std::int64_t row0) const {
         return {[this, row0](auto row, auto i) { return value(grad, grad_scales, row - row0, i); },
                 [this](auto i, auto column) { return value(x, x_scales, column, i); },
                 [&before](auto row, auto column) { return before.at(row, column); }};
@@ -373,7 +364,7 @@ struct Fp8Operands {
 }  // namespace
 
 TEST_CASE("gemm_fp8_wgrad: tiles along the tokens on both sides", "[kernels][gemm][fp8]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : backward_shapes()) {
         INFO(text(s));
         Fp8Operands operands(s.m, s.n, s.k);
         const Buffer before = Buffer::random(s.m, s.n, DType::f32, 25);

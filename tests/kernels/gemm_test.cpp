@@ -10,47 +10,35 @@
 #include "kernels/grouped_gemm_bf16.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
 #include "tests/kernels/buffers.hpp"
+#include "tests/kernels/gemm_operands.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
 namespace {
 
 using test::Buffer;
+using test::GemmShape;
+using test::random_scales;
 using test::Workspace;
 
-struct Shape {
-    std::int64_t m;
-    std::int64_t n;
-    std::int64_t k;
-};
-
 // Odd, empty, a single row, around the tile, panel and depth borders.
-const std::vector<Shape>& shapes() {
-    static const std::vector<Shape> list = {{1, 1, 1},       {0, 5, 7},      {3, 0, 4},
-                                            {3, 5, 0},       {1, 33, 257},   {2, 31, 16},
-                                            {15, 64, 96},    {14, 32, 256},  {29, 130, 300},
-                                            {113, 100, 127}, {400, 40, 513}, {7, 300, 700}};
+const std::vector<GemmShape>& forward_shapes() {
+    static const std::vector<GemmShape> list = {{1, 1, 1},       {0, 5, 7},      {3, 0, 4},
+                                                {3, 5, 0},       {1, 33, 257},   {2, 31, 16},
+                                                {15, 64, 96},    {14, 32, 256},  {29, 130, 300},
+                                                {113, 100, 127}, {400, 40, 513}, {7, 300, 700}};
     return list;
 }
 
 // Sums of k products of values below 1 in float32: each of k additions rounds by at most half a
 // unit of the running sum, |sum| <= k; in practice errors go as a walk. 4 sqrt(k) units of the
 // typical sum sqrt(k) / 3, and the rounding of the result.
-double tolerance(std::int64_t k, DType out) {
+double product_tolerance(std::int64_t k, DType out) {
     const auto terms = static_cast<double>(k);
     return 4 * terms * 0x1p-24 + test::epsilon(out) * std::sqrt(terms) * 4;
 }
 
-std::vector<float> random_scales(std::int64_t count, std::uint64_t seed) {
-    std::vector<float> scales(static_cast<std::size_t>(count));
-    const Rng rng(seed);
-    for (std::size_t i = 0; i < scales.size(); ++i) {
-        scales[i] = static_cast<float>(0.01 + rng.uniform(i));
-    }
-    return scales;
-}
-
-void check_gemm(const Shape& s, DType x_type, DType w_type, DType y_type) {
+void check_gemm(const GemmShape& s, DType x_type, DType w_type, DType y_type) {
     INFO(s.m << "x" << s.n << "x" << s.k);
     Buffer x = Buffer::random(s.m, s.k, x_type, 1, s.k + 3);
     Buffer w = Buffer::random(s.n, s.k, w_type, 2, s.k + 1);
@@ -62,7 +50,7 @@ void check_gemm(const Shape& s, DType x_type, DType w_type, DType y_type) {
     args.workspace = workspace.span();
     args.y = got.view();
     cpu::gemm_bf16(args);
-    CHECK(distance(want, got) <= tolerance(s.k, y_type));
+    CHECK(distance(want, got) <= product_tolerance(s.k, y_type));
 }
 
 }  // namespace
@@ -85,7 +73,7 @@ TEST_CASE("gemm_bf16: sums by hand", "[kernels][gemm]") {
 }
 
 TEST_CASE("gemm_bf16: cpu agrees with the reference", "[kernels][gemm]") {
-    for (const Shape& shape : shapes()) {
+    for (const GemmShape& shape : forward_shapes()) {
         check_gemm(shape, DType::bf16, DType::bf16, DType::bf16);
         check_gemm(shape, DType::f32, DType::f32, DType::f32);
         check_gemm(shape, DType::bf16, DType::bf16, DType::f32);
@@ -94,7 +82,7 @@ TEST_CASE("gemm_bf16: cpu agrees with the reference", "[kernels][gemm]") {
 }
 
 TEST_CASE("gemm_bf16: a row is the same bytes alone and in a batch", "[kernels][gemm]") {
-    const Shape s{37, 70, 600};
+    const GemmShape s{37, 70, 600};
     for (const DType type : {DType::f32, DType::bf16}) {
         Buffer x = Buffer::random(s.m, s.k, type, 3);
         Buffer w = Buffer::random(s.n, s.k, type, 4);
@@ -118,7 +106,7 @@ TEST_CASE("gemm_bf16: a row is the same bytes alone and in a batch", "[kernels][
 }
 
 TEST_CASE("gemm_fp8: cpu agrees with the reference to the bit", "[kernels][gemm][fp8]") {
-    for (const Shape& s : shapes()) {
+    for (const GemmShape& s : forward_shapes()) {
         INFO(s.m << "x" << s.n << "x" << s.k);
         Buffer x = Buffer::random(s.m, s.k, DType::e4m3, 5);
         Buffer w = Buffer::random(s.n, s.k, DType::e4m3, 6);
@@ -195,7 +183,7 @@ TEST_CASE("grouped gemm: each expert's rows by its weights", "[kernels][gemm]") 
         args.workspace = workspace.span();
         args.y = got.view();
         cpu::grouped_gemm_bf16(args);
-        CHECK(distance(want, got) <= tolerance(k, DType::bf16));
+        CHECK(distance(want, got) <= product_tolerance(k, DType::bf16));
 
         Buffer x8 = Buffer::random(rows, k, DType::e4m3, 11);
         Buffer w8 = Buffer::random(experts * n, k, DType::e4m3, 12);
@@ -214,7 +202,7 @@ TEST_CASE("grouped gemm: each expert's rows by its weights", "[kernels][gemm]") 
 }
 
 TEST_CASE("gemm: the same bytes for any number of threads", "[kernels][gemm]") {
-    const Shape s{50, 500, 300};
+    const GemmShape s{50, 500, 300};
     Buffer x = Buffer::random(s.m, s.k, DType::f32, 15);
     Buffer w = Buffer::random(s.n, s.k, DType::f32, 16);
     const std::int64_t before = cpu::thread_count();

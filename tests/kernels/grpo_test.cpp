@@ -15,18 +15,18 @@ namespace {
 
 using test::Doubles;
 
-struct Kernels {
+struct GrpoKernels {
     void (*cross_entropy)(const CrossEntropyArgs&);
     void (*advantages)(const GrpoAdvantagesArgs&);
     void (*objective)(const GrpoObjectiveArgs&);
     void (*backward)(const GrpoBackwardArgs&);
     void (*cross_entropy_backward)(const CrossEntropyBackwardArgs&);
 };
-constexpr Kernels kReference = {&reference::cross_entropy, &reference::grpo_advantages,
-                                &reference::grpo_objective, &reference::grpo_backward,
-                                &reference::cross_entropy_backward};
-constexpr Kernels kCpu = {&cpu::cross_entropy, &cpu::grpo_advantages, &cpu::grpo_objective,
-                          &cpu::grpo_backward, &cpu::cross_entropy_backward};
+constexpr GrpoKernels kReference = {&reference::cross_entropy, &reference::grpo_advantages,
+                                    &reference::grpo_objective, &reference::grpo_backward,
+                                    &reference::cross_entropy_backward};
+constexpr GrpoKernels kCpu = {&cpu::cross_entropy, &cpu::grpo_advantages, &cpu::grpo_objective,
+                              &cpu::grpo_backward, &cpu::cross_entropy_backward};
 
 std::vector<float> negated(std::vector<float> values) {
     for (float& value : values) {
@@ -44,7 +44,7 @@ std::int64_t tokens_of(const std::vector<std::int32_t>& mask) {
 }
 
 // Outputs of a policy with logits, from rewards to the gradient of the logits.
-struct Problem {
+struct GrpoProblem {
     std::int64_t outputs = 0, length = 0, vocabulary = 0;
     std::int64_t ddof = 0;
     float clip = 0, beta = 0;
@@ -59,7 +59,7 @@ struct Result {
     bool operator==(const Result&) const = default;
 };
 
-Result run(const Problem& problem, const Kernels& kernels) {
+Result run(const GrpoProblem& problem, const GrpoKernels& kernels) {
     const std::size_t tokens = problem.labels.size();
     const auto count = static_cast<std::int64_t>(tokens);
     const auto outputs = static_cast<std::size_t>(problem.outputs);
@@ -102,8 +102,8 @@ Result run(const Problem& problem, const Kernels& kernels) {
     return r;
 }
 
-Problem golden_problem(const test::GoldenCase& golden) {
-    Problem problem;
+GrpoProblem golden_problem(const test::GoldenCase& golden) {
+    GrpoProblem problem;
     problem.outputs = golden.extent("logits", 0);
     problem.length = golden.extent("logits", 1);
     problem.vocabulary = golden.extent("logits", 2);
@@ -119,8 +119,8 @@ Problem golden_problem(const test::GoldenCase& golden) {
     return problem;
 }
 
-void check_golden(const test::GoldenCase& golden, const Kernels& kernels) {
-    Problem problem = golden_problem(golden);
+void check_golden_grpo(const test::GoldenCase& golden, const GrpoKernels& kernels) {
+    GrpoProblem problem = golden_problem(golden);
     // Values at mask 0 mean nothing in the file: ours there are put in their place.
     const auto check_tokens = [&](const std::string& name, std::vector<float> got) {
         const std::vector<float> want = golden.values(name);
@@ -149,8 +149,8 @@ void check_golden(const test::GoldenCase& golden, const Kernels& kernels) {
 
 // Groups that do not lie side by side, the first with equal rewards, and outputs of different
 // lengths, the last one with none.
-Problem random_problem(std::int64_t outputs, std::int64_t length, std::int64_t vocabulary) {
-    Problem problem;
+GrpoProblem random_problem(std::int64_t outputs, std::int64_t length, std::int64_t vocabulary) {
+    GrpoProblem problem;
     problem.outputs = outputs;
     problem.length = length;
     problem.vocabulary = vocabulary;
@@ -181,8 +181,8 @@ Problem random_problem(std::int64_t outputs, std::int64_t length, std::int64_t v
 }
 
 // The loss from its definition, in double; advantages are constants.
-double loss_of(const Problem& problem, const std::vector<float>& advantages,
-               const Doubles& logits) {
+double grpo_loss(const GrpoProblem& problem, const std::vector<float>& advantages,
+                 const Doubles& logits) {
     double loss = 0;
     for (std::int64_t output = 0; output < problem.outputs; ++output) {
         const double advantage = advantages[static_cast<std::size_t>(output)];
@@ -224,8 +224,8 @@ TEST_CASE("grpo: the golden cases, from logits to their gradient", "[kernels][gr
     for (const auto& path : test::golden_cases("grpo")) {
         INFO(path.filename().string());
         const test::GoldenCase golden(path);
-        check_golden(golden, kReference);
-        check_golden(golden, kCpu);
+        check_golden_grpo(golden, kReference);
+        check_golden_grpo(golden, kCpu);
     }
 }
 
@@ -234,7 +234,7 @@ TEST_CASE("grpo: advantages by hand", "[kernels][grpo]") {
     // Group 9: alone.
     const std::vector<float> rewards = {1, 0.1F, 0, 0.1F, 0, 5, 0.1F, 1};
     const std::vector<std::int32_t> group = {4, 2, 4, 2, 4, 9, 2, 4};
-    for (const Kernels& kernels : {kReference, kCpu}) {
+    for (const GrpoKernels& kernels : {kReference, kCpu}) {
         for (const std::int64_t ddof : {0, 1}) {
             std::vector<float> got(8, NAN);
             kernels.advantages({8, ddof, rewards.data(), group.data(), got.data()});
@@ -246,13 +246,13 @@ TEST_CASE("grpo: advantages by hand", "[kernels][grpo]") {
 
 TEST_CASE("grpo: central differences", "[kernels][grpo]") {
     for (const GrpoMean mean : {GrpoMean::outputs, GrpoMean::tokens}) {
-        Problem problem = random_problem(7, 4, 5);
+        GrpoProblem problem = random_problem(7, 4, 5);
         problem.mean = mean;
-        for (const Kernels& kernels : {kReference, kCpu}) {
+        for (const GrpoKernels& kernels : {kReference, kCpu}) {
             const Result got = run(problem, kernels);
             const Doubles logits(problem.logits.begin(), problem.logits.end());
             const auto loss = [&](const Doubles& at) {
-                return loss_of(problem, got.advantages, at);
+                return grpo_loss(problem, got.advantages, at);
             };
             CHECK(got.loss == Approx(loss(logits)).epsilon(1e-5));
             const Doubles want = test::numeric_gradient(logits, loss);
@@ -264,7 +264,7 @@ TEST_CASE("grpo: central differences", "[kernels][grpo]") {
 }
 
 TEST_CASE("grpo: masked tokens are not read", "[kernels][grpo]") {
-    Problem problem = random_problem(5, 3, 4);
+    GrpoProblem problem = random_problem(5, 3, 4);
     const Result want = run(problem, kReference);
     for (std::size_t i = 0; i < problem.mask.size(); ++i) {
         if (problem.mask[i] == 0) {
@@ -279,7 +279,7 @@ TEST_CASE("grpo: masked tokens are not read", "[kernels][grpo]") {
 TEST_CASE("grpo: cpu agrees with the reference, for any number of threads", "[kernels][grpo]") {
     for (const std::int64_t outputs : {0, 1, 30}) {
         for (const std::int64_t length : {1, 40}) {
-            const Problem problem = random_problem(outputs, length, 33);
+            const GrpoProblem problem = random_problem(outputs, length, 33);
             const Result want = run(problem, kReference);
             const Result got = run(problem, kCpu);
             CHECK(got.advantages == want.advantages);

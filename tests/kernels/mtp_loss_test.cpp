@@ -12,11 +12,11 @@
 namespace r1 {
 namespace {
 
-struct Kernels {
+struct CrossEntropyKernels {
     void (*forward)(const CrossEntropyArgs&);
     void (*backward)(const CrossEntropyBackwardArgs&);
 };
-constexpr Kernels kKernels[] = {
+constexpr CrossEntropyKernels kKernels[] = {
     {&reference::cross_entropy, &reference::cross_entropy_backward},
     {&cpu::cross_entropy, &cpu::cross_entropy_backward},
 };
@@ -27,8 +27,8 @@ struct Loss {
 };
 
 // Row i predicts token i + `ahead`; the last rows have nothing to predict.
-Loss loss_of(const test::GoldenCase& golden, const std::string& name, std::int64_t ahead,
-             float scale, const Kernels& kernels) {
+Loss loss_ahead(const test::GoldenCase& golden, const std::string& name, std::int64_t ahead,
+                float scale, const CrossEntropyKernels& kernels) {
     const std::vector<float> logits = golden.values(name);
     const std::vector<std::int32_t> tokens = golden.file().as_i32("tokens");
     const std::int64_t rows = golden.extent(name, 0);
@@ -57,15 +57,15 @@ Loss loss_of(const test::GoldenCase& golden, const std::string& name, std::int64
     return loss;
 }
 
-void check_golden(const test::GoldenCase& golden, const Kernels& kernels) {
+void check_golden_mtp_loss(const test::GoldenCase& golden, const CrossEntropyKernels& kernels) {
     const double lambda = golden.value("lambda");
     const auto tokens = static_cast<double>(golden.extent("tokens", 0));
     const double main_terms = tokens - 1;
     const double mtp_terms = tokens - 2;
     const Loss main =
-        loss_of(golden, "logits_main", 1, static_cast<float>(1 / main_terms), kernels);
+        loss_ahead(golden, "logits_main", 1, static_cast<float>(1 / main_terms), kernels);
     const Loss mtp =
-        loss_of(golden, "logits_mtp", 2, static_cast<float>(lambda / mtp_terms), kernels);
+        loss_ahead(golden, "logits_mtp", 2, static_cast<float>(lambda / mtp_terms), kernels);
     golden.check("loss_main", main.sum / main_terms);
     golden.check("loss_mtp_mean", mtp.sum / mtp_terms);
     golden.check("loss_total_mean", main.sum / main_terms + lambda * mtp.sum / mtp_terms);
@@ -82,8 +82,8 @@ TEST_CASE("mtp_loss: the golden cases", "[kernels][golden]") {
     for (const auto& path : test::golden_cases("mtp_loss")) {
         INFO(path.filename().string());
         const test::GoldenCase golden(path);
-        for (const Kernels& kernels : kKernels) {
-            check_golden(golden, kernels);
+        for (const CrossEntropyKernels& kernels : kKernels) {
+            check_golden_mtp_loss(golden, kernels);
         }
     }
 }

@@ -23,8 +23,6 @@ inline Doubles values(const Buffer& buffer, std::int64_t rows, std::int64_t widt
     return result;
 }
 
-inline float* floats(Buffer& buffer) { return static_cast<float*>(buffer.view().data); }
-
 inline double dot(const Doubles& a, const Doubles& b) {
     double sum = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {

@@ -98,8 +98,9 @@ void check_requantize(Requantize requantize, std::int64_t rows, std::int64_t wid
     CHECK(plain.bytes() == values_t.bytes());
 }
 
-void check_golden(const test::SafeTensors& file, const std::string& name, const std::string& codes,
-                  const std::string& scales, QuantizeWeight quantize) {
+void check_golden_weight(const test::SafeTensors& file, const std::string& name,
+                         const std::string& codes, const std::string& scales,
+                         QuantizeWeight quantize) {
     std::vector<float> x = file.as_f32(name);
     const std::int64_t rows = file.at(name).shape[0];
     const std::int64_t columns = file.at(name).shape[1];
@@ -129,8 +130,8 @@ TEST_CASE("quantize_weight_fp8: the golden quantisation cases", "[kernels][fp8][
         const test::SafeTensors file(path);
         for (const QuantizeWeight quantize :
              {reference::quantize_weight_fp8, cpu::quantize_weight_fp8}) {
-            check_golden(file, "weight.w", "weight.q", "weight.scale_inv", quantize);
-            check_golden(file, "gemm.w", "gemm.w_q", "gemm.w_scale_inv", quantize);
+            check_golden_weight(file, "weight.w", "weight.q", "weight.scale_inv", quantize);
+            check_golden_weight(file, "gemm.w", "gemm.w_q", "gemm.w_scale_inv", quantize);
         }
     }
 }

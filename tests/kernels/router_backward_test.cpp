@@ -24,9 +24,9 @@ constexpr Backward kBackward[] = {&reference::router_topk_backward, &cpu::router
 constexpr Balance kBalance[] = {&reference::sequence_balance, &cpu::sequence_balance};
 
 // Random logits in [-3, 3), what a router with a bias chooses by them, and what comes back.
-struct Problem {
-    Problem(std::int64_t tokens, std::int64_t experts, std::int64_t chosen, RouterScore score,
-            bool normalize)
+struct RouterProblem {
+    RouterProblem(std::int64_t tokens, std::int64_t experts, std::int64_t chosen, RouterScore score,
+                  bool normalize)
         : logits(Buffer::random(tokens, experts, DType::f32, 1)),
           bias(Buffer::random(1, experts, DType::f32, 2)),
           d_weights(Buffer::random(tokens, chosen, DType::f32, 3)),
@@ -188,7 +188,7 @@ std::vector<std::int32_t> golden_choice(const test::GoldenCase& golden, const st
     return indices;
 }
 
-void check_golden(const test::GoldenCase& golden, const std::string& group) {
+void check_golden_balance(const test::GoldenCase& golden, const std::string& group) {
     INFO(group);
     const std::vector<float> logits = golden.values("router_logits");
     const std::vector<std::int32_t> indices = golden_choice(golden, group, logits);
@@ -230,7 +230,7 @@ TEST_CASE("sequence_balance: the golden cases, loss and gradient", "[kernels][ro
         for (const auto& [name, tensor] : golden.file().tensors()) {
             const std::size_t dot = name.rfind('.');
             if (dot != std::string::npos && name.substr(dot) == ".indices") {
-                check_golden(golden, name.substr(0, dot));
+                check_golden_balance(golden, name.substr(0, dot));
             }
         }
     }
@@ -240,7 +240,7 @@ TEST_CASE("router_topk_backward: central differences", "[kernels][router]") {
     for (int variant = 0; variant < 16; ++variant) {
         INFO(variant);
         const RouterScore score = (variant & 1) != 0 ? RouterScore::softmax : RouterScore::sigmoid;
-        Problem problem(6, 9, 3, score, (variant & 2) != 0);
+        RouterProblem problem(6, 9, 3, score, (variant & 2) != 0);
         if ((variant & 4) != 0) {
             problem.args.balance_alpha = 0.5F;
             problem.args.sequence_length = 3;
@@ -264,7 +264,8 @@ TEST_CASE("router_topk_backward: cpu agrees with the reference", "[kernels][rout
         for (const std::int64_t tokens : {0, 2, 70}) {
             for (const RouterScore score : {RouterScore::sigmoid, RouterScore::softmax}) {
                 INFO(tokens << "x" << experts);
-                Problem problem(tokens, experts, std::min<std::int64_t>(experts, 8), score, true);
+                RouterProblem problem(tokens, experts, std::min<std::int64_t>(experts, 8), score,
+                                      true);
                 problem.args.sequence_length = std::max<std::int64_t>(tokens / 2, 1);
                 problem.args.balance_alpha = 0.25F;
                 const auto want = problem.gradient(reference::router_topk_backward);
@@ -336,7 +337,7 @@ TEST_CASE("sequence_balance: from the definition, over random sizes", "[kernels]
         for (const std::int64_t length : {1, 7, 60}) {
             for (const RouterScore score : {RouterScore::sigmoid, RouterScore::softmax}) {
                 INFO(length << "x" << experts);
-                Problem problem(3 * length, experts, 3, score, true);
+                RouterProblem problem(3 * length, experts, 3, score, true);
                 problem.args.sequence_length = length;
                 problem.args.balance_alpha = 0.5F;
                 const Doubles logits = test::values(problem.logits, 3 * length, experts);

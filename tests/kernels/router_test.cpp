@@ -36,7 +36,7 @@ Choice route(RouterTopkArgs args, Route kernel) {
 }
 
 // Groups of tensors "<group>.logits" with their bias, parameters and choices.
-void check_golden(const test::SafeTensors& file, const std::string& group) {
+void check_golden_gate(const test::SafeTensors& file, const std::string& group) {
     INFO(group);
     const std::vector<float> logits = file.as_f32(group + ".logits");
     const std::vector<float> bias = file.as_f32(group + ".bias");
@@ -71,7 +71,7 @@ TEST_CASE("router_topk: the golden gate cases", "[kernels][router][golden]") {
         for (const auto& [name, tensor] : file.tensors()) {
             const std::size_t dot = name.rfind('.');
             if (dot != std::string::npos && name.substr(dot) == ".logits") {
-                check_golden(file, name.substr(0, dot));
+                check_golden_gate(file, name.substr(0, dot));
             }
         }
     }

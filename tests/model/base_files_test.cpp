@@ -2,40 +2,24 @@
 #include <algorithm>
 #include <fstream>
 
-#include <unistd.h>
-
 #include "model/base/json.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace fs = std::filesystem;
 using namespace r1;
+using test::TemporaryFolder;
 
 namespace {
 
-// A folder of its own that is gone afterwards.
-class Folder {
-public:
-    Folder() : path_(fs::temp_directory_path() / ("r1_files_" + std::to_string(::getpid()))) {
-        fs::remove_all(path_);
-        fs::create_directories(path_);
-    }
-    ~Folder() { fs::remove_all(path_); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-
-    [[nodiscard]] fs::path operator/(const std::string& name) const { return path_ / name; }
-    [[nodiscard]] std::ptrdiff_t entries() const {
-        return std::distance(fs::directory_iterator(path_), fs::directory_iterator());
-    }
-
-private:
-    fs::path path_;
-};
+std::ptrdiff_t entries(const TemporaryFolder& folder) {
+    return std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator());
+}
 
 }  // namespace
 
 TEST_CASE("files: what is written is read back byte by byte", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     std::string content(200'000, '\0');
     for (std::size_t i = 0; i < content.size(); ++i) {
         content[i] = static_cast<char>(i * 31 % 256);
@@ -44,11 +28,11 @@ TEST_CASE("files: what is written is read back byte by byte", "[model][base]") {
         write_file_atomically(folder / "out", text);
         CHECK(read_file(folder / "out") == text);
     }
-    CHECK(folder.entries() == 1);
+    CHECK(entries(folder) == 1);
 }
 
 TEST_CASE("files: a missing file and a folder cannot be read", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     CHECK_THROWS_AS(read_file(folder / "none"), InputError);
     CHECK_THROWS_AS(read_file(folder / ""), InputError);
     CHECK_THROWS_AS(Document::from_file(folder / "none"), InputError);
@@ -61,7 +45,7 @@ TEST_CASE("files: a missing file and a folder cannot be read", "[model][base]") 
 }
 
 TEST_CASE("files: a limit holds for files and for endless streams", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     write_file_atomically(folder / "out", "12345");
     CHECK(read_file(folder / "out", 5) == "12345");
     CHECK_THROWS_AS(read_file(folder / "out", 4), InputError);
@@ -71,23 +55,23 @@ TEST_CASE("files: a limit holds for files and for endless streams", "[model][bas
 }
 
 TEST_CASE("files: a failed write leaves nothing behind", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     CHECK_THROWS_AS(write_file_atomically(folder / "no/such/folder", "x"), InputError);
     fs::create_directory(folder / "target");
     CHECK_THROWS_AS(write_file_atomically(folder / "target", "x"), InputError);
     // The temporary file can be made here, but not renamed: the name is too long.
     CHECK_THROWS_AS(write_file_atomically(folder / std::string(300, 'n'), "x"), InputError);
-    CHECK(folder.entries() == 1);
+    CHECK(entries(folder) == 1);
 }
 
 TEST_CASE("files: names of the greatest length can be written", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     write_file_atomically(folder / std::string(255, 'n'), "x");
     CHECK(read_file(folder / std::string(255, 'n')) == "x");
 }
 
 TEST_CASE("files: a link stays a link, and the file keeps its permissions", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     write_file_atomically(folder / "real", "old");
     fs::permissions(folder / "real", fs::perms::owner_read | fs::perms::owner_write);
     fs::create_symlink("real", folder / "link");
@@ -109,7 +93,7 @@ TEST_CASE("files: devices are written directly, and a full one is an error", "[m
 }
 
 TEST_CASE("files: a document names its file in every location", "[model][base]") {
-    const Folder folder;
+    const TemporaryFolder folder("files");
     write_file_atomically(folder / "a.json", "{\"x\": [1]}");
     const Document document = Document::from_file(folder / "a.json");
     CHECK(document.file() == (folder / "a.json").string());

@@ -9,8 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
 #include "model/base/dtype.hpp"
 #include "model/base/json.hpp"
 #include "model/base/rng.hpp"
@@ -18,28 +16,6 @@
 #include "model/config/parameters.hpp"
 
 namespace r1::test {
-
-// A folder of its own that is gone afterwards.
-class TemporaryFolder {
-public:
-    explicit TemporaryFolder(const std::string& name)
-        : path_(std::filesystem::temp_directory_path() /
-                ("r1_" + name + "_" + std::to_string(::getpid()))) {
-        std::filesystem::remove_all(path_);
-        std::filesystem::create_directories(path_);
-    }
-    ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-    [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
-        return path_ / name;
-    }
-
-private:
-    std::filesystem::path path_;
-};
 
 inline void write_bytes(const std::filesystem::path& file, const std::string& bytes) {
     std::ofstream(file, std::ios::binary)
@@ -60,10 +36,6 @@ std::string input_error(Action action) {
         return error.what();
     }
     return "";
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 // Tensors that own their bytes.

@@ -6,8 +6,10 @@
 #include "model/base/check.hpp"
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/data_dir.hpp"
 #include "tests/support/safetensors.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace fs = std::filesystem;
 using namespace r1;

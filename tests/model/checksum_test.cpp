@@ -2,6 +2,8 @@
 
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 using namespace r1;
 

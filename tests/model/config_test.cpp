@@ -19,13 +19,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-ModelConfig parse(const Json& json, Diagnostics& diagnostics) {
+ModelConfig parse_config(const Json& json, Diagnostics& diagnostics) {
     return read_model_config(Document::from_json(json, "test"), "", diagnostics);
 }
 
-ModelConfig parse(const Json& json) {
+ModelConfig parse_config(const Json& json) {
     Diagnostics diagnostics;
-    ModelConfig config = parse(json, diagnostics);
+    ModelConfig config = parse_config(json, diagnostics);
     diagnostics.throw_if_errors();
     return config;
 }
@@ -150,7 +150,7 @@ TEST_CASE("config: another attention is refused with its name", "[model][config]
     } else {
         Json json = model_preset("tiny-r1");
         json["model_type"] = "glm_moe_dsa";
-        parse(json, diagnostics);
+        parse_config(json, diagnostics);
     }
     REQUIRE(diagnostics.errors().size() == 1);
     CHECK(diagnostics.errors().front().pointer == "/model_type");
@@ -181,42 +181,43 @@ TEST_CASE("config: the inventory is that of the golden checkpoints", "[model][co
 
 TEST_CASE("config: variants of the architecture", "[model][config]") {
     const Json tiny = model_preset("tiny-r1");
-    const ParameterCounts base = count_parameters(parse(tiny));
+    const ParameterCounts base = count_parameters(parse_config(tiny));
 
     Json json = tiny;
     json["q_lora_rank"] = nullptr;
-    CHECK(parse(json).q_lora_rank == 0);
-    CHECK(has_parameter(parse(json), "q_proj"));
-    CHECK_FALSE(has_parameter(parse(json), "q_a_proj"));
+    CHECK(parse_config(json).q_lora_rank == 0);
+    CHECK(has_parameter(parse_config(json), "q_proj"));
+    CHECK_FALSE(has_parameter(parse_config(json), "q_a_proj"));
 
     json = tiny;
     json["n_group"] = 1;
     json["topk_group"] = 1;
     json["rope_scaling"] = nullptr;
-    CHECK_FALSE(parse(json).rope_scaling);
-    CHECK(count_parameters(parse(json)).total == base.total);
+    CHECK_FALSE(parse_config(json).rope_scaling);
+    CHECK(count_parameters(parse_config(json)).total == base.total);
 
     json = tiny;
     json.erase("num_nextn_predict_layers");
-    CHECK(count_parameters(parse(json)).mtp == 0);
-    CHECK(count_parameters(parse(json)).total == base.total);
+    CHECK(count_parameters(parse_config(json)).mtp == 0);
+    CHECK(count_parameters(parse_config(json)).total == base.total);
 
     // 6 MoE layers; a routed expert is 3 matrices of 128 x 64, a gate row 128 and a bias.
     json = tiny;
     json["n_routed_experts"] = 32;
-    CHECK(count_parameters(parse(json)).total == base.total + 6 * 16 * (3 * 128 * 64 + 129));
+    CHECK(count_parameters(parse_config(json)).total == base.total + 6 * 16 * (3 * 128 * 64 + 129));
 
     json = tiny;
     json["tie_word_embeddings"] = true;
-    CHECK(count_parameters(parse(json)).total == base.total - 512 * 128);
+    CHECK(count_parameters(parse_config(json)).total == base.total - 512 * 128);
 
     json = {{"text_config", tiny}};
-    CHECK(count_parameters(parse(json)).total == base.total);
+    CHECK(count_parameters(parse_config(json)).total == base.total);
 
     json = tiny;
     json["n_routed_experts"] = 0;  // a dense model
-    CHECK_FALSE(has_parameter(parse(json), "experts"));
-    CHECK(count_parameters(parse(json)).active_per_token == count_parameters(parse(json)).total);
+    CHECK_FALSE(has_parameter(parse_config(json), "experts"));
+    CHECK(count_parameters(parse_config(json)).active_per_token ==
+          count_parameters(parse_config(json)).total);
 }
 
 TEST_CASE("config: malformed configs name the place", "[model][config]") {
@@ -255,7 +256,7 @@ TEST_CASE("config: malformed configs name the place", "[model][config]") {
         Json json = model_preset("tiny-r1");
         json[c.key] = c.value;
         Diagnostics diagnostics;
-        parse(json, diagnostics);
+        parse_config(json, diagnostics);
         REQUIRE_FALSE(diagnostics.ok());
         const std::vector<Diagnostic>& errors = diagnostics.errors();
         CHECK(std::any_of(errors.begin(), errors.end(),
@@ -272,11 +273,11 @@ TEST_CASE("config: missing keys are reported all at once", "[model][config]") {
         json.erase(key);
     }
     Diagnostics diagnostics;
-    parse(json, diagnostics);
+    parse_config(json, diagnostics);
     CHECK(diagnostics.errors().size() >= needed.size());
 
     Diagnostics of_array;
-    parse(Json::array(), of_array);
+    parse_config(Json::array(), of_array);
     CHECK_FALSE(of_array.ok());
     CHECK_THROWS_AS(load_model_document("deepseek-r2", "."), InputError);
 }
@@ -285,7 +286,7 @@ TEST_CASE("config: unknown keys of foreign files are notes", "[model][config]") 
     Json json = model_preset("tiny-r1");
     json["brand_new_key"] = 1;
     Diagnostics diagnostics;
-    parse(json, diagnostics);
+    parse_config(json, diagnostics);
     CHECK(diagnostics.ok());
     CHECK(diagnostics.notes().size() == 1);
 }
@@ -295,7 +296,7 @@ TEST_CASE("config: what would be computed differently is refused", "[model][conf
         Json json = model_preset("tiny-r1");
         json[key] = value;
         Diagnostics diagnostics;
-        parse(json, diagnostics);
+        parse_config(json, diagnostics);
         return diagnostics.errors();
     };
     for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{
@@ -322,22 +323,22 @@ TEST_CASE("config: rope_parameters say what rope_scaling and rope_theta say", "[
                                {"rope_theta", 1e6},
                                {"factor", 8},
                                {"original_max_position_embeddings", 128}};
-    const ModelConfig scaled = parse(json);
+    const ModelConfig scaled = parse_config(json);
     CHECK(scaled.rope_theta == 1e6);
     REQUIRE(scaled.rope_scaling);
     CHECK(scaled.rope_scaling->factor == 8);
     CHECK(scaled.rope_scaling->original_max_position_embeddings == 128);
     json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500}};
-    CHECK(parse(json).rope_theta == 500);
-    CHECK(!parse(json).rope_scaling);
+    CHECK(parse_config(json).rope_theta == 500);
+    CHECK(!parse_config(json).rope_scaling);
 }
 
 TEST_CASE("config: end tokens are one, several or none", "[model][config]") {
     Json json = model_preset("tiny-r1");
     json["eos_token_id"] = 3;
-    CHECK(parse(json).eos_token_ids == std::vector<std::int64_t>{3});
+    CHECK(parse_config(json).eos_token_ids == std::vector<std::int64_t>{3});
     json["eos_token_id"] = {3, 5};
-    CHECK(parse(json).eos_token_ids == std::vector<std::int64_t>{3, 5});
+    CHECK(parse_config(json).eos_token_ids == std::vector<std::int64_t>{3, 5});
     json["eos_token_id"] = nullptr;
-    CHECK(parse(json).eos_token_ids.empty());
+    CHECK(parse_config(json).eos_token_ids.empty());
 }

@@ -8,10 +8,9 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include "model/base/rng.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tests/support/training_setup.hpp"
 #include "tests/support/two_stage_graph.hpp"
 
@@ -19,16 +18,6 @@ using namespace r1;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-    Folder() : path(fs::temp_directory_path() / ("r1_graph_json_" + std::to_string(getpid()))) {
-        fs::create_directories(path);
-    }
-    ~Folder() { fs::remove_all(path); }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    fs::path path;
-};
 
 ExecutionGraph tiny_graph() {
     return build_training_graph(test::tiny_setup(ScheduleKind::dualpipe, 2, 4));
@@ -92,19 +81,19 @@ TEST_CASE("graph json: what ran before a program begins is kept, and must be a l
 }
 
 TEST_CASE("graph json: files, compressed by name", "[model][graph]") {
-    const Folder folder;
+    const test::TemporaryFolder folder("graph_json");
     const ExecutionGraph graph = tiny_graph();
-    const fs::path plain = folder.path / "graph.json";
-    const fs::path packed = folder.path / "graph.json.zst";
+    const fs::path plain = folder / "graph.json";
+    const fs::path packed = folder / "graph.json.zst";
     write_graph(plain, graph);
     write_graph(packed, graph);
     CHECK(fs::file_size(packed) * 5 < fs::file_size(plain));
     check_equal(read_graph(plain), graph);
     check_equal(read_graph(packed), graph);
-    fs::rename(packed, folder.path / "renamed.json");
-    check_equal(read_graph(folder.path / "renamed.json"), graph);
-    CHECK_THROWS_AS(read_graph(folder.path / "none.json"), InputError);
-    CHECK_THROWS_AS(write_graph(folder.path / "none" / "graph.json", graph), InputError);
+    fs::rename(packed, folder / "renamed.json");
+    check_equal(read_graph(folder / "renamed.json"), graph);
+    CHECK_THROWS_AS(read_graph(folder / "none.json"), InputError);
+    CHECK_THROWS_AS(write_graph(folder / "none" / "graph.json", graph), InputError);
 }
 
 TEST_CASE("graph json: extents with symbols", "[model][graph]") {
@@ -184,8 +173,8 @@ TEST_CASE("graph json: truncated and mutated files do no harm", "[model][graph]"
 }
 
 TEST_CASE("graph json: truncated and mutated zstd data do no harm", "[model][graph]") {
-    const Folder folder;
-    const fs::path file = folder.path / "graph.zst";
+    const test::TemporaryFolder folder("graph_json");
+    const fs::path file = folder / "graph.zst";
     const ExecutionGraph graph = test::TwoStages().freeze();
     write_graph(file, graph);
     const std::string packed = read_file(file);

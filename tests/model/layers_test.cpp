@@ -64,7 +64,7 @@ double mtp_flops_per_token(const ModelConfig& config, std::int64_t sequence_leng
            forward_flops_per_token(layer_and_head, sequence_length, true).value();
 }
 
-bool is_scale(const Tensor& tensor) {
+bool is_weight_scale(const Tensor& tensor) {
     return tensor.name.find("weight_scale_inv") != std::string::npos;
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("layers: stages hold the parameters of the inventory", "[model][layers
                         const bool expert = tensor.name.find(".experts.") != std::string::npos;
                         const double count =
                             elements(tensor).constant * (expert ? setup.plan.expert_parallel : 1);
-                        if (is_scale(tensor) || !counted.insert(tensor.name).second) {
+                        if (is_weight_scale(tensor) || !counted.insert(tensor.name).second) {
                             continue;
                         }
                         parameters += tensor.role == TensorRole::parameter ? count : 0;

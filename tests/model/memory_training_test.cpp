@@ -17,7 +17,7 @@
 namespace r1 {
 namespace {
 
-TrainingSetup tiny_setup(ScheduleKind schedule, int ranks, int micro_batches) {
+TrainingSetup long_sequence_setup(ScheduleKind schedule, int ranks, int micro_batches) {
     TrainingSetup setup;
     Diagnostics diagnostics;
     const Document document = Document::from_json(model_preset("tiny-r1"), "preset");
@@ -34,13 +34,15 @@ TrainingSetup tiny_setup(ScheduleKind schedule, int ranks, int micro_batches) {
     setup.stage_layers = partition_layers(setup.sizes.config, setup.plan, 1024);
     return setup;
 }
+
 // Fractions, as expected values are; of two, so that products are exact in any order.
 constexpr SymbolValues kTinyBound = {4095 + 1.0 / 128, 3000 + 1.0 / 128};
 
 // The same by brute force: every op of the program written out, one map of what is alive.
-class Oracle {
+class MemoryOracle {
 public:
-    Oracle(const ExecutionGraph& graph, const RankProgram& program, const SymbolValues& bound) {
+    MemoryOracle(const ExecutionGraph& graph, const RankProgram& program,
+                 const SymbolValues& bound) {
         for (std::size_t i = 0; i < program.items.size(); ++i) {
             const Item& at = program.items[i];
             for (const Op& op : graph.chunk(at.chunk).ops) {
@@ -159,7 +161,7 @@ void check_against_oracle(const TrainingSetup& setup) {
     const MemoryPlan plan = plan_memory(graph, kTinyBound);
     REQUIRE(plan.programs.size() == graph.programs().size());
     for (std::size_t p = 0; p < plan.programs.size(); ++p) {
-        const RankMemory expected = Oracle(graph, graph.programs()[p], kTinyBound).memory();
+        const RankMemory expected = MemoryOracle(graph, graph.programs()[p], kTinyBound).memory();
         CAPTURE(name(setup.plan.schedule), p);
         const ItemIndex peak_item = plan.programs[p].peak_item;
         CHECK(is_chunk(graph.programs()[p].items[peak_item.index()].kind));
@@ -174,10 +176,10 @@ void check_against_oracle(const TrainingSetup& setup) {
 
 TEST_CASE("memory: equals a brute-force walk over every op", "[model][memory]") {
     for (const std::string& schedule : schedule_names()) {
-        check_against_oracle(tiny_setup(*parse_schedule_kind(schedule), 2, 8));
+        check_against_oracle(long_sequence_setup(*parse_schedule_kind(schedule), 2, 8));
     }
-    check_against_oracle(tiny_setup(ScheduleKind::dualpipe, 4, 10));
-    TrainingSetup setup = tiny_setup(ScheduleKind::zb1p, 4, 6);
+    check_against_oracle(long_sequence_setup(ScheduleKind::dualpipe, 4, 10));
+    TrainingSetup setup = long_sequence_setup(ScheduleKind::zb1p, 4, 6);
     setup.sizes.precision = {DType::bf16, DType::bf16, DType::bf16};
     setup.sizes.recompute = {false, false, false};
     setup.plan.zero_stage = 0;
@@ -188,7 +190,7 @@ TEST_CASE("memory: as many micro-batches in flight as the published table says",
           "[model][memory]") {
     // reference/dualpipe.json, activations_per_device: 1F1B and ZB1P PP, DualPipe PP + 1.
     const auto in_flight = [](ScheduleKind kind, int ranks, int micro_batches) {
-        const TrainingSetup setup = tiny_setup(kind, ranks, micro_batches);
+        const TrainingSetup setup = long_sequence_setup(kind, ranks, micro_batches);
         std::vector<int> result;
         const MemoryPlan plan = plan_memory(build_training_graph(setup), kTinyBound);
         for (const RankMemory& memory : plan.programs) {
@@ -218,7 +220,7 @@ double activations(const TrainingSetup& setup) {
 TEST_CASE("memory: FP8 and recomputation store less", "[model][memory]") {
     for (const std::string& schedule : schedule_names()) {
         CAPTURE(schedule);
-        const TrainingSetup setup = tiny_setup(*parse_schedule_kind(schedule), 2, 8);
+        const TrainingSetup setup = long_sequence_setup(*parse_schedule_kind(schedule), 2, 8);
         const double published = activations(setup);
         TrainingSetup bf16 = setup;
         bf16.sizes.precision = {DType::bf16, DType::bf16, DType::bf16};
@@ -233,7 +235,7 @@ TEST_CASE("memory: FP8 and recomputation store less", "[model][memory]") {
 }
 
 TEST_CASE("memory: state follows from the parameter count", "[model][memory]") {
-    TrainingSetup setup = tiny_setup(ScheduleKind::one_f_one_b, 2, 4);
+    TrainingSetup setup = long_sequence_setup(ScheduleKind::one_f_one_b, 2, 4);
     setup.plan.data_parallel = 1;
     setup.plan.expert_parallel = 1;
     const ModelConfig& config = setup.sizes.config;

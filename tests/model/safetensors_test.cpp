@@ -5,8 +5,10 @@
 #include "model/checkpoint/safetensors.hpp"
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/data_dir.hpp"
 #include "tests/support/safetensors.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace fs = std::filesystem;
 using namespace r1;
@@ -23,13 +25,13 @@ std::string file_of(const std::string& header, const std::string& data) {
     return bytes + header + data;
 }
 
-SafetensorsContent parse(const std::string& file) {
+SafetensorsContent parse_content(const std::string& file) {
     return parse_safetensors(std::as_bytes(std::span(file.data(), file.size())), kFile);
 }
 
 // The error of a file; it must name the file.
 std::string problem(const std::string& file) {
-    std::string text = test::input_error([&] { parse(file); });
+    std::string text = test::input_error([&] { parse_content(file); });
     REQUIRE(contains(text, kFile));
     return text;
 }
@@ -150,7 +152,7 @@ TEST_CASE("safetensors: overlaps, holes and duplicate names are errors", "[model
     const auto two = [&](const std::string& a, const std::string& b) {
         return file_of("{" + a + "," + b + "}", data);
     };
-    CHECK(parse(two(entry("b", 4, 8), entry("a", 0, 4))).tensors.front().name == "a");
+    CHECK(parse_content(two(entry("b", 4, 8), entry("a", 0, 4))).tensors.front().name == "a");
     CHECK(contains(problem(two(entry("a", 0, 5), entry("b", 4, 8))), "overlaps that of 'a'"));
     CHECK(contains(problem(two(entry("a", 0, 8), entry("b", 2, 4))), "'b'"));
     CHECK(contains(problem(two(entry("a", 0, 3), entry("b", 4, 8))), "1 bytes before its data"));
@@ -168,7 +170,7 @@ TEST_CASE("safetensors: every truncation is an error that names the file", "[mod
     const test::TensorSet set = some_tensors();
     write_safetensors(folder / "whole", set.views());
     const std::string whole = test::read_bytes(folder / "whole");
-    REQUIRE(parse(whole).tensors.size() == 5);
+    REQUIRE(parse_content(whole).tensors.size() == 5);
     for (std::size_t length = 0; length < whole.size(); ++length) {
         INFO("the first " << length << " bytes");
         CHECK(!problem(whole.substr(0, length)).empty());
@@ -201,7 +203,7 @@ TEST_CASE("safetensors: damaged bytes give an error or a well-formed result",
         }
         std::string text;
         try {
-            for (const TensorView& tensor : parse(damaged).tensors) {
+            for (const TensorView& tensor : parse_content(damaged).tensors) {
                 to_f32(tensor);
             }
         } catch (const InputError& error) {

@@ -9,14 +9,6 @@ using test::HandGraph;
 
 namespace {
 
-double sum(const std::map<std::string, double>& parts) {
-    double total = 0;
-    for (const auto& [name, time_s] : parts) {
-        total += time_s;
-    }
-    return total;
-}
-
 // Of the ops of a timeline with one lane a program.
 TimePs length_of(const ExecutionGraph& graph, const Timeline& timeline) {
     return critical_path_length(graph, [&](ProgramOp op) {
@@ -43,7 +35,7 @@ TEST_CASE("critical path: a step solved by hand", "[model][timeline]") {
                                                        {"pipeline_messages", 4},
                                                        {"data_parallel_collectives", 2}};
     CHECK(path.by_resource == by_resource);
-    CHECK(sum(path.by_kind) == 25);
+    CHECK(test::sum(path.by_kind) == 25);
     CHECK(path.ops_total == 14);  // both receives are on the path, for no time
 
     REQUIRE(path.steps.size() == 12);
@@ -68,7 +60,7 @@ TEST_CASE("critical path: time that nothing explains is a wait", "[model][timeli
     CHECK(path.by_kind.at("wait") == 1);
     CHECK(path.by_kind.at("dispatch") == 3);
     CHECK(path.by_resource.at("wait") == 1);
-    CHECK(sum(path.by_kind) == 25);
+    CHECK(test::sum(path.by_kind) == 25);
     CHECK(length_of(graph, timeline) == 24 * test::kSecond);
 
     // Now the second norm ends after the dispatch: the path goes through it.
@@ -76,7 +68,7 @@ TEST_CASE("critical path: time that nothing explains is a wait", "[model][timeli
     path = critical_path(graph, timeline);
     CHECK(path.by_kind.count("dispatch") == 0);
     CHECK(path.by_kind.at("rms_norm") == 2 + 4.5 + 3);  // to 6.5, though the sum started at 6
-    CHECK(sum(path.by_kind) == 25);
+    CHECK(test::sum(path.by_kind) == 25);
 }
 
 TEST_CASE("critical path: steps are condensed to the number asked for", "[model][timeline]") {
@@ -94,7 +86,7 @@ TEST_CASE("critical path: steps are condensed to the number asked for", "[model]
     CHECK(longest.steps[0].start_s == 0);
     CHECK(longest.steps[1].start_s == 16);  // BW of stage 0
     CHECK(longest.steps[2].start_s == 21);
-    CHECK(sum(longest.by_kind) == 25);
+    CHECK(test::sum(longest.by_kind) == 25);
 }
 
 TEST_CASE("critical path: one lane a rank", "[model][timeline]") {
@@ -116,7 +108,7 @@ TEST_CASE("critical path: one lane a rank", "[model][timeline]") {
     CHECK(path.steps.front().end_s == 3);
     CHECK(path.steps.back().rank == RankId(std::size_t{3}));
     CHECK(path.by_kind.count("wait") == 0);
-    CHECK(sum(path.by_kind) == 25);
+    CHECK(test::sum(path.by_kind) == 25);
 
     // Replica 0 of stage 0 is late with its gradient norm: only the world's all-reduce joins it
     // with rank 3.

@@ -14,7 +14,7 @@ using test::HandGraph;
 
 namespace {
 
-TimelineFile read_text(const std::string& text) {
+TimelineFile read_timeline_text(const std::string& text) {
     return read_timeline(Document::from_text(text, "t.json"));
 }
 
@@ -24,10 +24,10 @@ std::string hand_text(bool measured) {
 }
 
 // The problems of a document, as people see them.
-std::vector<std::string> problems(const std::string& text) {
+std::vector<std::string> timeline_problems(const std::string& text) {
     std::vector<std::string> list;
     try {
-        read_text(text);
+        read_timeline_text(text);
     } catch (const InputError& error) {
         for (const Diagnostic& diagnostic : error.diagnostics()) {
             list.push_back(diagnostic.pointer + ": " + diagnostic.message);
@@ -40,7 +40,7 @@ using Edit = void (*)(Json&);
 std::vector<std::string> problems_after(Edit edit) {
     Json json = Json::parse(hand_text(true));
     edit(json);
-    return problems(json.dump());
+    return timeline_problems(json.dump());
 }
 
 void check_one(Edit edit, const std::string& wanted) {
@@ -55,7 +55,7 @@ void check_one(Edit edit, const std::string& wanted) {
 TEST_CASE("timeline file: is read as it was written", "[model][timeline]") {
     const ExecutionGraph graph = HandGraph::build();
     const Timeline timeline = HandGraph::timeline();
-    const TimelineFile file = read_text(hand_text(true));
+    const TimelineFile file = read_timeline_text(hand_text(true));
     CHECK(file.measured);
     REQUIRE(file.graphs.size() == 1);
     const RecordedGraph& recorded = file.graphs.front();
@@ -89,7 +89,7 @@ TEST_CASE("timeline file: several graphs, iterations and clocks", "[model][timel
     const std::vector<Interval> again = {{{0, 1, 0}, 1, 90, 95}, {{0, 0, 0}, 1, 81, 82}};
     const std::vector<Interval> other = {{{0, 4, 2}, 0, 60, 60}};
     for (const bool measured : {true, false}) {
-        const TimelineFile file = read_text(
+        const TimelineFile file = read_timeline_text(
             timeline_text({{first, once}, {second, other}, {first, again}}, lanes, measured));
         const TimePs begin = measured ? 60 : 0;
         CHECK(file.measured == measured);
@@ -105,7 +105,7 @@ TEST_CASE("timeline file: several graphs, iterations and clocks", "[model][timel
         CHECK(file.graphs[1].timeline.intervals[0].start == 60 - begin);
         CHECK(file.graphs[1].timeline.lanes[0].multiplicity == 4);
     }
-    CHECK(read_text(timeline_text({}, {}, true)).graphs.empty());
+    CHECK(read_timeline_text(timeline_text({}, {}, true)).graphs.empty());
 }
 
 TEST_CASE("timeline file: bad parts are named", "[model][timeline]") {
@@ -130,8 +130,8 @@ TEST_CASE("timeline file: bad parts are named", "[model][timeline]") {
               t["graphs"][0]["programs"][0]["items"][0]["ops"][0] = {
                   {"kind", "gem_bf16"}, {"stream", "x"}, {"phase", 1}, {"layer", -2}};
           }).size() == 4);
-    CHECK_FALSE(problems("[]").empty());
-    CHECK_THROWS_AS(read_text("{"), InputError);
+    CHECK_FALSE(timeline_problems("[]").empty());
+    CHECK_THROWS_AS(read_timeline_text("{"), InputError);
     CHECK_THROWS_AS(read_timeline(std::filesystem::path("no-such-timeline.json")), InputError);
 }
 
@@ -179,7 +179,7 @@ TEST_CASE("timeline file: an error names the interval's line", "[model][timeline
     REQUIRE(row != std::string::npos);
     text[row + 1] = '7';
     try {
-        read_text(text);
+        read_timeline_text(text);
         FAIL("no error");
     } catch (const InputError& error) {
         const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(row), '\n');

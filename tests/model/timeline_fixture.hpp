@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -172,6 +174,15 @@ private:
         builder.compute(KernelId::rms_norm, {4, 8}, {input, weight}, {output});
     }
 };
+
+// Of a critical path's time by what it went into.
+inline double sum(const std::map<std::string, double>& parts) {
+    double total = 0;
+    for (const auto& [name, time_s] : parts) {
+        total += time_s;
+    }
+    return total;
+}
 
 // Moves an interval to [start, end], in seconds.
 inline void set_seconds(Timeline& timeline, OpRef op, double start, double end) {

@@ -20,7 +20,7 @@ using namespace r1;
 
 namespace {
 
-TrainingSetup tiny_setup(ScheduleKind schedule, int ranks, int micro_batches) {
+TrainingSetup even_setup(ScheduleKind schedule, int ranks, int micro_batches) {
     TrainingSetup setup;
     Diagnostics diagnostics;
     const Document document = Document::from_json(model_preset("tiny-r1"), "tiny-r1");
@@ -122,21 +122,13 @@ private:
     std::map<ProgramOp, TimePs> end_;
 };
 
-double sum(const std::map<std::string, double>& parts) {
-    double total = 0;
-    for (const auto& [name, time_s] : parts) {
-        total += time_s;
-    }
-    return total;
-}
-
 }  // namespace
 
 TEST_CASE("timeline: the bubble of a schedule is the breakdown's", "[model][timeline]") {
     const ChunkSeconds seconds{1, 1.5, 0.5, 2.4};
     for (const ScheduleKind kind :
          {ScheduleKind::one_f_one_b, ScheduleKind::zb1p, ScheduleKind::dualpipe}) {
-        const TrainingSetup setup = tiny_setup(kind, 4, 10);
+        const TrainingSetup setup = even_setup(kind, 4, 10);
         const ExecutionGraph graph = build_training_graph(setup);
         const Schedule schedule = make_schedule(setup.plan.schedule_options(10));
         const ScheduleTimes times = time_schedule(schedule, seconds);
@@ -163,8 +155,8 @@ TEST_CASE("timeline: the bubble of a schedule is the breakdown's", "[model][time
             CHECK(lane.total_s() == Approx(pipeline.step_s).epsilon(1e-12));
         }
         const CriticalPath path = critical_path(graph, timeline);
-        CHECK(sum(path.by_kind) == Approx(pipeline.step_s).epsilon(1e-12));
-        CHECK(sum(path.by_resource) == Approx(pipeline.step_s).epsilon(1e-12));
+        CHECK(test::sum(path.by_kind) == Approx(pipeline.step_s).epsilon(1e-12));
+        CHECK(test::sum(path.by_resource) == Approx(pipeline.step_s).epsilon(1e-12));
         CHECK(path.steps.size() <= 200);
         const Overlap overlap = comm_overlap(graph, timeline);
         CHECK(overlap.comm_exposed_s == Approx(overlap.comm_total_s));  // ops one by one
@@ -179,13 +171,14 @@ TEST_CASE("timeline: the bubble of a schedule is the breakdown's", "[model][time
 
 TEST_CASE("timeline: ops that start as early as they can leave no waits", "[model][timeline]") {
     for (const ScheduleKind kind : {ScheduleKind::zb1p, ScheduleKind::dualpipe}) {
-        const ExecutionGraph graph = build_training_graph(tiny_setup(kind, 4, 10));
+        const ExecutionGraph graph = build_training_graph(even_setup(kind, 4, 10));
         EarlyTimes times(graph);
         const Timeline timeline = times.run();
         REQUIRE(static_cast<std::int64_t>(timeline.intervals.size()) == graph.ops() / 4);
         const CriticalPath path = critical_path(graph, timeline);
         CHECK(path.by_kind.count("wait") == 0);
-        CHECK(sum(path.by_kind) == Approx(from_ps(timeline.makespan()).value()).epsilon(1e-12));
+        CHECK(test::sum(path.by_kind) ==
+              Approx(from_ps(timeline.makespan()).value()).epsilon(1e-12));
         CHECK(critical_path_length(graph, [&](ProgramOp op) { return times.duration(op); }) ==
               timeline.makespan());
         const PipelineTimes pipeline = pipeline_times(graph, timeline);

@@ -8,7 +8,9 @@
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/model/tiny_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/data_dir.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace fs = std::filesystem;
 using namespace r1;

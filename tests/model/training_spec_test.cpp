@@ -15,8 +15,8 @@ using Paths = std::vector<std::filesystem::path>;
 using Strings = std::vector<std::string>;
 
 // The "workload" of a scenario file, as read for training.
-struct Reading {
-    explicit Reading(const std::string& workload, const Strings& overrides = {})
+struct SpecReading {
+    explicit SpecReading(const std::string& workload, const Strings& overrides = {})
         : document(Document::from_text("{\"workload\": " + workload + "}", "jobs/night.json")) {
         for (const std::string& text : overrides) {
             const Override parsed = parse_override(text);
@@ -54,7 +54,7 @@ const std::string kEverything = R"({
 }  // namespace
 
 TEST_CASE("training spec: an empty workload trains as the paper did", "[model][workload]") {
-    const Reading reading("{}");
+    const SpecReading reading("{}");
     CHECK(reading.errors() == Strings{});
     const TrainingSpec& spec = reading.spec;
     CHECK(spec.steps == 100);
@@ -78,7 +78,7 @@ TEST_CASE("training spec: an empty workload trains as the paper did", "[model][w
 }
 
 TEST_CASE("training spec: every key is read", "[model][workload]") {
-    const Reading reading(kEverything);
+    const SpecReading reading(kEverything);
     CHECK(reading.errors() == Strings{});
     const TrainingSpec& spec = reading.spec;
     CHECK(spec.steps == 2000);
@@ -107,7 +107,7 @@ TEST_CASE("training spec: the published schema has the keys that are read, and n
     const Document schema = Document::from_file(std::filesystem::path(R1_SOURCE_DIR) / "scenarios" /
                                                 "scenario.schema.json");
     const std::string workload = "/properties/workload/properties/";
-    const Reading reading(kEverything);
+    const SpecReading reading(kEverything);
     const Json& read = *reading.document.find("/workload");
     for (const auto& [key, value] : read.items()) {
         INFO(key);
@@ -131,28 +131,29 @@ TEST_CASE("training spec: the published schema has the keys that are read, and n
 }
 
 TEST_CASE("training spec: a path is relative to the file that names it", "[model][workload]") {
-    const Reading reading(kEverything);
+    const SpecReading reading(kEverything);
     CHECK(reading.spec.data == Paths{"jobs/corpus", "/srv/more.txt.gz"});
     CHECK(reading.spec.initial_checkpoint == "jobs/../models/a");
     CHECK(reading.spec.checkpoint->folder == "jobs/out");
-    CHECK(Reading(R"({"data": "one.txt"})").spec.data == Paths{"jobs/one.txt"});
+    CHECK(SpecReading(R"({"data": "one.txt"})").spec.data == Paths{"jobs/one.txt"});
     // What is printed stays as it was written.
     CHECK(*reading.document.find("/workload/data/0") == "corpus");
 }
 
 TEST_CASE("training spec: a path on the command line is relative to the current folder",
           "[model][workload]") {
-    CHECK(Reading(kEverything, {"workload.data=here.txt"}).spec.data == Paths{"here.txt"});
-    CHECK(Reading("{}", {R"(workload.data=["a", "b"])"}).spec.data == Paths{"a", "b"});
-    const Reading mixed(kEverything, {"/workload/data/0=here", "workload.checkpoint.folder=saved"});
+    CHECK(SpecReading(kEverything, {"workload.data=here.txt"}).spec.data == Paths{"here.txt"});
+    CHECK(SpecReading("{}", {R"(workload.data=["a", "b"])"}).spec.data == Paths{"a", "b"});
+    const SpecReading mixed(kEverything,
+                            {"/workload/data/0=here", "workload.checkpoint.folder=saved"});
     CHECK(mixed.errors() == Strings{});
     CHECK(mixed.spec.data == Paths{"here", "/srv/more.txt.gz"});
     CHECK(mixed.spec.checkpoint->folder == "saved");
-    CHECK(Reading("{}", {R"(workload={"data": "here.txt"})"}).spec.data == Paths{"here.txt"});
+    CHECK(SpecReading("{}", {R"(workload={"data": "here.txt"})"}).spec.data == Paths{"here.txt"});
 }
 
 TEST_CASE("training spec: everything wrong is said at once, where it stands", "[model][workload]") {
-    const Reading reading(R"({
+    const SpecReading reading(R"({
         "steps": 0,
         "data": ["x", ""],
         "held_out_fraction": 0.6,
@@ -179,9 +180,9 @@ TEST_CASE("training spec: everything wrong is said at once, where it stands", "[
                   "9: /workload/checkpoint: missing key 'folder'",
                   "9: /workload/checkpoint/every_steps: must be from 1 to 1000000000, found 0",
                   "10: /workload/step: unknown key 'step', did you mean 'steps'?"});
-    CHECK(Reading(R"({"data": 1})").errors() ==
+    CHECK(SpecReading(R"({"data": 1})").errors() ==
           Strings{"1: /workload/data: expects a path or an array of paths"});
-    CHECK(Reading(R"({"data": ["a", 1]})").errors() ==
+    CHECK(SpecReading(R"({"data": ["a", 1]})").errors() ==
           Strings{"1: /workload/data/1: expects a string, found a number"});
 }
 

@@ -17,17 +17,17 @@
 
 namespace r1::test {
 
-using Bytes = std::vector<std::byte>;
-using RankBytes = std::map<std::string, Bytes>;  // all that a rank keeps from step to step
+// All that a rank keeps from step to step.
+using RankBytes = std::map<std::string, std::vector<std::byte>>;
 
-struct Kind {
+struct TrainingKind {
     Spread spread;
     DType compute = DType::f32;
     bool fp8 = false;
     bool f32_moments = true;
 };
 
-inline Json model_of(const Kind& kind) {
+inline Json model_of(const TrainingKind& kind) {
     Json model = small_model();
     model["num_hidden_layers"] = 4;
     if (!kind.fp8) {
@@ -36,7 +36,7 @@ inline Json model_of(const Kind& kind) {
     return model;
 }
 
-inline TrainingJob job_of(const Kind& kind) {
+inline TrainingJob job_of(const TrainingKind& kind) {
     TrainingJob job = job_of(kind.spread, model_of(kind));
     job.policy.compute = kind.compute;
     job.f32_moments = kind.f32_moments;
@@ -47,7 +47,7 @@ inline TrainingJob job_of(const Kind& kind) {
 }
 
 template <class T>
-Bytes bytes_of(const std::vector<T>& values) {
+std::vector<std::byte> bytes_of(const std::vector<T>& values) {
     const auto bytes = std::as_bytes(std::span(values));
     return {bytes.begin(), bytes.end()};
 }
@@ -72,7 +72,7 @@ class Job {
 public:
     using Work = std::function<void(RankTrainer&, const Everyone&)>;
 
-    Job(const Kind& kind, std::filesystem::path folder)
+    Job(const TrainingKind& kind, std::filesystem::path folder)
         : model_(model_of(kind)),
           job_(job_of(kind)),
           graph_(build_training_graph(job_.setup)),

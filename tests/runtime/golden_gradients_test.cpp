@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Which loss a file is about; nullopt: it is no file of gradients.
-std::optional<GradientLoss> loss_of(const std::string& path) {
+std::optional<GradientLoss> gradient_loss_of(const std::string& path) {
     const std::string name = fs::path(path).filename().string();
     if (name.rfind("grads_main", 0) == 0) {
         return GradientLoss::main;
@@ -34,7 +34,7 @@ bool is_copy(const std::string& name) {
            (name.find(".layers.") != std::string::npos && name.ends_with("embed_tokens.weight"));
 }
 
-void check_file(const fs::path& file, const Json& entry, GradientLoss loss) {
+void check_gradients(const fs::path& file, const Json& entry, GradientLoss loss) {
     const test::SafeTensors golden(file);
     const test::Tensor& tokens = golden.at("tokens");
     const std::int64_t sequences = tokens.shape.size() > 1 ? tokens.shape.front() : 1;
@@ -67,10 +67,10 @@ TEST_CASE("gradients: equal the golden ones", "[runtime][training][golden]") {
     const Document index = Document::from_file(test::golden_dir() / "index.json");
     bool is_any = false;
     for (const auto& [path, entry] : index.root().at("files").items()) {
-        if (const auto loss = loss_of(path)) {
+        if (const auto loss = gradient_loss_of(path)) {
             INFO(path);
             is_any = true;
-            check_file(test::golden_dir() / path, entry, *loss);
+            check_gradients(test::golden_dir() / path, entry, *loss);
         }
     }
     if (!is_any) {

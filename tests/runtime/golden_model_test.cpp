@@ -11,11 +11,13 @@
 #include "runtime/generate.hpp"
 #include "tests/runtime/golden_compare.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
 #include "tests/support/data_dir.hpp"
 #include "tests/support/safetensors.hpp"
 
 using namespace r1;
 using test::compare_elements;
+using test::contains;
 namespace fs = std::filesystem;
 
 namespace {
@@ -25,10 +27,6 @@ namespace {
 bool not_computed(const std::string& name) {
     return name.starts_with("greedy.") || name.starts_with("mtp_prenorm.") ||
            name.starts_with("kvb_fp8gemm.") || name.ends_with("router.margin");
-}
-
-bool contains(const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
 }
 
 // The rows of `got` that the file kept: all, or those of "positions".
@@ -151,7 +149,7 @@ void check_consistency(const test::SafeTensors& golden, const Json& tensors) {
     }
 }
 
-void check_file(const fs::path& folder, const std::string& file, const Json& entry) {
+void check_outputs(const fs::path& folder, const std::string& file, const Json& entry) {
     const fs::path config =
         folder / (contains(file, "_noyarn") ? "config_noyarn.json" : "config.json");
     Diagnostics diagnostics;
@@ -201,7 +199,7 @@ TEST_CASE("runtime: the executed graph gives the golden model outputs", "[runtim
     for (const auto& [path, entry] : index.root().at("files").items()) {
         const fs::path file = fs::path(path).filename();
         if (file.string().starts_with("expected_")) {
-            check_file(test::golden_dir() / fs::path(path).parent_path(), file.string(), entry);
+            check_outputs(test::golden_dir() / fs::path(path).parent_path(), file.string(), entry);
             ++files;
         }
     }

@@ -51,7 +51,7 @@ TrainingJob bf16_job(const Spread& spread, const Precision& precision, const Jso
 constexpr Precision kBf16 = {DType::bf16, DType::bf16, DType::bf16};
 constexpr Precision kFp8 = {DType::e4m3, DType::e4m3, DType::bf16};
 
-constexpr Spread kSpreads[] = {
+constexpr Spread kCountedSpreads[] = {
     {"alone", ScheduleKind::one_f_one_b},
     {"DualPipe", ScheduleKind::dualpipe, 4, 1, 1, 2},
     {"interleaved", ScheduleKind::interleaved, 2, 2, 1, 2},
@@ -66,7 +66,7 @@ constexpr Spread kSpreads[] = {
 TEST_CASE("traffic: counted bytes are the graph's under the recorded binding",
           "[runtime][training]") {
     for (const Precision& precision : {kBf16, kFp8}) {
-        for (const Spread& spread : kSpreads) {
+        for (const Spread& spread : kCountedSpreads) {
             INFO(spread.name << ", " << name(precision.gemm));
             const TrainingJob job = bf16_job(spread, precision, test::small_model());
             const ExecutionGraph graph = build_training_graph(job.setup);

@@ -13,6 +13,7 @@
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/runtime/tiny_model.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 using namespace r1;
 

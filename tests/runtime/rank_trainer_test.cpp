@@ -58,7 +58,7 @@ Result train(const TrainingJob& job, int steps) {
     return result;
 }
 
-void check_same(const Result& got, const Result& want) {
+void check_same_training(const Result& got, const Result& want) {
     REQUIRE(got.losses.size() == want.losses.size());
     for (std::size_t i = 0; i < got.losses.size(); ++i) {
         CHECK(got.losses[i] == Approx(want.losses[i]).epsilon(1e-5));
@@ -72,7 +72,7 @@ void check_same(const Result& got, const Result& want) {
 }
 
 constexpr Spread kAlone = {"alone", ScheduleKind::one_f_one_b};
-constexpr Spread kSpreads[] = {
+constexpr Spread kTrainedSpreads[] = {
     {"1F1B", ScheduleKind::one_f_one_b, 4},
     {"DualPipe", ScheduleKind::dualpipe, 4},
     {"ZB1P", ScheduleKind::zb1p, 4},
@@ -99,9 +99,9 @@ TEST_CASE("training: losses fall, and depend on nothing but data and seed", "[ru
 
 TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][training]") {
     const Result alone = train(job_of(kAlone, small_model()), 3);
-    for (const Spread& spread : kSpreads) {
+    for (const Spread& spread : kTrainedSpreads) {
         INFO(spread.name);
-        check_same(train(job_of(spread, small_model()), 3), alone);
+        check_same_training(train(job_of(spread, small_model()), 3), alone);
     }
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("training: a node limit changes the choice, the same on all ranks",
     Json grouped = small_model();
     grouped["n_group"] = 4;
     grouped["topk_group"] = 2;
-    check_same(train(job_of(wide, small_model()), 2), train(job_of(kAlone, grouped), 2));
+    check_same_training(train(job_of(wide, small_model()), 2), train(job_of(kAlone, grouped), 2));
 }
 
 }  // namespace r1

@@ -14,6 +14,8 @@
 #include "runtime/evaluate.hpp"
 #include "tests/runtime/checkpoint_job.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
+#include "tests/support/temporary_folder.hpp"
 
 namespace r1 {
 namespace {
@@ -22,14 +24,14 @@ namespace fs = std::filesystem;
 using test::contains;
 using test::input_error;
 using test::Job;
-using test::Kind;
 using test::RankBytes;
 using test::TemporaryFolder;
+using test::TrainingKind;
 
-constexpr Kind kAlone = {{"alone", ScheduleKind::one_f_one_b}};
-constexpr Kind kSpread = {{"PP2 DP2 EP2", ScheduleKind::one_f_one_b, 2, 2, 2, 2}};
+constexpr TrainingKind kAloneJob = {{"alone", ScheduleKind::one_f_one_b}};
+constexpr TrainingKind kSpreadJob = {{"PP2 DP2 EP2", ScheduleKind::one_f_one_b, 2, 2, 2, 2}};
 
-void check_same(const std::vector<RankBytes>& got, const std::vector<RankBytes>& want) {
+void check_same_states(const std::vector<RankBytes>& got, const std::vector<RankBytes>& want) {
     REQUIRE(got.size() == want.size());
     for (std::size_t rank = 0; rank < got.size(); ++rank) {
         REQUIRE(got[rank].size() == want[rank].size());
@@ -89,14 +91,14 @@ std::uintmax_t largest_file(const fs::path& folder) {
 
 TEST_CASE("training checkpoint: a resumed run has the same bits", "[runtime][training]") {
     constexpr ScheduleKind kDualPipe = ScheduleKind::dualpipe;
-    const Kind kinds[] = {
-        kAlone,
-        kSpread,
+    const TrainingKind kinds[] = {
+        kAloneJob,
+        kSpreadJob,
         {{"without ZeRO", ScheduleKind::one_f_one_b, 1, 2, 1, 1, 0, 0}},
         {{"DualPipe, BF16", kDualPipe, 2, 2, 2, 2}, DType::bf16, false, false},
         {{"FP8", ScheduleKind::one_f_one_b, 1, 2, 2, 2}, DType::bf16, true, false},
     };
-    for (const Kind& kind : kinds) {
+    for (const TrainingKind& kind : kinds) {
         INFO(kind.spread.name);
         const TemporaryFolder folder("training_checkpoint");
         const Job job(kind, folder / "checkpoints");
@@ -118,37 +120,38 @@ TEST_CASE("training checkpoint: a resumed run has the same bits", "[runtime][tra
                 Job::step(trainer, step);
             }
         });
-        check_same(resumed, whole);
+        check_same_states(resumed, whole);
     }
 }
 
 TEST_CASE("training checkpoint: the state right after restoring is the one that was saved",
           "[runtime][training]") {
-    const Kind kind = {{"", ScheduleKind::one_f_one_b, 2, 2, 1, 2}, DType::bf16, true, false};
+    const TrainingKind kind = {
+        {"", ScheduleKind::one_f_one_b, 2, 2, 1, 2}, DType::bf16, true, false};
     const TemporaryFolder folder("training_checkpoint");
     const Job job(kind, folder.path());
     const auto saved = job.states([&](RankTrainer& trainer, const Everyone& ranks) {
         Job::step(trainer, 1);
         job.save(trainer, ranks, 1);
     });
-    check_same(job.states([&](RankTrainer& trainer, const Everyone& ranks) {
+    check_same_states(job.states([&](RankTrainer& trainer, const Everyone& ranks) {
         job.restore(trainer, ranks, job.checkpoint(1));
     }),
-               saved);
+                      saved);
 }
 
 TEST_CASE("training checkpoint: the folder evaluates to the loss of the trainer",
           "[runtime][training]") {
     struct Stored {
-        Kind kind;
+        TrainingKind kind;
         bool f32_weights;
         double tolerance;  // what the stored type rounds away
     };
-    Kind fp8 = kSpread;
+    TrainingKind fp8 = kSpreadJob;
     fp8.fp8 = true;
-    for (const Stored& stored : {Stored{kAlone, true, 1e-6},
-                                 {kSpread, true, 1e-6},
-                                 {kSpread, false, 1e-3},
+    for (const Stored& stored : {Stored{kAloneJob, true, 1e-6},
+                                 {kSpreadJob, true, 1e-6},
+                                 {kSpreadJob, false, 1e-3},
                                  {fp8, false, 1e-3}}) {
         const TemporaryFolder folder("training_checkpoint");
         const Job job(stored.kind, folder.path());
@@ -183,7 +186,7 @@ TEST_CASE("training checkpoint: the folder evaluates to the loss of the trainer"
 TEST_CASE("training checkpoint: a fresh start takes the values of a checkpoint",
           "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kSpread, folder.path());
+    const Job job(kSpreadJob, folder.path());
     job.run([&](RankTrainer& trainer, const Everyone& ranks) {
         Job::step(trainer, 1);
         job.save(trainer, ranks, 1, 9, true);
@@ -200,7 +203,7 @@ TEST_CASE("training checkpoint: a fresh start takes the values of a checkpoint",
 TEST_CASE("training checkpoint: damage is named, and the one before restores",
           "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kSpread, folder.path());
+    const Job job(kSpreadJob, folder.path());
     job.save_steps(2);
     const fs::path newest = job.checkpoint(2);
     REQUIRE(find_latest(job.folder()) == newest);
@@ -240,26 +243,26 @@ TEST_CASE("training checkpoint: damage is named, and the one before restores",
 
 TEST_CASE("training checkpoint: another job's is refused", "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kSpread, folder.path());
+    const Job job(kSpreadJob, folder.path());
     job.save_steps(1);
-    const auto refuses = [&](const Kind& other, const std::string& why) {
+    const auto refuses = [&](const TrainingKind& other, const std::string& why) {
         std::string error = Job(other, folder.path()).restore_error(job.checkpoint(1));
         INFO(error);
         CHECK(contains(error, why));
         return error;
     };
-    CHECK(
-        contains(refuses(kAlone, "is of 4 ranks, this job has 1"), "workload.initial_checkpoint"));
+    CHECK(contains(refuses(kAloneJob, "is of 4 ranks, this job has 1"),
+                   "workload.initial_checkpoint"));
     CHECK(contains(refuses({{"", ScheduleKind::one_f_one_b, 1, 4, 2, 2}}, "is of the graph "),
                    "workload.initial_checkpoint"));
-    Kind bf16_moments = kSpread;
+    TrainingKind bf16_moments = kSpreadJob;
     bf16_moments.f32_moments = false;
     refuses(bf16_moments, "'stage-0.dense.exp_avg': is F32 of");
 }
 
 TEST_CASE("training checkpoint: a failed write leaves the one before", "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kSpread, folder.path());
+    const Job job(kSpreadJob, folder.path());
     job.save_steps(1);
     const std::uintmax_t largest = largest_file(job.checkpoint(1));
     std::vector<std::string> errors(4);
@@ -288,7 +291,7 @@ TEST_CASE("training checkpoint: a failed write leaves the one before", "[runtime
 
 TEST_CASE("training checkpoint: a run that is killed leaves a usable one", "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kSpread, folder.path());
+    const Job job(kSpreadJob, folder.path());
     job.save_steps(1);
     for (const int milliseconds : {60, 95, 130, 165, 200}) {
         const pid_t child = ::fork();
@@ -319,7 +322,7 @@ TEST_CASE("training checkpoint: a run that is killed leaves a usable one", "[run
 TEST_CASE("training checkpoint: what killed runs leave is no checkpoint, and goes",
           "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kAlone, folder.path());
+    const Job job(kAloneJob, folder.path());
     job.save_steps(1);
     fs::copy(job.checkpoint(1), folder / ".step-00000002.partial", fs::copy_options::recursive);
     fs::create_directories(folder / ".step-00000001.old.partial/optimizer");
@@ -339,7 +342,7 @@ TEST_CASE("training checkpoint: what killed runs leave is no checkpoint, and goe
 
 TEST_CASE("training checkpoint: the newest usable ones are kept", "[runtime][training]") {
     const TemporaryFolder folder("training_checkpoint");
-    const Job job(kAlone, folder.path());
+    const Job job(kAloneJob, folder.path());
     job.save_steps(4, 2);
     CHECK(names_in(job.folder()) == std::vector<std::string>{"step-00000003", "step-00000004"});
     // Gone on from step 1 after 4 was lost: a damaged checkpoint is none of the two that are kept,

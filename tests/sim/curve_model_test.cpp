@@ -124,7 +124,7 @@ const std::vector<Made>& made_curves() {
 }
 
 // Relative, of the parameter that is furthest off.
-double error_of(const std::vector<double>& fitted, const std::vector<double>& parameters) {
+double parameter_error(const std::vector<double>& fitted, const std::vector<double>& parameters) {
     REQUIRE(fitted.size() == parameters.size());
     double worst = 0;
     for (std::size_t p = 0; p < fitted.size(); ++p) {
@@ -158,7 +158,7 @@ TEST_CASE("curve model: every form finds the parameters that made its points", "
         const CurveModel model(curve, calibration);
         INFO(name(made.form));
         CHECK(name(model.form()) == name(made.form));
-        CHECK(error_of(model.parameters(), made.parameters) < 1e-6);
+        CHECK(parameter_error(model.parameters(), made.parameters) < 1e-6);
         CHECK(model.factors().empty());
         CHECK(model.implementation() == "ours");
         for (const FittedPoint& point : model.fitted()) {
@@ -180,7 +180,7 @@ TEST_CASE("curve model: one outlier bends a fit by little", "[sim][cost]") {
         CalibrationCurve curve = curve_of(made);
         curve.points[curve.points.size() / 2].value *= 3;
         INFO(name(made.form));
-        CHECK(error_of(CurveModel(curve, calibration).parameters(), made.parameters) < 0.05);
+        CHECK(parameter_error(CurveModel(curve, calibration).parameters(), made.parameters) < 0.05);
         ++checked;
     }
     CHECK(checked == 3);
@@ -198,7 +198,7 @@ TEST_CASE("curve model: implementations differ by a factor", "[sim][cost]") {
     CHECK(ours.implementation() == "ours");
     REQUIRE(ours.factors().size() == 1);
     CHECK(ours.factors().at("theirs") == Approx(1.3).epsilon(1e-6));
-    CHECK(error_of(ours.parameters(), made.parameters) < 1e-5);
+    CHECK(parameter_error(ours.parameters(), made.parameters) < 1e-5);
     calibration.implementation = "theirs";
     const CurveModel theirs(curve, calibration);
     CHECK(theirs.implementation() == "theirs");

@@ -16,7 +16,14 @@
 namespace r1 {
 namespace {
 
-using namespace test;
+using test::Completion;
+using test::computation;
+using test::Dag;
+using test::flow;
+using test::MakeEngine;
+using test::small_network;
+using test::this_engine;
+using test::transfer;
 
 // The oracle: a part of an activity has an amount for each of its copies, and moves at the rate of
 // its fair share; delays and caps are limits, links and computes are resources. All shares are

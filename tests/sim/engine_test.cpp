@@ -16,7 +16,12 @@
 namespace r1 {
 namespace {
 
-using namespace test;
+using test::computation;
+using test::flow;
+using test::MakeEngine;
+using test::small_network;
+using test::this_engine;
+using test::transfer;
 
 // Starts the activities together, under their indices, and returns when each ends, in seconds.
 std::vector<double> ends_of(MakeEngine make, const std::vector<Activity>& activities,

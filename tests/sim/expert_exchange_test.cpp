@@ -14,8 +14,8 @@ namespace {
 
 constexpr double kDispatchRate = (46 + 51 + 50.58) / 3 * 1e9;  // published for 64 ranks
 
-ExpertExchange exchange_at_ep64() {
-    ExpertExchange exchange;
+ExpertExchangeCall exchange_at_ep64() {
+    ExpertExchangeCall exchange;
     exchange.collective = Collective::dispatch;
     exchange.token_bytes = Bytes(7168);
     exchange.tokens = 4096;
@@ -59,7 +59,7 @@ TEST_CASE("interpolate: hits points, and stays between its neighbours", "[sim][c
 TEST_CASE("expert exchange: copies at the measured rate", "[sim][cost]") {
     // Isolated dispatch at EP64 was published three times: 46, 51 and 50.58 GB/s.
     const FittedCostModel cost(h800_calibration(), h800_topology());
-    ExpertExchange exchange = exchange_at_ep64();
+    ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
     CHECK(cost.expert_exchange(exchange).value() == Approx(bytes / kDispatchRate));
     // Twice the tokens, or twice the bytes of each, take twice as long; no tokens none.
@@ -77,7 +77,7 @@ TEST_CASE("expert exchange: copies at the measured rate", "[sim][cost]") {
 TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     const FittedCostModel cost(h800_calibration(), h800_topology());
     const CurveModel& limit = *cost.model("dispatch_sm_limit");
-    ExpertExchange exchange = exchange_at_ep64();
+    ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
     double before = cost.expert_exchange(exchange).value();
     int bound = 0;
@@ -112,7 +112,7 @@ TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]")
     Calibration calibration;
     calibration.sources["s"] = {};
     const CurveModel sm_limit(limit, calibration);
-    ExpertExchange exchange = exchange_at_ep64();
+    ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
     const auto time_us = [&](int sms) {
         exchange.sms = sms;
@@ -130,7 +130,7 @@ TEST_CASE("expert exchange: rates of the same links, surroundings and pass", "[s
     const CalibrationCurve curve =
         exchange_curve({rate_at(8, false, false, 150), rate_at(64, false, false, 50),
                         rate_at(64, true, false, 30), rate_at(64, true, true, 40)});
-    ExpertExchange exchange = exchange_at_ep64();
+    ExpertExchangeCall exchange = exchange_at_ep64();
     const auto rate = [&](int ranks, bool overlapped, bool backward) {
         exchange.group = {ranks, 8};
         exchange.overlapped = overlapped;
@@ -165,7 +165,7 @@ TEST_CASE("expert exchange: scales with the links it uses", "[sim][cost]") {
     Topology topology = h800_topology();
     const FittedCostModel cost(h800_calibration(), topology);
     const double before = cost.expert_exchange(exchange_at_ep64()).value();
-    ExpertExchange local = exchange_at_ep64();
+    ExpertExchangeCall local = exchange_at_ep64();
     local.group = {8, 8};
     const double local_before = cost.expert_exchange(local).value();
     topology.nic.bandwidth = topology.nic.bandwidth / 2;

@@ -20,7 +20,7 @@ public:
     OpTime compute(const ChunkTemplate&, const Op&, const SymbolValues&, int) const override {
         return {Seconds(0), Seconds(1)};
     }
-    Seconds expert_exchange(const ExpertExchange&) const override { return exchange_; }
+    Seconds expert_exchange(const ExpertExchangeCall&) const override { return exchange_; }
     Seconds notify() const override { return Seconds(0); }
 
 private:

@@ -34,7 +34,7 @@ double bisection_gb(const std::vector<std::pair<std::string, Json>>& changes,
 }
 
 // Pointers of every problem, in order.
-std::vector<std::string> problems(const Document& document) {
+std::vector<std::string> problem_pointers(const Document& document) {
     Diagnostics diagnostics;
     read_topology(document, "", diagnostics);
     std::vector<std::string> pointers;
@@ -193,14 +193,15 @@ TEST_CASE("topology: latencies and diameter", "[sim][topology]") {
 }
 
 TEST_CASE("topology: a two-layer tree has an end", "[sim][topology]") {
-    CHECK(problems(preset({{"/nodes", 2048}})).empty());
-    CHECK(problems(preset({{"/nodes", 2049}})) == std::vector<std::string>{"/nodes"});
-    CHECK(problems(preset({{"/nodes", 257}}, "h800_256x8_mrft")) ==
+    CHECK(problem_pointers(preset({{"/nodes", 2048}})).empty());
+    CHECK(problem_pointers(preset({{"/nodes", 2049}})) == std::vector<std::string>{"/nodes"});
+    CHECK(problem_pointers(preset({{"/nodes", 257}}, "h800_256x8_mrft")) ==
           std::vector<std::string>{"/nodes"});
-    CHECK(problems(preset({{"/fabric/kind", "single_switch"}})) ==
+    CHECK(problem_pointers(preset({{"/fabric/kind", "single_switch"}})) ==
           std::vector<std::string>{"/nodes"});
-    CHECK(problems(preset({{"/fabric/kind", "none"}})) == std::vector<std::string>{"/fabric"});
-    CHECK(problems(preset({{"/nodes", 1000000}})) == std::vector<std::string>{"/nodes"});
+    CHECK(problem_pointers(preset({{"/fabric/kind", "none"}})) ==
+          std::vector<std::string>{"/fabric"});
+    CHECK(problem_pointers(preset({{"/nodes", 1000000}})) == std::vector<std::string>{"/nodes"});
 }
 
 TEST_CASE("topology: wrong values are reported with their pointers", "[sim][topology]") {
@@ -233,7 +234,7 @@ TEST_CASE("topology: wrong values are reported with their pointers", "[sim][topo
     };
     for (const auto& [changes, pointer] : cases) {
         INFO(pointer);
-        CHECK(problems(preset(changes)) == std::vector<std::string>{pointer});
+        CHECK(problem_pointers(preset(changes)) == std::vector<std::string>{pointer});
     }
 }
 
@@ -254,7 +255,7 @@ TEST_CASE("topology: missing parts, and all problems at once", "[sim][topology]"
     CHECK(text.find("latency_us") != std::string::npos);
     CHECK(text.find("/nic") != std::string::npos);
     CHECK(text.find("broken.json:") != std::string::npos);
-    CHECK(problems(document).size() == 3);
+    CHECK(problem_pointers(document).size() == 3);
 }
 
 TEST_CASE("topology: an unknown link gets a suggestion", "[sim][topology]") {

@@ -7,6 +7,7 @@
 #include "tests/model/checkpoint_fixture.hpp"
 #include "tests/model/tiny_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
 #include "tools/cli.hpp"
 
 using namespace r1;

@@ -103,7 +103,7 @@ void check_conforms(const Json& report) {
     CHECK(problems.empty());
 }
 
-double sum_of(const Json& parts) {
+double sum_of_parts(const Json& parts) {
     double sum = 0;
     for (const Json& part : parts) {
         sum += part.get<double>();
@@ -133,18 +133,18 @@ TEST_CASE("measured report: times are those of the iteration", "[tools][report]"
     const Json report = make_measured_report(run);
     const double step = report["step"]["time_s"];
     CHECK(step == from_ps(one_iteration(run.timeline, 0).makespan()).value());
-    CHECK(sum_of(report["pipeline"]["breakdown_s"]) == Approx(step).epsilon(1e-9));
+    CHECK(sum_of_parts(report["pipeline"]["breakdown_s"]) == Approx(step).epsilon(1e-9));
     // A pipeline rank is the mean over its ranks, as in a simulated report.
     REQUIRE(report["pipeline"]["per_rank"].size() == 4);
     double weighted = 0;
     for (const Json& rank : report["pipeline"]["per_rank"]) {
         CHECK(rank["gpus"] == 2);
-        CHECK(sum_of(rank["breakdown_s"]) == Approx(step).epsilon(1e-9));
+        CHECK(sum_of_parts(rank["breakdown_s"]) == Approx(step).epsilon(1e-9));
         weighted += rank["breakdown_s"]["bubble"].get<double>() / 4;
     }
     CHECK(report["pipeline"]["breakdown_s"]["bubble"].get<double>() == Approx(weighted));
     CHECK(report["overlap"]["comm_exposed_s"] <= report["overlap"]["comm_total_s"]);
-    CHECK(sum_of(report["critical_path"]["by_kind"]) == Approx(step).epsilon(1e-9));
+    CHECK(sum_of_parts(report["critical_path"]["by_kind"]) == Approx(step).epsilon(1e-9));
     CHECK(report["step"]["tokens_per_s"].get<double>() == Approx(16 * 256 / step));
     CHECK(report["cost"]["gpu_hours"].get<double>() == Approx(8 * step / 3600));
 
@@ -281,7 +281,7 @@ TEST_CASE("measured report: bytes of links by kind", "[tools][report]") {
     CHECK(network["links"][1]["id"] == "nvlink");
     for (const Json& link : network["links"]) {
         CHECK(link["mean_utilisation"].is_null());
-        CHECK(link["bytes"].get<double>() == sum_of(link["bytes_by_kind"]));
+        CHECK(link["bytes"].get<double>() == sum_of_parts(link["bytes_by_kind"]));
     }
     CHECK(network["links"][0]["bytes_by_kind"]["pipeline"] == 1000);
     CHECK(network["links"][1]["bytes_by_kind"]["combine"] ==

@@ -12,15 +12,15 @@
 namespace r1 {
 namespace {
 
-struct Run {
+struct SimulatedRun {
     Setting setting;
     Simulation simulation;
 };
 
 // Replayed once, for the tests that only read it.
-const Run& dualpipe() {
-    static const Run run = [] {
-        Run result{test::tiny_h800_setting("dualpipe", 4), {}};
+const SimulatedRun& dualpipe() {
+    static const SimulatedRun run = [] {
+        SimulatedRun result{test::tiny_h800_setting("dualpipe", 4), {}};
         result.setting.scenario.published = {{"step.time_s", 0.5, "a table"},
                                              {"/step/mfu/causal", 0.25, "a table"},
                                              {"step.nothing", 1, "a table"},
@@ -51,7 +51,7 @@ const std::vector<std::string>& categories() {
     return names;
 }
 
-double sum_of(const Json& breakdown) {
+double breakdown_sum(const Json& breakdown) {
     CHECK(breakdown.size() == categories().size());
     double sum = 0;
     for (const std::string& category : categories()) {
@@ -171,10 +171,10 @@ TEST_CASE("report: the six parts add up to the step", "[tools][report]") {
         const Json report = report_of(setting, test::simulated(setting));
         const double step = at(report, "step.time_s");
         CHECK(step > 0);
-        CHECK(sum_of(report["pipeline"]["breakdown_s"]) == Approx(step).epsilon(1e-9));
+        CHECK(breakdown_sum(report["pipeline"]["breakdown_s"]) == Approx(step).epsilon(1e-9));
         CHECK(report["pipeline"]["per_rank"].size() == 4);
         for (const Json& rank : report["pipeline"]["per_rank"]) {
-            CHECK(sum_of(rank["breakdown_s"]) == Approx(step).epsilon(1e-9));
+            CHECK(breakdown_sum(rank["breakdown_s"]) == Approx(step).epsilon(1e-9));
         }
         for (const char* shares : {"by_kind", "by_resource"}) {
             double sum = 0;
@@ -219,7 +219,7 @@ TEST_CASE("report: published values stand beside simulated ones", "[tools][repor
 }
 
 TEST_CASE("report: times come from the timeline alone", "[tools][report]") {
-    const Run& run = dualpipe();
+    const SimulatedRun& run = dualpipe();
     const Json before = dualpipe_report();
     const TimePs delta = to_ps(Seconds(0.125));
     const auto shifted_report = [&](std::size_t interval) {

@@ -76,7 +76,7 @@ int measure(const Invocation& invocation) {
     throw UsageError("--device takes cuda or cpu, not " + quote(device));
 }
 
-int run(const Invocation& invocation) {
+int run_calibrate(const Invocation& invocation) {
     int tasks = 0;
     for (const char* task : {"show", "device", "import"}) {
         tasks += invocation.has(task) ? 1 : 0;
@@ -114,7 +114,7 @@ Command calibrate_command() {
              "cuda: measures kernels of this machine's GPU, 8 minutes at most, into -o FILE")  //
             ("import", po::value<std::vector<std::string>>()->multitoken(), "not in this version");
     };
-    command.run = run;
+    command.run = run_calibrate;
     return command;
 }
 

@@ -13,7 +13,7 @@ namespace r1 {
 
 namespace {
 
-int run(const Invocation& invocation) {
+int run_doctor(const Invocation& invocation) {
 #ifdef R1_HAVE_SIMGRID
     const bool simgrid = true;
 #else
@@ -47,7 +47,7 @@ Command doctor_command() {
     command.summary = "Says what this build and this machine can do.";
     command.examples = {"doctor", "doctor --json", "doctor -o doctor.json"};
     command.add_options = [](po::options_description&) {};
-    command.run = run;
+    command.run = run_doctor;
     return command;
 }
 

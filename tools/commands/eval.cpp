@@ -129,7 +129,7 @@ void warn_of(const Invocation& invocation, const Checkpoint& checkpoint,
     }
 }
 
-int run(const Invocation& invocation) {
+int run_eval(const Invocation& invocation) {
     if (!invocation.has("model")) {
         throw UsageError("missing --model DIR");
     }
@@ -193,7 +193,7 @@ Command eval_command() {
              "the loss of the trunk or of the MTP module alone, and its gradient by each tensor");
         add_execution_options(options);
     };
-    command.run = run;
+    command.run = run_eval;
     return command;
 }
 

@@ -220,7 +220,7 @@ void print_summary(const Invocation& invocation, const Json& json) {
                                   1e-6 * json["run_info"]["memory"]["total_bytes"].get<double>()));
 }
 
-int run(const Invocation& invocation) {
+int run_generate(const Invocation& invocation) {
     check_usage(invocation);
     check_execution_options(invocation);
     const std::int64_t baseline = resident_memory_bytes();
@@ -313,7 +313,7 @@ Command generate_command() {
              "tokens of a prompt in one step");
         add_execution_options(options);
     };
-    command.run = run;
+    command.run = run_generate;
     return command;
 }
 

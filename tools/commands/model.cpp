@@ -74,7 +74,7 @@ std::string model_table(const Json& json) {
     return text;
 }
 
-int run(const Invocation& invocation) {
+int run_model(const Invocation& invocation) {
     Document document = load_model_document(invocation.text("config"), "");
     for (const Override& override : invocation.overrides()) {
         if (!document.set(override.pointer, override.value, {"--set", 0, 0})) {
@@ -118,7 +118,7 @@ Command model_command() {
              "tokens of a sequence, for the attention FLOPs")  //
             ("tensors", po::bool_switch(), "list every tensor in the JSON");
     };
-    command.run = run;
+    command.run = run_model;
     return command;
 }
 

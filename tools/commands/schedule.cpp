@@ -33,7 +33,7 @@ std::optional<ChunkSeconds> chunk_seconds(const Invocation& invocation) {
     return ChunkSeconds{values[0], values[1], values[2], values[3]};
 }
 
-int run(const Invocation& invocation) {
+int run_schedule(const Invocation& invocation) {
     ScheduleOptions options;
     const std::string kind = invocation.text("kind");
     const std::optional<ScheduleKind> parsed = parse_schedule_kind(kind);
@@ -95,7 +95,7 @@ Command schedule_command() {
             ("width", po::value<int>()->default_value(100)->value_name("N"),
              "columns of the picture");
     };
-    command.run = run;
+    command.run = run_schedule;
     return command;
 }
 

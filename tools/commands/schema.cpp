@@ -23,7 +23,7 @@ constexpr PublishedSchema kSchemas[] = {
     {"topology", "topologies/topology.schema.json"},
     {"trainer_state", "scenarios/trainer_state.schema.json"}};
 
-int run(const Invocation& invocation) {
+int run_schema(const Invocation& invocation) {
     const std::string kind = invocation.text("kind");
     std::vector<std::string> kinds;
     for (const PublishedSchema& schema : kSchemas) {
@@ -52,7 +52,7 @@ Command schema_command() {
                               "binding, calibration, calibration_report, device, generate, report, "
                               "scenario, timeline, topology or trainer_state");
     };
-    command.run = run;
+    command.run = run_schema;
     return command;
 }
 

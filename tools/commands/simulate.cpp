@@ -33,7 +33,7 @@ void write_trace_file(const Invocation& invocation, const Simulation& simulation
     write_file_atomically(invocation.text("trace"), text.str());
 }
 
-int run(const Invocation& invocation) {
+int run_simulate(const Invocation& invocation) {
     if (invocation.has("html")) {
         throw FeatureError("simulate --html is not implemented in this version");
     }
@@ -112,7 +112,7 @@ Command simulate_command() {
             ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
             ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
     };
-    command.run = run;
+    command.run = run_simulate;
     return command;
 }
 

@@ -9,7 +9,7 @@ namespace r1 {
 
 namespace {
 
-int run(const Invocation& invocation) {
+int run_topology(const Invocation& invocation) {
     for (const char* later : {"import", "discover", "diff"}) {
         if (invocation.has(later)) {
             throw FeatureError(std::string("topology --") + later +
@@ -56,7 +56,7 @@ Command topology_command() {
             ("svg", po::value<std::string>()->value_name("FILE"),
              "write a picture: a node, the network, overridden links");
     };
-    command.run = run;
+    command.run = run_topology;
     return command;
 }
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -48,11 +49,6 @@ std::string size(const std::string& column, double value) {
 // A member of residual_percent or leave_one_out_percent, either of which may be null.
 std::string percent(const Json& errors, const char* key) {
     return errors.is_null() ? "-" : fmt::format("{:.1f}", errors.at(key).get<double>());
-}
-
-std::string without_trailing_spaces(std::string line) {
-    line.erase(line.find_last_not_of(' ') + 1);
-    return line + "\n";
 }
 
 // "label  item, item, ..." below a curve, broken before kWidth.

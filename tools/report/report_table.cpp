@@ -38,8 +38,7 @@ std::string share(double part, double whole) {
 
 bool is_measured(const Json& report) { return report.at("run_info").at("measured").get<bool>(); }
 
-// Five significant digits.
-std::string figure(double value) {
+std::string five_digits(double value) {
     const double size = std::abs(value);
     if (size >= 1e9) {
         return fmt::format("{:.5g}e9", value / 1e9);
@@ -71,8 +70,8 @@ void add_step(Table& table, const Json& report) {
     if (step.at("tokens_per_s").is_null()) {
         return;  // a part of a step
     }
-    table.row("tokens a second", figure(number(step, "tokens_per_s")));
-    table.row("tokens a day", figure(number(step, "tokens_per_day")));
+    table.row("tokens a second", five_digits(number(step, "tokens_per_s")));
+    table.row("tokens a day", five_digits(number(step, "tokens_per_day")));
     const auto both = [&](const char* key, double scale, const char* unit) {
         const Json& value = step.at(key);
         return fmt::format("{:.4g} {}", number(value, "causal") * scale, unit);
@@ -90,8 +89,8 @@ void add_training(Table& table, const Json& report) {
     }
     const Json& training = report.at("training");
     table.heading("Training");
-    table.row("steps", figure(number(training, "steps")),
-              figure(number(training, "tokens")) + " tokens");
+    table.row("steps", five_digits(number(training, "steps")),
+              five_digits(number(training, "tokens")) + " tokens");
     const auto averaged = std::min<std::int64_t>(200, training.at("steps").get<std::int64_t>());
     const auto losses = [&](const char* label, const Json& loss) {
         if (!loss.is_null()) {
@@ -107,10 +106,10 @@ void add_training(Table& table, const Json& report) {
         table.row("held-out loss", loss_figure(training.at("held_out_loss")),
                   bytes.is_null() ? "" : "an order-2 byte model: " + loss_figure(bytes));
     }
-    table.row("learning rate", figure(number(training, "learning_rate")),
+    table.row("learning rate", five_digits(number(training, "learning_rate")),
               training.at("gradient_norm").is_null()
                   ? ""
-                  : "gradient norm " + figure(number(training, "gradient_norm")));
+                  : "gradient norm " + five_digits(number(training, "gradient_norm")));
 }
 
 void add_breakdown(Table& table, const Json& report) {
@@ -280,7 +279,7 @@ void add_published(Table& table, const Json& report) {
             }
             table.line(fmt::format(
                 "  {:<28}{:>16}{:>16}{:>+9.1f}%", item.at("metric").get<std::string>(),
-                figure(number(item, ours)), figure(number(item, "published")),
+                five_digits(number(item, ours)), five_digits(number(item, "published")),
                 item.at("error_percent").is_number() ? number(item, "error_percent") : 0.0));
         }
     }
@@ -329,9 +328,9 @@ std::string report_table(const Json& report, bool color) {
     if (report.contains("cost")) {
         const Json& cost = report.at("cost");
         table.heading("Cost of the step");
-        table.row("GPU-hours", figure(number(cost, "gpu_hours")),
-                  fmt::format("{} USD, {} kWh", figure(number(cost, "usd")),
-                              figure(number(cost, "energy_kwh"))));
+        table.row("GPU-hours", five_digits(number(cost, "gpu_hours")),
+                  fmt::format("{} USD, {} kWh", five_digits(number(cost, "usd")),
+                              five_digits(number(cost, "energy_kwh"))));
     }
     if (report.contains("baseline")) {
         add_baseline(table, report.at("baseline"));

@@ -7,10 +7,10 @@
 
 #include "tools/report/topology_svg_parts.hpp"
 
+#include "model/base/index.hpp"
+
 namespace r1 {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // Switches of one plane, or of all with -1, by tier; leaves by rail.
 Tree tree_of(const Fabric& plain, int plane) {

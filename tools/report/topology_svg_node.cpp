@@ -9,18 +9,18 @@
 
 #include "tools/report/topology_svg_parts.hpp"
 
+#include "model/base/index.hpp"
+
 namespace r1 {
 namespace {
 
 constexpr int kSlotsMax = 12;  // of a row: a box must hold "gpu 50–51" and "100 GB/s"
 constexpr double kBoxHeight = 38;
-constexpr double kBoxWidthMax = 130;
+constexpr double kDeviceWidthMax = 130;
 constexpr double kBarHeight = 28;
 constexpr double kNvlinkHeight = 44;
 constexpr double kAffinityHeight = 36;
 constexpr double kStubHeight = 40;
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 class NodePanel {
 public:
@@ -132,7 +132,7 @@ private:
 
     void draw_gpus(SvgCanvas& canvas) const {
         for (const Cell& cell : gpus_) {
-            const Box box = cell_box(cell, gpus_y_, kBoxHeight, kBoxWidthMax);
+            const Box box = cell_box(cell, gpus_y_, kBoxHeight, kDeviceWidthMax);
             if (cell.slot.gap()) {
                 draw_gap(canvas, box, cell.slot.count, count_within(cell.slot, wanted_gpus_));
                 continue;
@@ -148,7 +148,7 @@ private:
 
     void draw_nics(SvgCanvas& canvas) const {
         for (const Cell& cell : nics_) {
-            const Box box = cell_box(cell, nics_y_, kBoxHeight, kBoxWidthMax);
+            const Box box = cell_box(cell, nics_y_, kBoxHeight, kDeviceWidthMax);
             if (cell.slot.gap()) {
                 draw_gap(canvas, box, cell.slot.count, count_within(cell.slot, wanted_nics_));
                 continue;

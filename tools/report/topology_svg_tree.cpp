@@ -10,6 +10,8 @@
 
 #include "tools/report/topology_svg_parts.hpp"
 
+#include "model/base/index.hpp"
+
 namespace r1 {
 namespace {
 
@@ -20,8 +22,6 @@ constexpr double kLeafHeight = 52;
 constexpr double kNicHeight = 36;
 constexpr double kRateWidthMax = 104;
 constexpr double kRailHeight = 26;  // brackets and names of rails
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 constexpr std::array kStates{LinkState::ordinary, LinkState::degraded, LinkState::removed};
 

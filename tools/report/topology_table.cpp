@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 namespace {
@@ -48,11 +49,6 @@ std::vector<LinkRow> link_rows(const Fabric& fabric) {
 
 std::string hops_text(std::optional<int> hops) {
     return hops ? fmt::format("{} links", *hops) : "some GPUs cannot reach each other";
-}
-
-std::string without_trailing_spaces(std::string line) {
-    line.erase(line.find_last_not_of(' ') + 1);
-    return line + "\n";
 }
 
 std::string draw_node(const Topology& topology) {

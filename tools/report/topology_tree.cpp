@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/base/index.hpp"
+
 namespace r1 {
 namespace {
 
@@ -11,7 +13,6 @@ constexpr int kLeavesMax = 10;   // of a rail or plane
 constexpr int kLeavesMin = 3;    // one between two gaps
 constexpr int kRailsMax = 5;
 
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 int size_of(const std::vector<int>& list) { return static_cast<int>(list.size()); }
 
 }  // namespace

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "model/base/index.hpp"
+
 namespace r1 {
 namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 // What overrides change, as text that two alike owners share: "gpu2.nvlink 0.5", "nic3 removed".
 using Differences = std::map<int, std::vector<std::string>>;
