@@ -26,8 +26,9 @@ void ActivityLimits::check(const Activity& activity) const {
     R1_CHECK(amount(activity.delay.value()) && amount(activity.compute_time.value()));
     R1_CHECK(!activity.compute.valid() || activity.compute.index() < computes_);
     for (const Flow& flow : activity.flows) {
-        R1_CHECK(flow.from.valid() && flow.from.index() < endpoints_);
-        R1_CHECK(flow.to.valid() && flow.to.index() < endpoints_);
+        R1_CHECK(flow.from.valid() || flow.to.valid());
+        R1_CHECK(!flow.from.valid() || flow.from.index() < endpoints_);
+        R1_CHECK(!flow.to.valid() || flow.to.index() < endpoints_);
         R1_CHECK(amount(flow.bytes.value()) && amount(flow.rate_max.value()));
         R1_CHECK(flow.multiplicity >= 1);
     }

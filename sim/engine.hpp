@@ -32,7 +32,7 @@ struct EngineNetwork {
 
 // `multiplicity` identical flows of `bytes` each: they weigh that much in the fair share of every
 // link. from == to crosses the endpoint's own up and down link: that is how a symmetric group is
-// folded onto one of its members.
+// folded onto one of its members. One end may be invalid: many, whose links are no limit.
 struct Flow {
     EndpointId from;
     EndpointId to;

@@ -1,6 +1,7 @@
 #include "sim/fluid_engine.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -92,6 +93,16 @@ private:
         return a.time != b.time ? a.time > b.time : a.order > b.order;
     }
 
+    // The first is there always.
+    [[nodiscard]] std::array<std::uint32_t, 2> links_of(const Flow& flow) const {
+        const auto link = [&](EndpointId end, std::size_t direction) {
+            return end.valid() ? static_cast<std::uint32_t>(computes_ + 2 * end.index() + direction)
+                               : kNone;
+        };
+        const std::array<std::uint32_t, 2> links{link(flow.from, 0), link(flow.to, 1)};
+        return flow.from.valid() ? links : std::array<std::uint32_t, 2>{links[1], kNone};
+    }
+
     void push_event(double time, std::uint32_t slot, std::uint32_t version);
     void begin(std::uint32_t slot);
     void add_part(std::uint32_t running, const FairFlow& flow, double amount);
@@ -158,10 +169,8 @@ void FluidEngine::begin(std::uint32_t slot) {
     }
     for (const Flow& flow : activity.flows) {
         if (flow.bytes.value() > 0) {
-            const auto up = static_cast<std::uint32_t>(computes_ + 2 * flow.from.index());
-            const auto down = static_cast<std::uint32_t>(computes_ + 2 * flow.to.index() + 1);
             const double copies = flow.multiplicity;
-            add_part(slot, {{up, down}, copies, copies * flow.rate_max.value()},
+            add_part(slot, {links_of(flow), copies, copies * flow.rate_max.value()},
                      copies * flow.bytes.value());
         }
     }

@@ -36,23 +36,30 @@ std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline
     const std::size_t endpoints = dag.network.endpoints.size();
     std::vector<LinkBins> up(endpoints);
     std::vector<LinkBins> down(endpoints);
-    for (const ReplayNode& node : dag.nodes) {
-        if (node.activity.flows.empty() || makespan == 0) {
-            continue;
+    dag.for_each_activity([&](LanePart part, const Activity& activity) {
+        const auto shown = std::lower_bound(dag.shown.begin(), dag.shown.end(), part.lane);
+        if (activity.flows.empty() || makespan == 0 || shown == dag.shown.end() ||
+            *shown != part.lane) {
+            return;
         }
-        const NodeRun& run = node.runs.front();
+        const ReplayNode& node = dag.programs[dag.program_of(part.lane)][part.node];
+        const auto lane = static_cast<std::uint32_t>(shown - dag.shown.begin());
         const Interval* interval =
-            timeline.find({run.lane, run.item, run.segment->ops.front().value});
+            timeline.find({lane, node.item, dag.segment(node).ops.front().value});
         R1_CHECK(interval != nullptr);
         const double scale = static_cast<double>(kBins) / static_cast<double>(makespan);
         const double from = static_cast<double>(interval->start) * scale;
         const double to = static_cast<double>(interval->end) * scale;
-        for (const Flow& flow : node.activity.flows) {
+        for (const Flow& flow : activity.flows) {
             const double bytes = flow.bytes.value() * flow.multiplicity;
-            up[flow.from.index()].add(bytes, from, to);
-            down[flow.to.index()].add(bytes, from, to);
+            if (flow.from.valid()) {
+                up[flow.from.index()].add(bytes, from, to);
+            }
+            if (flow.to.valid()) {
+                down[flow.to.index()].add(bytes, from, to);
+            }
         }
-    }
+    });
     std::vector<LinkUsage> result;
     const double seconds = from_ps(makespan).value();
     const auto report = [&](const EngineNetwork::Endpoint& endpoint, const char* direction,
@@ -72,7 +79,18 @@ std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline
             std::min(1.0, *std::max_element(link.bins.begin(), link.bins.end()) / bin_bytes);
         result.push_back(std::move(usage));
     };
+    std::vector<bool> is_shown(endpoints);
+    for (const std::uint32_t lane : dag.shown) {
+        for (const EndpointId end : {dag.links[lane].nic, dag.links[lane].nvlink}) {
+            if (end.valid()) {
+                is_shown[end.index()] = true;
+            }
+        }
+    }
     for (std::size_t e = 0; e < endpoints; ++e) {
+        if (!is_shown[e]) {
+            continue;
+        }
         report(dag.network.endpoints[e], "up", dag.network.endpoints[e].up, up[e]);
         report(dag.network.endpoints[e], "down", dag.network.endpoints[e].down, down[e]);
     }

@@ -1,6 +1,7 @@
 #include "sim/lowering.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -13,35 +14,87 @@ namespace r1 {
 
 namespace {
 
+// Intervals that a timeline holds at most, 160 MB of them. Beyond, it shows some lanes of each
+// program.
+constexpr std::int64_t kIntervalsMax = 4'000'000;
+
 class Lowering {
 public:
     explicit Lowering(const LoweringInput& input)
-        : input_(input), graph_(input.graph), network_(input), async_(async_tensors(input.graph)) {
-        dag_.network = network_.endpoints();
+        : input_(input),
+          graph_(input.graph),
+          lanes_(graph_.instances(), input.replay.fold),
+          network_(input, lanes_),
+          async_(async_tensors(input.graph)),
+          communication_(input, lanes_, network_, dag_) {
+        dag_.network = network_.network();
+        dag_.links = network_.links();
+        dag_.lanes_per_program = static_cast<std::uint32_t>(lanes_.per_program());
+        dag_.lanes_per_group = static_cast<std::uint32_t>(lanes_.per_group());
+        dag_.stragglers = input.replay.stragglers;
+        dag_.seed = input.seed;
         dag_.segments.resize(graph_.templates().size());
         lowered_.resize(graph_.templates().size());
         names_.resize(graph_.templates().size());
+        first_work_.resize(graph_.templates().size());
     }
 
     ReplayDag run() && {
+        for (std::int32_t lane = 0; lane < lanes_.count(); ++lane) {
+            dag_.lanes.push_back({lanes_.rank(lane), lanes_.program(lane), lanes_.multiplicity()});
+        }
         const auto programs = static_cast<std::int32_t>(graph_.programs().size());
+        dag_.programs.resize(graph_.programs().size());
         for (std::int32_t program = 0; program < programs; ++program) {
-            dag_.lanes.push_back(
-                {graph_.instances().rank(program, 0), program, graph_.instances().data_parallel});
             add_program(program);
         }
         connect_messages();
-        for (const ReplayNode& node : dag_.nodes) {
-            for (const std::uint32_t successor : node.successors) {
-                ++dag_.nodes[successor].predecessors;
-            }
+        for (ReplayProgram& nodes : dag_.programs) {
+            count_predecessors(nodes);
         }
+        choose_shown();
         return std::move(dag_);
     }
 
 private:
     using NodeIndex = std::uint32_t;
     static constexpr NodeIndex kNone = static_cast<NodeIndex>(-1);
+
+    static void count_predecessors(ReplayProgram& nodes) {
+        std::vector<std::uint32_t> count(nodes.size());
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            count[i] += nodes[i].kind == NodeKind::receive ? 1 : 0;
+            for (const std::uint32_t successor : nodes[i].successors) {
+                ++count[successor];
+            }
+        }
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            R1_CHECK(count[i] <= std::numeric_limits<std::uint16_t>::max());
+            nodes[i].predecessors = static_cast<std::uint16_t>(count[i]);
+        }
+    }
+
+    // The same replicas of all programs, spread evenly, each for those up to the next.
+    void choose_shown() {
+        std::int64_t intervals = 0;
+        for (const ReplayProgram& nodes : dag_.programs) {
+            for (const ReplayNode& node : nodes) {
+                intervals += static_cast<std::int64_t>(dag_.segment(node).ops.size());
+            }
+        }
+        const std::uint32_t lanes = dag_.lanes_per_program;
+        const std::uint32_t shown = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+            kIntervalsMax / std::max<std::int64_t>(1, intervals), 1, lanes));
+        for (std::uint32_t program = 0; program < dag_.programs.size(); ++program) {
+            for (std::uint32_t i = 0; i < shown; ++i) {
+                const std::uint32_t place = i * lanes / shown;
+                const std::uint32_t next = (i + 1) * lanes / shown;
+                dag_.shown.push_back(program * lanes + place);
+                dag_.shown_lanes.push_back(dag_.lanes[dag_.shown.back()]);
+                dag_.shown_lanes.back().multiplicity *= next - place;
+            }
+        }
+    }
 
     // (stage, direction, micro-batch, tensor name) in one word. A gradient is the stage's: all
     // micro-batches add to it, and whatever the optimizer reads waits for the last of them.
@@ -62,6 +115,12 @@ private:
             const ChunkTemplate& chunk = graph_.chunk(item.chunk);
             lowered_[index] = lower_template(input_, chunk, async_, sms_of(item), factors_of(item));
             dag_.segments[index] = lowered_[index].segments;
+            first_work_[index] = static_cast<std::uint32_t>(dag_.locals.size());
+            for (std::size_t s = 0; s < lowered_[index].segments.size(); ++s) {
+                const Segment& segment = lowered_[index].segments[s];
+                dag_.locals.push_back(local_work(chunk.ops[segment.ops.front().index()],
+                                                 lowered_[index].durations[s]));
+            }
             for (const Tensor& tensor : chunk.tensors) {
                 const auto [entry, is_new] = name_ids_.try_emplace(
                     tensor.name, static_cast<std::uint32_t>(name_ids_.size()));
@@ -69,6 +128,13 @@ private:
             }
         }
         return lowered_[index];
+    }
+
+    [[nodiscard]] LocalWork local_work(const Op& op, Seconds duration) const {
+        if (op.comm() != nullptr && op.comm()->collective == Collective::notify) {
+            return {LocalKind::wait, {input_.cost.notify()}};
+        }
+        return {computes(op.stream) ? LocalKind::compute : LocalKind::beside, {duration}};
     }
 
     // Beside communication, and not.
@@ -121,30 +187,28 @@ private:
         producer_.clear();
         last_.fill(kNone);
         last_node_ = kNone;
-        collectives_seen_.clear();
+        communication_.begin_program();
         const RankProgram& rank_program = graph_.programs()[static_cast<std::size_t>(program)];
         for (std::size_t i = 0; i < rank_program.items.size(); ++i) {
             add_item(program, static_cast<std::uint32_t>(i), rank_program.items[i]);
         }
     }
 
+    ReplayProgram& nodes() { return dag_.programs[program_]; }
+
     void add_item(std::int32_t program, std::uint32_t index, const Item& item) {
         const LoweredTemplate& lowered_template = lowered(item);
         const ChunkTemplate& chunk = graph_.chunk(item.chunk);
         const std::vector<Segment>& segments = dag_.segments[item.chunk.index()];
-        const double slow = straggler_factor(input_.replay.stragglers, input_.seed,
-                                             graph_.instances().rank(program, 0),
-                                             graph_.instances().data_parallel, index);
         std::vector<NodeIndex> nodes;
         for (std::size_t s = 0; s < segments.size(); ++s) {
-            const NodeIndex node =
-                add_node(program, index, item, segments[s], lowered_template.durations[s] * slow);
+            const NodeIndex node = add_node(program, index, item, static_cast<std::uint32_t>(s));
             nodes.push_back(node);
             NodeIndex& previous = last_[static_cast<std::size_t>(segments[s].stream)];
             if (previous != kNone) {
                 connect(previous, node);
                 if (item.kind == ItemKind::recv) {
-                    dag_.nodes[node].previous = static_cast<std::int32_t>(previous);
+                    this->nodes()[node].previous = static_cast<std::int32_t>(previous);
                 }
             }
             previous = node;
@@ -162,7 +226,7 @@ private:
         }
         connect_tensors(item, chunk, lowered_template, nodes);
         if (item.kind == ItemKind::send || item.kind == ItemKind::recv) {
-            messages_[message_key(item, chunk, program)].push_back(nodes.front());
+            messages_[message_key(item, chunk, program)].push_back({program, nodes.front()});
         }
     }
 
@@ -218,88 +282,47 @@ private:
     }
 
     NodeIndex add_node(std::int32_t program, std::uint32_t index, const Item& item,
-                       const Segment& segment, Seconds duration) {
-        const Op& op = graph_.chunk(item.chunk).ops[segment.ops.front().index()];
-        const NodeRun run{static_cast<std::uint32_t>(program), index, &segment};
-        if (op.stream == Stream::collective) {
-            return add_collective(program, item, op, run);
-        }
+                       std::uint32_t segment) {
+        const Op& op = graph_.chunk(item.chunk)
+                           .ops[dag_.segments[item.chunk.index()][segment].ops.front().index()];
+        const auto place = static_cast<NodeIndex>(nodes().size());
         ReplayNode node;
-        node.runs.push_back(run);
-        if (op.comm() == nullptr) {
-            if (computes(op.stream)) {
-                node.activity.compute = ComputeId(static_cast<std::size_t>(program));
-                node.activity.compute_time = duration;
-            } else {
-                node.activity.delay = duration;  // a cast on the communication stream
-            }
-        } else if (op.comm()->collective == Collective::notify) {
-            node.activity.delay = input_.cost.notify();
+        node.item = index;
+        node.segments = item.chunk.value;
+        node.segment = segment;
+        if (op.stream == Stream::collective) {
+            node.kind = NodeKind::collective;
+            node.work = communication_.collective(program, item.contexts[op.context].stage,
+                                                  *op.comm(), place);
+        } else if (op.comm() == nullptr || op.comm()->collective == Collective::notify) {
+            node.work = first_work_[item.chunk.index()] + segment;
         } else if (item.kind == ItemKind::send) {
-            node.activity = message(program, item.peer, *op.comm());
-        } else if (item.kind != ItemKind::recv) {
-            node.activity =
-                expert_exchange_activity(input_, network_, op, program, overlapped(item));
-        }
-        return push(std::move(node));
-    }
-
-    Activity message(std::int32_t from, std::int32_t to, const CommOp& comm) const {
-        Activity activity;
-        const LaneNetwork::Path path = network_.path(from, to);
-        if (path.local || input_.replay.without.pipeline_messages) {
-            return activity;  // the next stage is on the same rank, or the message is left out
-        }
-        activity.delay = path.latency;
-        const Bytes bytes(comm.payload_bytes.value(input_.symbols));
-        if (path.over_nvlink) {
-            activity.flows.push_back(
-                {network_.nvlink(from), network_.nvlink(to), bytes, 1, BytesPerSecond(0)});
+            node.kind = NodeKind::send;
+            node.work = communication_.send(program, item.peer, *op.comm());
+        } else if (item.kind == ItemKind::recv) {
+            node.kind = NodeKind::receive;
         } else {
-            activity.flows.push_back(
-                {network_.nic(from), network_.nic(to), bytes, 1, path.rate_max});
+            node.kind = NodeKind::exchange;
+            node.work = communication_.exchange(program, op, overlapped(item), place);
         }
-        return activity;
-    }
-
-    // One node for all members: it starts when the last is ready, as the real collective ends.
-    NodeIndex add_collective(std::int32_t program, const Item& item, const Op& op,
-                             const NodeRun& run) {
-        const CommOp& comm = *op.comm();
-        const bool staged =
-            comm.group == GroupKind::data_parallel || comm.group == GroupKind::expert_data_parallel;
-        const std::int32_t stage = item.contexts[op.context].stage;
-        const std::int32_t group = staged ? stage : -1;
-        const int ordinal = collectives_seen_[{comm.group, group}]++;
-        const auto [entry, is_new] = collectives_.try_emplace({comm.group, group, ordinal}, kNone);
-        if (is_new) {
-            entry->second = push(ReplayNode{});
-        }
-        ReplayNode& node = dag_.nodes[entry->second];
-        node.runs.push_back(run);
-        add_collective_flows(input_, network_, comm, stage, program, node.activity);
-        return entry->second;
+        node.peer = item.peer;
+        nodes().push_back(std::move(node));
+        return place;
     }
 
     void connect_messages() {
         for (const auto& [message, ends] : messages_) {
             R1_CHECK(ends.size() == 2);  // freeze() made sure
-            const bool first_sends =
-                dag_.nodes[ends[0]].runs.front().segment->stream == Stream::send;
-            const NodeIndex send = ends[first_sends ? 0 : 1];
-            const NodeIndex recv = ends[first_sends ? 1 : 0];
-            connect(send, recv);
-            dag_.nodes[recv].send = static_cast<std::int32_t>(send);
+            for (const std::size_t i : {0U, 1U}) {
+                const auto& [program, node] = ends[i];
+                dag_.programs[static_cast<std::size_t>(program)][node].other =
+                    static_cast<std::int32_t>(ends[1 - i].second);
+            }
         }
     }
 
-    NodeIndex push(ReplayNode node) {
-        dag_.nodes.push_back(std::move(node));
-        return static_cast<NodeIndex>(dag_.nodes.size() - 1);
-    }
-
     void connect(NodeIndex before, NodeIndex after) {
-        std::vector<std::uint32_t>& successors = dag_.nodes[before].successors;
+        std::vector<std::uint32_t>& successors = nodes()[before].successors;
         if (std::find(successors.begin(), successors.end(), after) == successors.end()) {
             successors.push_back(after);
         }
@@ -312,11 +335,14 @@ private:
 
     const LoweringInput& input_;
     const ExecutionGraph& graph_;
+    LaneSet lanes_;
     LaneNetwork network_;
     AsyncTensors async_;
     ReplayDag dag_;
+    CommunicationWork communication_;
     std::vector<double> balancing_;                  // by stage; empty until needed
     std::vector<LoweredTemplate> lowered_;           // by template
+    std::vector<std::uint32_t> first_work_;          // of the segments, by template
     std::vector<std::vector<std::uint32_t>> names_;  // by template and tensor
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::map<std::uint32_t, std::vector<OpIndex>> producers_;
@@ -325,10 +351,8 @@ private:
     std::unordered_map<std::uint64_t, Producer> producer_;
     std::array<NodeIndex, kStreamCount> last_{};
     NodeIndex last_node_ = kNone;  // of the chunk before
-    std::map<std::pair<GroupKind, std::int32_t>, int> collectives_seen_;
     // Of all programs:
-    std::map<std::tuple<GroupKind, std::int32_t, int>, NodeIndex> collectives_;
-    std::map<MessageKey, std::vector<NodeIndex>> messages_;
+    std::map<MessageKey, std::vector<std::pair<std::int32_t, NodeIndex>>> messages_;
 };
 
 }  // namespace

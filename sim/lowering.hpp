@@ -1,10 +1,17 @@
 // Turns an execution graph into a ReplayDag: segments with durations, messages and collectives with
 // flows. Folding `stage`: one lane stands for all data-parallel ranks of a pipeline rank. That
 // changes nothing where they do the same, as under balanced routing on equal links; where links
-// differ, the slowest of each lane stands for it.
+// differ, the slowest of each lane stands for it. `ep_group`: a lane for each rank of one
+// expert-parallel group of each pipeline rank, which stands for its like in the others, and flows
+// of what each sends and gets in all. `none`: a lane for each rank, a flow for each pair of ranks.
 #pragma once
 
-#include "model/routing/traffic.hpp"
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "model/routing/group_traffic.hpp"
 #include "model/scenario/scenario.hpp"
 #include "sim/cost/cost_model.hpp"
 #include "sim/hardware/fabric.hpp"
@@ -26,42 +33,108 @@ struct LoweringInput {
 
 ExpertGroupShape expert_group_shape(const ExecutionGraph& graph, const Topology& topology);
 
-// How the folded lanes reach each other.
+// The lanes of a folding: which ranks each stands for.
+class LaneSet {
+public:
+    LaneSet(const Instances& instances, Folding fold);
+
+    [[nodiscard]] std::int32_t per_program() const { return per_program_; }
+    [[nodiscard]] std::int32_t per_group() const {
+        return std::min(per_program_, instances_.expert_parallel);
+    }
+    [[nodiscard]] std::int32_t count() const { return instances_.pipeline_parallel * per_program_; }
+    [[nodiscard]] std::int32_t multiplicity() const {
+        return instances_.data_parallel / per_program_;
+    }
+    [[nodiscard]] std::int32_t program(std::int32_t lane) const { return lane / per_program_; }
+    // `which` of the ranks that the lane stands for: they lie per_program() apart.
+    [[nodiscard]] RankId rank(std::int32_t lane, std::int32_t which = 0) const {
+        return instances_.rank(program(lane), lane % per_program_ + which * per_program_);
+    }
+    // That stands for the rank.
+    [[nodiscard]] std::int32_t lane_of(RankId rank) const {
+        return instances_.program_of(rank) * per_program_ +
+               instances_.replica_of(rank) % per_program_;
+    }
+
+private:
+    Instances instances_;
+    std::int32_t per_program_;
+};
+
+// How lanes reach each other: the slowest of the ranks that a lane stands for speaks for all.
 class LaneNetwork {
 public:
-    explicit LaneNetwork(const LoweringInput& input);
+    LaneNetwork(const LoweringInput& input, const LaneSet& lanes);
 
-    [[nodiscard]] const EngineNetwork& endpoints() const { return network_; }
-    // Throws InputError if the cluster has no such link for the program's ranks.
-    [[nodiscard]] EndpointId nic(std::int32_t program) const;
-    [[nodiscard]] EndpointId nvlink(std::int32_t program) const;
+    // One compute and up to two endpoints a lane.
+    [[nodiscard]] const EngineNetwork& network() const { return network_; }
+    [[nodiscard]] const std::vector<LaneLinks>& links() const { return links_; }
+    // Throws InputError if the cluster has no such link for a rank of the lane.
+    [[nodiscard]] EndpointId nic(std::int32_t lane) const;
+    [[nodiscard]] EndpointId nvlink(std::int32_t lane) const;
+    [[nodiscard]] BytesPerSecond bandwidth(EndpointId endpoint) const {
+        return network_.endpoints[endpoint.index()].up;
+    }
 
-    // A message between the ranks of two programs with the same replica index: over NVLink if
-    // they share a node for every replica, else from NIC to NIC.
-    struct Path {
-        bool local = false;  // the same rank
-        bool over_nvlink = false;
-        Seconds latency;
-        BytesPerSecond rate_max;  // of an oversubscribed spine; 0: none
-    };
-    [[nodiscard]] Path path(std::int32_t from, std::int32_t to) const;
-    [[nodiscard]] Path path(RankId from, RankId to) const;
+    // A message between two ranks: over NVLink if they share a node, else from NIC to NIC.
+    [[nodiscard]] Route route(RankId from, RankId to) const;
+    // Between all ranks of two lanes: over NVLink if all share their nodes. Checks that both have
+    // the link.
+    [[nodiscard]] Route route(std::int32_t from, std::int32_t to) const;
 
 private:
     EndpointId add(const std::string& name, BytesPerSecond bandwidth);
+    [[nodiscard]] EndpointId existing(EndpointId id, std::int32_t lane, const char* what) const;
 
     const LoweringInput& input_;
+    const LaneSet& lanes_;
     EngineNetwork network_;
-    std::vector<EndpointId> nics_;  // by program; invalid: none
-    std::vector<EndpointId> nvlinks_;
+    std::vector<LaneLinks> links_;
 };
 
-// Flows of one expert all-to-all, and of one rank's part in a collective over `members`.
-Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork& network,
-                                  const Op& op, std::int32_t program, bool overlapped);
-void add_collective_flows(const LoweringInput& input, const LaneNetwork& network,
-                          const CommOp& comm, std::int32_t stage, std::int32_t program,
-                          Activity& activity);
+// Flows of one expert all-to-all between the lanes of a group, of which `first` is the first.
+ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
+                             const LaneNetwork& network, const Op& op, std::int32_t first,
+                             bool overlapped);
+// Adds those of one lane's part in a collective.
+void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
+                          const LaneNetwork& network, const CommOp& comm, std::int32_t stage,
+                          std::int32_t lane, Activity& activity);
+
+// Fills in what lanes do at nodes that communicate; methods return ReplayNode::work.
+class CommunicationWork {
+public:
+    CommunicationWork(const LoweringInput& input, const LaneSet& lanes, const LaneNetwork& network,
+                      ReplayDag& dag)
+        : input_(input), lanes_(lanes), network_(network), dag_(dag) {}
+
+    // Collectives of a program match those of others in order.
+    void begin_program() { collectives_seen_.clear(); }
+
+    std::uint32_t send(std::int32_t from, std::int32_t to, const CommOp& comm);
+    std::uint32_t exchange(std::int32_t program, const Op& op, bool overlapped, std::uint32_t node);
+    // Adds the parts of all lanes of the program.
+    std::uint32_t collective(std::int32_t program, std::int32_t stage, const CommOp& comm,
+                             std::uint32_t node);
+
+private:
+    // Exchanges of a program that are alike have the same flows.
+    using ExchangeKey =
+        std::tuple<std::int32_t, Collective, bool, bool, double, double, std::int64_t>;
+
+    std::uint32_t routes_between(std::int32_t from, std::int32_t to);
+    std::uint32_t flows_of(std::int32_t program, const Op& op, bool overlapped);
+
+    const LoweringInput& input_;
+    const LaneSet& lanes_;
+    const LaneNetwork& network_;
+    ReplayDag& dag_;
+    std::map<std::pair<std::int32_t, std::int32_t>, std::uint32_t> routes_;
+    std::map<ExchangeKey, std::uint32_t> exchange_flows_;
+    std::map<std::pair<GroupKind, std::int32_t>, int> collectives_seen_;  // of the program
+    std::map<std::tuple<GroupKind, std::int32_t, int, std::uint64_t>, std::uint32_t> collectives_;
+};
 
 // Splits a template into segments; durations by op, on `sms` SMs, times `factors` by the op's
 // context.

@@ -1,7 +1,6 @@
-// Flows of messages, expert all-to-alls and collectives (declared in lowering.hpp).
+// Lanes, their links, and the flows of collectives (declared in lowering.hpp).
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include <fmt/format.h>
 
@@ -35,6 +34,15 @@ BytesPerSecond nvlink_share(const Fabric& fabric, RankId rank) {
 
 double all_but_one(std::int64_t n) { return static_cast<double>(n - 1) / static_cast<double>(n); }
 
+std::int32_t lanes_of_program(const Instances& instances, Folding fold) {
+    switch (fold) {
+        case Folding::stage: return 1;
+        case Folding::ep_group: return instances.expert_parallel;
+        case Folding::none: break;
+    }
+    return instances.data_parallel;
+}
+
 }  // namespace
 
 ExpertGroupShape expert_group_shape(const ExecutionGraph& graph, const Topology& topology) {
@@ -42,19 +50,25 @@ ExpertGroupShape expert_group_shape(const ExecutionGraph& graph, const Topology&
     return {ranks, std::min<std::int64_t>(ranks, topology.gpus_per_node)};
 }
 
-LaneNetwork::LaneNetwork(const LoweringInput& input) : input_(input) {
-    const Instances& instances = input.graph.instances();
-    for (std::int32_t program = 0; program < instances.pipeline_parallel; ++program) {
+LaneSet::LaneSet(const Instances& instances, Folding fold)
+    : instances_(instances), per_program_(lanes_of_program(instances, fold)) {}
+
+LaneNetwork::LaneNetwork(const LoweringInput& input, const LaneSet& lanes)
+    : input_(input), lanes_(lanes) {
+    const bool folded = input.replay.fold == Folding::stage;
+    for (std::int32_t lane = 0; lane < lanes.count(); ++lane) {
         BytesPerSecond nic(INFINITY);
         BytesPerSecond nvlink(INFINITY);
-        for (std::int32_t replica = 0; replica < instances.data_parallel; ++replica) {
-            const RankId rank = instances.rank(program, replica);
+        for (std::int32_t which = 0; which < lanes.multiplicity(); ++which) {
+            const RankId rank = lanes.rank(lane, which);
             nic = std::min(nic, nic_share(input.fabric, rank));
             nvlink = std::min(nvlink, nvlink_share(input.fabric, rank));
         }
-        network_.compute.push_back(fmt::format("stage{}.sm", program));
-        nics_.push_back(add(fmt::format("stage{}.nic", program), nic));
-        nvlinks_.push_back(add(fmt::format("stage{}.nvlink", program), nvlink));
+        const std::string name =
+            folded ? fmt::format("stage{}", lane) : fmt::format("rank{}", lanes.rank(lane).value);
+        network_.compute.push_back(name + ".sm");
+        const EndpointId nic_end = add(name + ".nic", nic);
+        links_.push_back({nic_end, add(name + ".nvlink", nvlink)});
     }
 }
 
@@ -66,134 +80,79 @@ EndpointId LaneNetwork::add(const std::string& name, BytesPerSecond bandwidth) {
     return EndpointId(network_.endpoints.size() - 1);
 }
 
-namespace {
-
-EndpointId existing(const std::vector<EndpointId>& ids, std::int32_t program, const char* what) {
-    const EndpointId id = ids[static_cast<std::size_t>(program)];
+EndpointId LaneNetwork::existing(EndpointId id, std::int32_t lane, const char* what) const {
     if (!id.valid()) {
         throw InputError("cluster", fmt::format("a rank of pipeline rank {} has no {} left, but "
                                                 "must communicate over one",
-                                                program, what));
+                                                lanes_.program(lane), what));
     }
     return id;
 }
 
-}  // namespace
-
-EndpointId LaneNetwork::nic(std::int32_t program) const { return existing(nics_, program, "NIC"); }
-
-EndpointId LaneNetwork::nvlink(std::int32_t program) const {
-    return existing(nvlinks_, program, "NVLink");
+EndpointId LaneNetwork::nic(std::int32_t lane) const {
+    return existing(links_[static_cast<std::size_t>(lane)].nic, lane, "NIC");
 }
 
-LaneNetwork::Path LaneNetwork::path(RankId from, RankId to) const {
+EndpointId LaneNetwork::nvlink(std::int32_t lane) const {
+    return existing(links_[static_cast<std::size_t>(lane)].nvlink, lane, "NVLink");
+}
+
+Route LaneNetwork::route(RankId from, RankId to) const {
     const Fabric& fabric = input_.fabric;
-    Path path;
-    if (from == to) {
-        path.local = true;
-        return path;
-    }
     const int from_node = node_of(fabric, from);
     const int to_node = node_of(fabric, to);
     if (from_node == to_node) {
-        path.over_nvlink = true;
-        path.latency = input_.topology.nvlink.latency;
-        return path;
+        return {true, input_.topology.nvlink.latency, BytesPerSecond(0)};
     }
     const NicId a{from_node, nic_of(fabric, from).value_or(0)};
     const NicId b{to_node, nic_of(fabric, to).value_or(0)};
     const std::optional<Seconds> direct = nic_latency(fabric, a, b);
+    Route route;
     // Between planes a message first goes to the GPU beside the right NIC.
-    path.latency = direct.value_or(fabric.cross_leaf_latency + input_.topology.nvlink.latency);
+    route.latency = direct.value_or(fabric.cross_leaf_latency + input_.topology.nvlink.latency);
     const double oversubscription = input_.topology.fabric.oversubscription;
     if (oversubscription > 1 && leaf_of(fabric, a) != leaf_of(fabric, b)) {
-        path.rate_max = input_.topology.nic.achievable() / oversubscription;
+        route.rate_max = input_.topology.nic.achievable() / oversubscription;
     }
-    return path;
+    return route;
 }
 
-LaneNetwork::Path LaneNetwork::path(std::int32_t from, std::int32_t to) const {
-    const Instances& instances = input_.graph.instances();
-    Path worst = path(instances.rank(from, 0), instances.rank(to, 0));
-    for (std::int32_t replica = 1; replica < instances.data_parallel; ++replica) {
-        const Path other = path(instances.rank(from, replica), instances.rank(to, replica));
+Route LaneNetwork::route(std::int32_t from, std::int32_t to) const {
+    Route worst = route(lanes_.rank(from), lanes_.rank(to));
+    for (std::int32_t which = 1; which < lanes_.multiplicity(); ++which) {
+        const Route other = route(lanes_.rank(from, which), lanes_.rank(to, which));
         worst.over_nvlink = worst.over_nvlink && other.over_nvlink;
         worst.latency = std::max(worst.latency, other.latency);
         if (other.rate_max.value() > 0) {
             worst.rate_max = other.rate_max;
         }
     }
+    for (const std::int32_t lane : {from, to}) {
+        static_cast<void>(worst.over_nvlink ? nvlink(lane) : nic(lane));
+    }
     return worst;
 }
 
-Activity expert_exchange_activity(const LoweringInput& input, const LaneNetwork& network,
-                                  const Op& op, std::int32_t program, bool overlapped) {
-    const CommOp& comm = *op.comm();
-    ExpertExchangeCall exchange;
-    exchange.collective = comm.collective;
-    exchange.token_bytes = Bytes(comm.payload_bytes.constant);
-    exchange.tokens = comm.tokens;
-    exchange.group = expert_group_shape(input.graph, input.topology);
-    exchange.traffic = input.traffic;
-    exchange.sms = input.comm_sms;
-    exchange.overlapped = overlapped;
-    exchange.backward = op.phase != Phase::forward;
-    Activity activity;
-    if (exchange.group.ranks == 1) {
-        return activity;  // every expert is local
-    }
-    // The measured rate belongs to whole links: a degraded one slows the kernels as much.
-    const bool crosses = exchange.group.nodes() > 1;
-    const BytesPerSecond whole =
-        crosses ? input.topology.nic.achievable() : input.topology.nvlink.achievable();
-    const EngineNetwork::Endpoint& port =
-        network.endpoints()
-            .endpoints[(crosses ? network.nic(program) : network.nvlink(program)).index()];
-    const Seconds shortest = input.cost.expert_exchange(exchange) * (whole / port.up);
-    const Bytes token = (exchange.token_bytes + Bytes(comm.metadata_bytes.constant)) *
-                        static_cast<double>(comm.tokens);
-    const std::int64_t peers = exchange.group.ranks_per_node - 1;
-    const std::int64_t nodes = exchange.group.nodes() - 1;
-    activity.delay = input.topology.nvlink.latency;
-    if (nodes > 0) {
-        const Bytes each = token * input.traffic.ib_copies_per_token / static_cast<double>(nodes);
-        activity.flows.push_back({network.nic(program), network.nic(program), each,
-                                  static_cast<int>(nodes), each / shortest});
-        // A token stays on its rail. The group's nodes follow each other: the first rank and its
-        // like on the last node are the farthest apart.
-        const Instances& instances = input.graph.instances();
-        const std::int64_t last = exchange.group.ranks - exchange.group.ranks_per_node;
-        activity.delay += network
-                              .path(instances.rank(program, 0),
-                                    instances.rank(program, static_cast<std::int32_t>(last)))
-                              .latency;
-    }
-    if (peers > 0) {
-        const Bytes each =
-            token * input.traffic.nvlink_copies_per_token / static_cast<double>(peers);
-        activity.flows.push_back({network.nvlink(program), network.nvlink(program), each,
-                                  static_cast<int>(peers), each / shortest});
-    }
-    return activity;
-}
-
-void add_collective_flows(const LoweringInput& input, const LaneNetwork& network,
-                          const CommOp& comm, std::int32_t stage, std::int32_t program,
-                          Activity& activity) {
-    const RankId rank = input.graph.instances().rank(program, 0);
+void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
+                          const LaneNetwork& network, const CommOp& comm, std::int32_t stage,
+                          std::int32_t lane, Activity& activity) {
+    const RankId rank = lanes.rank(lane);
     const std::vector<RankId> members = input.graph.group(comm.group, rank, stage);
     const auto size = static_cast<std::int64_t>(members.size());
     if (size < 2) {
         return;
     }
     std::int64_t on_node = 0;
-    LaneNetwork::Path farthest;
+    Route farthest;
     for (const RankId member : members) {
         on_node += node_of(input.fabric, member) == node_of(input.fabric, rank);
-        const LaneNetwork::Path path = network.path(rank, member);
-        farthest.latency = std::max(farthest.latency, path.latency);
-        if (path.rate_max.value() > 0) {
-            farthest.rate_max = path.rate_max;
+        if (member == rank) {
+            continue;
+        }
+        const Route route = network.route(rank, member);
+        farthest.latency = std::max(farthest.latency, route.latency);
+        if (route.rate_max.value() > 0) {
+            farthest.rate_max = route.rate_max;
         }
     }
     // Ring over all members, one channel for each NIC of the node: a rank passes on (n-1)/n of the
@@ -203,12 +162,12 @@ void add_collective_flows(const LoweringInput& input, const LaneNetwork& network
     const bool leaves_node = on_node < size;
     const double outside = leaves_node ? 1.0 / static_cast<double>(on_node) : 0;
     if (leaves_node) {
-        activity.flows.push_back(
-            {network.nic(program), network.nic(program), volume * outside, 1, farthest.rate_max});
+        const EndpointId nic = network.nic(lane);
+        activity.flows.push_back({nic, nic, volume * outside, 1, farthest.rate_max});
     }
     if (on_node > 1) {
-        activity.flows.push_back({network.nvlink(program), network.nvlink(program),
-                                  volume * (1 - outside), 1, BytesPerSecond(0)});
+        const EndpointId nvlink = network.nvlink(lane);
+        activity.flows.push_back({nvlink, nvlink, volume * (1 - outside), 1, BytesPerSecond(0)});
     }
     // Small messages go along trees.
     const double steps = passes * std::ceil(std::log2(static_cast<double>(size)));

@@ -11,115 +11,200 @@ namespace r1 {
 
 namespace {
 
+constexpr TimePs kNever = -1;
+
+struct Span {
+    TimePs start = kNever;
+    TimePs end = kNever;
+};
+
 class Replayer {
 public:
     Replayer(const ReplayDag& dag, ReplayEngine& engine)
-        : dag_(dag), engine_(engine), starts_(dag.nodes.size(), -1), ends_(dag.nodes.size(), -1) {
-        waiting_.reserve(dag.nodes.size());
-        for (const ReplayNode& node : dag.nodes) {
-            waiting_.push_back(node.predecessors);
+        : dag_(dag),
+          engine_(engine),
+          first_(dag.lanes.size()),
+          shown_(dag.lanes.size(), kNotShown),
+          joint_missing_(dag.joint_count()),
+          joint_spans_(dag.joint_count()) {
+        for (std::uint32_t lane = 0; lane < dag.lanes.size(); ++lane) {
+            first_[lane] = waiting_.size();
+            for (const ReplayNode& node : program(lane)) {
+                waiting_.push_back(node.predecessors);
+            }
+        }
+        for (std::uint32_t joint = 0; joint < dag.joint_count(); ++joint) {
+            dag.for_each_part(joint, [&](LanePart) { ++joint_missing_[joint]; });
+        }
+        for (const std::uint32_t lane : dag.shown) {
+            shown_[lane] = static_cast<std::uint32_t>(spans_.size());
+            spans_.emplace_back(program(lane).size());
         }
     }
 
     void run() {
-        for (std::size_t i = 0; i < dag_.nodes.size(); ++i) {
-            if (waiting_[i] == 0) {
-                start(i);
+        for (std::uint32_t lane = 0; lane < dag_.lanes.size(); ++lane) {
+            for (std::uint32_t node = 0; node < program(lane).size(); ++node) {
+                if (program(lane)[node].predecessors == 0) {
+                    ready({lane, node});
+                }
             }
         }
         engine_.run([this](ActivityId id, TimePs now) { complete(id, now); });
-        R1_CHECK(completed_ == dag_.nodes.size());  // else programs wait for each other
+        R1_CHECK(completed_ == waiting_.size());  // else programs wait for each other
     }
 
     // In the timeline's order: by lane, item and op. All ops of an item have run, each once.
     [[nodiscard]] Timeline timeline() const {
-        std::vector<std::vector<std::size_t>> first(dag_.lanes.size());  // interval of each item
-        for_each_run([&](std::size_t, const NodeRun& run) {
-            std::vector<std::size_t>& items = first[run.lane];
-            items.resize(std::max<std::size_t>(items.size(), run.item + 1));
-            items[run.item] += run.segment->ops.size();
-        });
-        std::size_t total = 0;
-        for (std::vector<std::size_t>& items : first) {
-            for (std::size_t& item : items) {
-                total += std::exchange(item, total);
-            }
-        }
         Timeline timeline;
-        timeline.lanes = dag_.lanes;
-        timeline.intervals.resize(total, {{}, 0, kNotPlaced, kNotPlaced});
-        for_each_run([&](std::size_t node, const NodeRun& run) {
-            expand(node, run, std::span(timeline.intervals).subspan(first[run.lane][run.item]));
-        });
+        timeline.lanes = dag_.shown_lanes;
+        for (std::uint32_t shown = 0; shown < spans_.size(); ++shown) {
+            add_lane(shown, timeline.intervals);
+        }
         return timeline;
     }
 
 private:
-    void start(std::size_t node) {
-        R1_CHECK(starts_[node] < 0);
-        starts_[node] = engine_.now();
-        engine_.start(node, dag_.nodes[node].activity);
+    [[nodiscard]] const ReplayProgram& program(std::uint32_t lane) const {
+        return dag_.programs[dag_.program_of(lane)];
+    }
+    [[nodiscard]] static bool is_joint(const ReplayNode& node) {
+        return node.kind == NodeKind::exchange || node.kind == NodeKind::collective;
+    }
+
+    void ready(LanePart part) {
+        const ReplayNode& node = program(part.lane)[part.node];
+        if (!is_joint(node)) {
+            note_start(part, engine_.now());
+            engine_.start(first_[part.lane] + part.node, dag_.activity(part.lane, node));
+            return;
+        }
+        // It starts when the last is ready, as the real one ends.
+        const std::uint32_t joint = dag_.joint_of(part.lane, node);
+        R1_CHECK(joint_missing_[joint] > 0);
+        if (--joint_missing_[joint] == 0) {
+            joint_spans_[joint].start = engine_.now();
+            engine_.start(waiting_.size() + joint, dag_.joint_activity(joint));
+        }
     }
 
     void complete(ActivityId id, TimePs now) {
-        const auto node = static_cast<std::size_t>(id);
-        R1_CHECK(starts_[node] >= 0 && ends_[node] < 0);
-        ends_[node] = now;
-        ++completed_;
-        for (const std::uint32_t successor : dag_.nodes[node].successors) {
-            if (--waiting_[successor] == 0) {
-                start(successor);
-            }
+        if (id < waiting_.size()) {
+            const auto after = std::upper_bound(first_.begin(), first_.end(), id);
+            const auto lane = static_cast<std::uint32_t>(after - first_.begin() - 1);
+            finish({lane, static_cast<std::uint32_t>(id - first_[lane])}, now);
+            return;
         }
+        const auto joint = static_cast<std::uint32_t>(id - waiting_.size());
+        Span& span = joint_spans_[joint];
+        R1_CHECK(span.start != kNever && span.end == kNever);
+        span.end = now;
+        dag_.for_each_part(joint, [&](LanePart part) {
+            note_start(part, span.start);
+            finish(part, now);
+        });
+    }
+
+    void note_start(LanePart part, TimePs start) {
+        if (shown_[part.lane] != kNotShown) {
+            Span& span = spans_[shown_[part.lane]][part.node];
+            R1_CHECK(span.start == kNever);
+            span.start = start;
+        }
+    }
+
+    void finish(LanePart part, TimePs now) {
+        if (shown_[part.lane] != kNotShown) {
+            Span& span = spans_[shown_[part.lane]][part.node];
+            R1_CHECK(span.start != kNever && span.end == kNever);
+            span.end = now;
+        }
+        ++completed_;
+        const ReplayNode& node = program(part.lane)[part.node];
+        for (const std::uint32_t successor : node.successors) {
+            one_less({part.lane, successor});
+        }
+        if (node.kind == NodeKind::send) {
+            one_less({peer_of(part.lane, node), static_cast<std::uint32_t>(node.other)});
+        }
+    }
+
+    void one_less(LanePart part) {
+        std::uint16_t& waiting = waiting_[first_[part.lane] + part.node];
+        R1_CHECK(waiting > 0);
+        if (--waiting == 0) {
+            ready(part);
+        }
+    }
+
+    // The lane at the other end of a message.
+    [[nodiscard]] std::uint32_t peer_of(std::uint32_t lane, const ReplayNode& node) const {
+        return static_cast<std::uint32_t>(node.peer) * dag_.lanes_per_program +
+               lane % dag_.lanes_per_program;
     }
 
     // A receive is on the wire from its send's start, once the receive before it is through.
-    [[nodiscard]] TimePs start_of(std::size_t node) const {
-        const std::int32_t send = dag_.nodes[node].send;
-        if (send < 0) {
-            return starts_[node];
+    [[nodiscard]] TimePs start_of(std::uint32_t lane, const ReplayNode& node,
+                                  const std::vector<Span>& spans, const Span& span) const {
+        if (node.kind != NodeKind::receive) {
+            return span.start;
         }
-        TimePs begin = starts_[static_cast<std::size_t>(send)];
-        if (const std::int32_t previous = dag_.nodes[node].previous; previous >= 0) {
-            begin = std::max(begin, ends_[static_cast<std::size_t>(previous)]);
+        const std::uint32_t sender = shown_[peer_of(lane, node)];
+        R1_CHECK(sender != kNotShown);  // what a lane shows, its peers show
+        TimePs begin = spans_[sender][static_cast<std::size_t>(node.other)].start;
+        if (node.previous >= 0) {
+            begin = std::max(begin, spans[static_cast<std::size_t>(node.previous)].end);
         }
-        return std::min(begin, ends_[node]);
+        return std::min(begin, span.end);
     }
 
-    template <class Visit>
-    void for_each_run(const Visit& visit) const {
-        for (std::size_t i = 0; i < dag_.nodes.size(); ++i) {
-            for (const NodeRun& run : dag_.nodes[i].runs) {
-                visit(i, run);
-            }
+    void add_lane(std::uint32_t shown, std::vector<Interval>& intervals) const {
+        const std::uint32_t lane = dag_.shown[shown];
+        const ReplayProgram& nodes = program(lane);
+        std::vector<std::size_t> first;  // interval of each item
+        for (const ReplayNode& node : nodes) {
+            first.resize(std::max<std::size_t>(first.size(), node.item + 1));
+            first[node.item] += dag_.segment(node).ops.size();
+        }
+        std::size_t total = intervals.size();
+        for (std::size_t& item : first) {
+            total += std::exchange(item, total);
+        }
+        intervals.resize(total, {{}, 0, kNever, kNever});
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            const Span& span = spans_[shown][i];
+            expand({shown, nodes[i].item, 0}, dag_.segment(nodes[i]),
+                   {start_of(lane, nodes[i], spans_[shown], span), span.end},
+                   std::span(intervals).subspan(first[nodes[i].item]));
         }
     }
 
     // `item`: where the intervals of its ops begin.
-    void expand(std::size_t node, const NodeRun& run, std::span<Interval> item) const {
-        const TimePs begin = start_of(node);
-        const double length = static_cast<double>(ends_[node] - begin);
-        const auto at = [&](double share) {
-            return begin + static_cast<TimePs>(std::llround(length * share));
+    static void expand(OpRef ref, const Segment& segment, const Span& span,
+                       std::span<Interval> item) {
+        const double length = static_cast<double>(span.end - span.start);
+        const auto at_share = [&](double share) {
+            return span.start + static_cast<TimePs>(std::llround(length * share));
         };
-        for (std::size_t i = 0; i < run.segment->ops.size(); ++i) {
-            const bool last = i + 1 == run.segment->ops.size();
-            const std::uint32_t op = run.segment->ops[i].value;
-            R1_CHECK(op < item.size() && item[op].start == kNotPlaced);
-            item[op] = {{run.lane, run.item, op},
-                        0,
-                        at(run.segment->share_begin[i]),
-                        last ? ends_[node] : at(run.segment->share_end[i])};
+        for (std::size_t i = 0; i < segment.ops.size(); ++i) {
+            const bool last = i + 1 == segment.ops.size();
+            ref.op = segment.ops[i].value;
+            R1_CHECK(ref.op < item.size() && item[ref.op].start == kNever);
+            item[ref.op] = {ref, 0, at_share(segment.share_begin[i]),
+                            last ? span.end : at_share(segment.share_end[i])};
         }
     }
 
-    static constexpr TimePs kNotPlaced = -1;
+    static constexpr std::uint32_t kNotShown = UINT32_MAX;
 
     const ReplayDag& dag_;
     ReplayEngine& engine_;
-    std::vector<TimePs> starts_;
-    std::vector<TimePs> ends_;
-    std::vector<std::uint32_t> waiting_;
+    std::vector<std::size_t> first_;  // by lane: where its nodes begin in waiting_
+    std::vector<std::uint16_t> waiting_;
+    std::vector<std::uint32_t> shown_;      // by lane, in spans_
+    std::vector<std::vector<Span>> spans_;  // of shown lanes, by node
+    std::vector<std::uint32_t> joint_missing_;
+    std::vector<Span> joint_spans_;
     std::size_t completed_ = 0;
 };
 

@@ -121,6 +121,9 @@ private:
     void build_platform(const EngineNetwork& network);
     void work(Worker& worker);
     void execute(Worker& worker);
+    [[nodiscard]] sg::Host* host_of(EndpointId end) const {
+        return end.valid() ? endpoints_[end.index()] : many_;
+    }
     void start_flow(const Flow& flow, Worker& worker);
     bool complete(Worker& worker);
     void hand_out(Worker* free_worker);
@@ -135,6 +138,7 @@ private:
     std::vector<sg::Host*> compute_;
     std::vector<sg::Host*> endpoints_;
     sg::Host* worker_host_ = nullptr;
+    sg::Host* many_ = nullptr;  // the end of a flow that is none in particular
 
     std::deque<Job> pending_;  // started by the caller, not yet with a worker
     std::deque<Worker> workers_;
@@ -180,6 +184,12 @@ void SimGridEngine::build_platform(const EngineNetwork& network) {
                         false);
         endpoints_.push_back(host);
     }
+    many_ = zone->create_host("many", kComputeUnitsPerSecond);
+    sg::Link* no_limit = zone->create_link("many/link", 1e18 * kUnitsPerByte);
+    no_limit->set_sharing_policy(sg::Link::SharingPolicy::FATPIPE);
+    no_limit->set_latency(0.0);
+    zone->add_route(many_->get_netpoint(), nullptr, nullptr, nullptr, {sg::LinkInRoute(no_limit)},
+                    true);
     zone->seal();
 }
 
@@ -283,8 +293,7 @@ void SimGridEngine::start_flow(const Flow& flow, Worker& worker) {
     const double copies = flow.multiplicity;
     const double units = units_of(flow);
     if (units == 0) return;
-    sg::CommPtr comm =
-        sg::Comm::sendto_init(endpoints_[flow.from.index()], endpoints_[flow.to.index()]);
+    sg::CommPtr comm = sg::Comm::sendto_init(host_of(flow.from), host_of(flow.to));
     comm->set_payload_size(static_cast<std::uint64_t>(units));
     comm->start();
     worker.comms.push_back(std::move(comm));

@@ -60,7 +60,7 @@ void check_against_hardware(const Document& document, const Scenario& scenario,
 }
 
 // What folding and this version's network model leave out of the given topology.
-std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fabric) {
+std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fabric, Folding fold) {
     constexpr std::size_t kShownMax = 10;
     std::vector<std::string> warnings;
     for (const LinkOverride& override : topology.overrides) {
@@ -73,13 +73,16 @@ std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fab
             std::any_of(fabric.links.begin(), fabric.links.end(), [&](const Link& link) {
                 return link.kind == LinkKind::leaf_spine && link.name == override.link;
             });
-        warnings.push_back(
-            spine ? fmt::format("link {} is not part of the folded replay: its override changes "
-                                "nothing",
-                                override.link)
-                  : fmt::format("link {} differs: folding 'stage' gives its whole stage the "
-                                "slowest link",
-                                override.link));
+        if (spine) {
+            warnings.push_back(fmt::format(
+                "link {} is not part of the replay: its override changes nothing", override.link));
+        } else if (fold != Folding::none) {
+            warnings.push_back(fmt::format(
+                "link {} differs: folding '{}' gives {} the slowest link", override.link,
+                name(fold),
+                fold == Folding::stage ? "its whole stage"
+                                       : "its likes in the other expert-parallel groups"));
+        }
     }
     return warnings;
 }
@@ -117,13 +120,9 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     }
     diagnostics.throw_if_errors();
     notes = diagnostics.notes();
-    if (setting.scenario.replay.fold != Folding::stage) {
-        throw FeatureError("folding '" + std::string(name(setting.scenario.replay.fold)) +
-                           "' is not implemented in this version (stage is)");
-    }
     require_engine(setting.scenario.replay.engine);
     setting.fabric = generate_fabric(setting.topology);
-    setting.warnings = warnings_of(setting.topology, setting.fabric);
+    setting.warnings = warnings_of(setting.topology, setting.fabric, setting.scenario.replay.fold);
     return setting;
 }
 

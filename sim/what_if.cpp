@@ -7,7 +7,7 @@
 namespace r1 {
 
 double straggler_factor(const Stragglers& stragglers, std::uint64_t seed, RankId first,
-                        std::int64_t ranks, std::uint32_t item) {
+                        std::int64_t ranks, std::int64_t stride, std::uint32_t item) {
     if (stragglers.per_rank == 0 && stragglers.per_chunk == 0) {
         return 1;
     }
@@ -17,7 +17,7 @@ double straggler_factor(const Stragglers& stragglers, std::uint64_t seed, RankId
     const Rng chunk_draws(seed, kPerChunk);
     double slowest = 0;
     for (std::int64_t i = 0; i < ranks; ++i) {
-        const std::uint64_t rank = first.value + static_cast<std::uint64_t>(i);
+        const std::uint64_t rank = first.value + static_cast<std::uint64_t>(i * stride);
         const double factor = 1 + stragglers.per_rank * rank_draws.normal(rank) +
                               stragglers.per_chunk * chunk_draws.normal(rank << 32U | item);
         slowest = std::max(slowest, factor);

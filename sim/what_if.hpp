@@ -11,9 +11,9 @@
 namespace r1 {
 
 // How much longer the compute ops of an item take on the slowest of `ranks` ranks that a lane
-// stands for, the first of which is `first`. 1 without stragglers.
+// stands for: `first`, and others `stride` apart. 1 without stragglers.
 double straggler_factor(const Stragglers& stragglers, std::uint64_t seed, RankId first,
-                        std::int64_t ranks, std::uint32_t item);
+                        std::int64_t ranks, std::int64_t stride, std::uint32_t item);
 
 // By stage: what makes the compute time of all stages the same, given each stage's own.
 std::vector<double> balancing_factors(const std::vector<Seconds>& compute_by_stage);

@@ -9,6 +9,7 @@
 #include "sim/lowering.hpp"
 #include "sim/simulate.hpp"
 #include "tests/model/timeline_fixture.hpp"
+#include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
@@ -138,7 +139,7 @@ Timeline replayed(const ExecutionGraph& graph, const Topology& topology, ExpertT
     const ReplayDag dag = lower({graph, topology, fabric, cost, {}, traffic, 0});
     const auto engine = make_engine(Engine::simgrid, dag.network);
     Timeline timeline = replay(dag, *engine);
-    CHECK(engine->counts().activities == static_cast<std::int64_t>(dag.nodes.size()));
+    CHECK(engine->counts().activities == test::activities(dag));
     return timeline;
 }
 
@@ -172,18 +173,19 @@ RingPart ring_part(const Topology& topology, std::int32_t replicas, Collective c
     const Fabric fabric = generate_fabric(topology);
     const StubCost cost(0);
     const LoweringInput input{graph, topology, fabric, cost, {}, {}, 0};
-    const LaneNetwork network(input);
+    const LaneSet lanes(graph.instances(), Folding::stage);
+    const LaneNetwork network(input, lanes);
     CommOp comm;
     comm.collective = collective;
     comm.group = group;
     comm.payload_bytes = 1024;
     Activity activity;
-    add_collective_flows(input, network, comm, 0, 0, activity);
+    add_collective_flows(input, lanes, network, comm, 0, 0, activity);
     RingPart part;
     part.delay_s = activity.delay.value();
     for (const Flow& flow : activity.flows) {
         CHECK(flow.from == flow.to);
-        const std::string& name = network.endpoints().endpoints[flow.from.index()].name;
+        const std::string& name = network.network().endpoints[flow.from.index()].name;
         (name == "stage0.nic" ? part.nic : part.nvlink) += flow.bytes.value() * flow.multiplicity;
     }
     return part;
@@ -360,7 +362,8 @@ TEST_CASE("replay: an oversubscribed spine caps what crosses leaves", "[sim][rep
     comm.group = GroupKind::data_parallel;
     comm.payload_bytes = 1024;
     Activity activity;
-    add_collective_flows(input, LaneNetwork(input), comm, 0, 0, activity);
+    const LaneSet lanes(graph.instances(), Folding::stage);
+    add_collective_flows(input, lanes, LaneNetwork(input, lanes), comm, 0, 0, activity);
     REQUIRE(activity.flows.size() == 1);
     CHECK(activity.flows.front().rate_max.value() == 32);
 }
@@ -384,10 +387,13 @@ TEST_CASE("replay: a degraded or removed link slows what uses it", "[sim][replay
 
 TEST_CASE("replay: a dag whose nodes wait for each other is a bug", "[sim][replay]") {
     ReplayDag dag;
-    dag.nodes.resize(2);
-    dag.nodes[0].successors = {1};
-    dag.nodes[1].successors = {0};
-    dag.nodes[0].predecessors = dag.nodes[1].predecessors = 1;
+    dag.lanes.resize(1);
+    dag.programs.resize(1);
+    dag.programs[0].resize(2);
+    for (const std::uint32_t i : {0U, 1U}) {
+        dag.programs[0][i].successors = {1 - i};
+        dag.programs[0][i].predecessors = 1;
+    }
     const auto engine = make_engine(Engine::simgrid, dag.network);
     CHECK_THROWS_AS(replay(dag, *engine), InternalError);
 }

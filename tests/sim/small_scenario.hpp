@@ -40,6 +40,13 @@ inline Setting tiny_h800_setting(const std::string& schedule, int ranks,
     return tiny_setting(all);
 }
 
+// That a replay runs.
+inline std::int64_t activities(const ReplayDag& dag) {
+    std::int64_t count = 0;
+    dag.for_each_activity([&](LanePart, const Activity&) { ++count; });
+    return count;
+}
+
 inline Simulation simulated(const Setting& setting) {
     Simulation simulation = prepare(setting);
     replay(setting, simulation);

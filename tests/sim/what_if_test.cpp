@@ -18,22 +18,22 @@ std::string without(const std::string& part) { return "replay.without=[\"" + par
 }  // namespace
 
 TEST_CASE("stragglers: none without a deviation, and the slowest rank sets the pace", "[sim]") {
-    CHECK(straggler_factor({}, 0, RankId(0), 128, 3) == 1);
+    CHECK(straggler_factor({}, 0, RankId(0), 128, 1, 3) == 1);
     const Stragglers chunks{0, 0.01};
     double sum = 0;
     constexpr int kItems = 400;
     for (std::uint32_t item = 0; item < kItems; ++item) {
-        const double alone = straggler_factor(chunks, 0, RankId(5), 1, item);
-        CHECK(straggler_factor(chunks, 0, RankId(0), 128, item) >= alone);
-        sum += straggler_factor(chunks, 0, RankId(0), 128, item);
+        const double alone = straggler_factor(chunks, 0, RankId(5), 1, 1, item);
+        CHECK(straggler_factor(chunks, 0, RankId(0), 128, 1, item) >= alone);
+        sum += straggler_factor(chunks, 0, RankId(0), 128, 1, item);
     }
     // The expected maximum of 128 standard normals is 2.62.
     CHECK(sum / kItems == Approx(1.0262).epsilon(0.001));
     const Stragglers ranks{0.01, 0};
-    CHECK(straggler_factor(ranks, 0, RankId(0), 128, 1) ==
-          straggler_factor(ranks, 0, RankId(0), 128, 2));
-    CHECK(straggler_factor(ranks, 0, RankId(0), 128, 1) !=
-          straggler_factor(ranks, 1, RankId(0), 128, 1));
+    CHECK(straggler_factor(ranks, 0, RankId(0), 128, 1, 1) ==
+          straggler_factor(ranks, 0, RankId(0), 128, 1, 2));
+    CHECK(straggler_factor(ranks, 0, RankId(0), 128, 1, 1) !=
+          straggler_factor(ranks, 1, RankId(0), 128, 1, 1));
 }
 
 TEST_CASE("stragglers: slow ranks slow the step, more of it the more they scatter", "[sim]") {

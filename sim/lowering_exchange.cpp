@@ -1,0 +1,224 @@
+// Flows of expert all-to-alls (declared in lowering.hpp).
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "sim/lowering.hpp"
+
+namespace r1 {
+
+namespace {
+
+// Bytes between places of a group, over InfiniBand and over NVLink.
+using PairBytes = std::map<std::tuple<bool, std::int32_t, std::int32_t>, double>;
+
+// A token crosses InfiniBand once for each destination node, to the GPU of its own rail there, and
+// goes on over NVLink to the GPUs of its experts.
+PairBytes two_hops(const GroupTraffic& traffic, double bytes) {
+    const ExpertGroupShape& group = traffic.group;
+    PairBytes pairs;
+    for (std::int64_t source = 0; source < group.ranks; ++source) {
+        const std::int64_t rail = source % group.ranks_per_node;
+        for (std::int64_t node = 0; node < group.nodes(); ++node) {
+            const std::int64_t landing = node * group.ranks_per_node + rail;
+            const auto landing_place = static_cast<std::int32_t>(landing);
+            if (landing != source) {
+                pairs[{false, static_cast<std::int32_t>(source), landing_place}] +=
+                    bytes * traffic.to_node(source, node);
+            }
+            for (std::int64_t local = 0; local < group.ranks_per_node; ++local) {
+                const std::int64_t rank = node * group.ranks_per_node + local;
+                if (rank != landing) {
+                    pairs[{true, landing_place, static_cast<std::int32_t>(rank)}] +=
+                        bytes * traffic.to_rank(source, rank);
+                }
+            }
+        }
+    }
+    return pairs;
+}
+
+// Every GPU of a token's experts gets its own copy from the source.
+PairBytes one_hop(const GroupTraffic& traffic, double bytes) {
+    const ExpertGroupShape& group = traffic.group;
+    PairBytes pairs;
+    for (std::int64_t source = 0; source < group.ranks; ++source) {
+        for (std::int64_t rank = 0; rank < group.ranks; ++rank) {
+            if (rank != source) {
+                const bool on_node = source / group.ranks_per_node == rank / group.ranks_per_node;
+                pairs[{on_node, static_cast<std::int32_t>(source),
+                       static_cast<std::int32_t>(rank)}] += bytes * traffic.to_rank(source, rank);
+            }
+        }
+    }
+    return pairs;
+}
+
+// Combine goes the ways of dispatch back.
+PairBytes turned_round(const PairBytes& pairs) {
+    PairBytes back;
+    for (const auto& [pair, bytes] : pairs) {
+        const auto& [over_nvlink, from, to] = pair;
+        back[{over_nvlink, to, from}] = bytes;
+    }
+    return back;
+}
+
+// What a place sends and gets over one network.
+struct Totals {
+    double out = 0;
+    double in = 0;
+    std::int32_t out_peers = 0;
+    std::int32_t in_peers = 0;
+};
+using PlaceTotals = std::map<std::pair<bool, std::int32_t>, Totals>;
+
+PlaceTotals totals_of(const PairBytes& pairs) {
+    PlaceTotals totals;
+    for (const auto& [pair, bytes] : pairs) {
+        const auto& [over_nvlink, from, to] = pair;
+        if (bytes > 0) {
+            Totals& sender = totals[{over_nvlink, from}];
+            sender.out += bytes;
+            ++sender.out_peers;
+            Totals& receiver = totals[{over_nvlink, to}];
+            receiver.in += bytes;
+            ++receiver.in_peers;
+        }
+    }
+    return totals;
+}
+
+// How fast a place's kernels move bytes over a network: what they reach on whole links; degraded
+// ones slow them as much.
+class KernelRates {
+public:
+    KernelRates(const LoweringInput& input, const LaneNetwork& network, std::int32_t first,
+                const ExpertExchangeCall& call, Bytes token)
+        : network_(network),
+          first_(first),
+          crosses_(call.group.nodes() > 1),
+          ib_(token * call.traffic.ib_copies_per_token),
+          nvlink_(token * call.traffic.nvlink_copies_per_token),
+          shortest_(input.cost.expert_exchange(call)),
+          whole_(crosses_ ? input.topology.nic.achievable() : input.topology.nvlink.achievable()) {}
+
+    [[nodiscard]] Seconds shortest(std::int32_t place) const {
+        const std::int32_t lane = first_ + place;
+        return shortest_ *
+               (whole_ / network_.bandwidth(crosses_ ? network_.nic(lane) : network_.nvlink(lane)));
+    }
+    [[nodiscard]] BytesPerSecond of(std::int32_t place, bool over_nvlink) const {
+        return (over_nvlink ? nvlink_ : ib_) / shortest(place);
+    }
+    // That a rank sends in the mean.
+    [[nodiscard]] Bytes ib() const { return ib_; }
+    [[nodiscard]] Bytes nvlink() const { return nvlink_; }
+
+private:
+    const LaneNetwork& network_;
+    std::int32_t first_;
+    bool crosses_;
+    Bytes ib_;
+    Bytes nvlink_;
+    Seconds shortest_;
+    BytesPerSecond whole_;
+};
+
+// A symmetric group, folded onto one of its members.
+void add_folded(const ExpertGroupShape& group, const KernelRates& rates, ExchangeFlows& exchange) {
+    const auto add = [&](bool over_nvlink, Bytes sum, std::int64_t peers) {
+        if (peers > 0) {
+            const Bytes each = sum / static_cast<double>(peers);
+            exchange.flows.push_back({0, 0, over_nvlink, static_cast<std::int32_t>(peers), each,
+                                      each / rates.shortest(0)});
+        }
+    };
+    add(false, rates.ib(), group.nodes() - 1);
+    add(true, rates.nvlink(), group.ranks_per_node - 1);
+}
+
+// What each place sends in all, and what it gets, as flows that weigh as much beside others as
+// those of the pairs.
+void add_totals(const PlaceTotals& totals, const KernelRates& rates, ExchangeFlows& exchange) {
+    for (const auto& [where, total] : totals) {
+        const auto& [over_nvlink, place] = where;
+        const BytesPerSecond rate = rates.of(place, over_nvlink);
+        const auto add = [&, over = over_nvlink](std::int32_t from, std::int32_t to, double bytes,
+                                                 std::int32_t peers) {
+            if (peers > 0) {
+                exchange.flows.push_back({from, to, over, peers, Bytes(bytes / peers),
+                                          rate / static_cast<double>(peers)});
+            }
+        };
+        add(place, PlaceFlow::kNobody, total.out, total.out_peers);
+        add(PlaceFlow::kNobody, place, total.in, total.in_peers);
+    }
+}
+
+// A flow for each pair. The kernels serve peers in proportion to what is to be moved.
+void add_pairs(const PairBytes& pairs, const PlaceTotals& totals, const KernelRates& rates,
+               ExchangeFlows& exchange) {
+    for (const auto& [pair, bytes] : pairs) {
+        const auto& [over_nvlink, from, to] = pair;
+        if (bytes > 0) {
+            const double sent = bytes / totals.at({over_nvlink, from}).out;
+            const double got = bytes / totals.at({over_nvlink, to}).in;
+            exchange.flows.push_back(
+                {from, to, over_nvlink, 1, Bytes(bytes),
+                 std::min(rates.of(from, over_nvlink) * sent, rates.of(to, over_nvlink) * got)});
+        }
+    }
+}
+
+}  // namespace
+
+ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
+                             const LaneNetwork& network, const Op& op, std::int32_t first,
+                             bool overlapped) {
+    const CommOp& comm = *op.comm();
+    ExpertExchangeCall call;
+    call.collective = comm.collective;
+    call.token_bytes = Bytes(comm.payload_bytes.constant);
+    call.tokens = comm.tokens;
+    call.group = expert_group_shape(input.graph, input.topology);
+    call.traffic = input.traffic;
+    call.sms = input.comm_sms;
+    call.overlapped = overlapped;
+    call.backward = op.phase != Phase::forward;
+    ExchangeFlows exchange;
+    if (call.group.ranks == 1) {
+        return exchange;  // every expert is local
+    }
+    const Bytes token =
+        (call.token_bytes + Bytes(comm.metadata_bytes.constant)) * static_cast<double>(comm.tokens);
+    const KernelRates rates(input, network, first, call, token);
+    exchange.delay = input.topology.nvlink.latency;
+    if (call.group.nodes() > 1) {
+        // A token stays on its rail. The group's nodes follow each other: the first rank and its
+        // like on the last node are the farthest apart.
+        const RankId near = lanes.rank(first);
+        const RankId far(near.value +
+                         static_cast<std::size_t>(call.group.ranks - call.group.ranks_per_node));
+        exchange.delay += network.route(near, far).latency;
+    }
+    if (input.replay.fold == Folding::stage) {
+        add_folded(call.group, rates, exchange);
+        return exchange;
+    }
+    const GroupTraffic traffic = even_traffic(input.traffic, call.group);
+    PairBytes pairs = input.replay.without.two_hop ? one_hop(traffic, token.value())
+                                                   : two_hops(traffic, token.value());
+    if (comm.collective == Collective::combine) {
+        pairs = turned_round(pairs);
+    }
+    const PlaceTotals totals = totals_of(pairs);
+    if (input.replay.fold == Folding::ep_group) {
+        add_totals(totals, rates, exchange);
+    } else {
+        add_pairs(pairs, totals, rates, exchange);
+    }
+    return exchange;
+}
+
+}  // namespace r1

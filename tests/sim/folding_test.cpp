@@ -1,0 +1,117 @@
+// Foldings against each other: where ranks do the same, they give the same times; what they leave
+// out is counted.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/sim/small_scenario.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+namespace {
+
+// 64 GPUs: experts over four nodes of eight, two groups of them on each of one or two pipeline
+// ranks.
+Simulation folded(const std::string& fold, const std::string& schedule,
+                  std::vector<std::string> overrides = {}) {
+    overrides.insert(overrides.end(),
+                     {"replay.fold=" + fold, "replay.engine=fluid", "plan.data_parallel=32",
+                      "plan.expert_parallel=16", "workload.global_batch_sequences=384"});
+    return test::simulated(test::tiny_h800_setting(schedule, 2, overrides));
+}
+
+// Of an op of the timeline's first lane of each program, by program.
+std::vector<Interval> first_lanes(const Timeline& timeline) {
+    std::vector<Interval> intervals;
+    std::int32_t program = -1;
+    std::uint32_t first = 0;
+    for (std::uint32_t lane = 0; lane < timeline.lanes.size(); ++lane) {
+        if (timeline.lanes[lane].program == program) {
+            continue;
+        }
+        program = timeline.lanes[lane].program;
+        first = lane;
+        for (const Interval& interval : timeline.intervals) {
+            if (interval.op.lane == first) {
+                intervals.push_back(interval);
+                intervals.back().op.lane = static_cast<std::uint32_t>(program);
+            }
+        }
+    }
+    return intervals;
+}
+
+void check_same_times(const Simulation& a, const Simulation& b) {
+    const std::vector<Interval> x = first_lanes(a.timeline);
+    const std::vector<Interval> y = first_lanes(b.timeline);
+    REQUIRE(x.size() == y.size());
+    std::int64_t different = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        REQUIRE(x[i].op == y[i].op);
+        different += std::max(std::abs(x[i].start - y[i].start), std::abs(x[i].end - y[i].end)) > 2;
+    }
+    CHECK(different == 0);
+}
+
+}  // namespace
+
+TEST_CASE("folding: ranks that do the same take the same time, folded or not", "[sim][folding]") {
+    for (const std::string schedule : {"dualpipe", "1f1b"}) {
+        INFO(schedule);
+        const Simulation stage = folded("stage", schedule);
+        const Simulation group = folded("ep_group", schedule);
+        const Simulation all = folded("none", schedule);
+        CHECK(stage.timeline.lanes.size() == 2);
+        CHECK(group.timeline.lanes.size() == 32);
+        CHECK(all.timeline.lanes.size() == 64);
+        check_same_times(stage, group);
+        check_same_times(stage, all);
+    }
+}
+
+TEST_CASE("folding: without folding there is a flow for each pair that bytes go between",
+          "[sim][folding]") {
+    const Simulation all = folded("none", "1f1b");
+    std::int64_t exchanges = 0;
+    std::int64_t others = 0;
+    all.dag.for_each_activity([&](LanePart part, const Activity& activity) {
+        const ReplayNode& node = all.dag.programs[all.dag.program_of(part.lane)][part.node];
+        if (node.kind != NodeKind::exchange) {
+            others += static_cast<std::int64_t>(activity.flows.size());
+            return;
+        }
+        ++exchanges;
+        // Each of 16 ranks sends to its like on the other node, and passes on to seven neighbours.
+        CHECK(activity.flows.size() == 16 * (1 + 7));
+    });
+    CHECK(exchanges > 0);
+    CHECK(all.counts.flows == exchanges * 16 * (1 + 7) + others);
+}
+
+TEST_CASE("folding: both engines agree on every folding", "[sim][folding][engine]") {
+    for (const std::string fold : {"ep_group", "none"}) {
+        INFO(fold);
+        const Simulation both = test::simulated(test::tiny_h800_setting(
+            "dualpipe", 2,
+            {"replay.fold=" + fold, "replay.engine=both", "workload.global_batch_sequences=64",
+             "cluster.overrides=[{\"link\": \"node1.nic3\", \"degrade\": 0.5}]"}));
+        REQUIRE(both.engine_difference.has_value());
+        CHECK(both.engine_difference->op_max < 1e-5);
+    }
+}
+
+TEST_CASE("folding: a slow link slows its own rank more than the others", "[sim][folding]") {
+    const auto stage_time = [](const std::string& fold) {
+        return folded(fold, "1f1b",
+                      {"cluster.overrides=[{\"link\": \"node0.nic3\", \"degrade\": 0.25}]"})
+            .timeline.makespan();
+    };
+    const TimePs whole = folded("none", "1f1b").timeline.makespan();
+    const TimePs none = stage_time("none");
+    CHECK(none > whole);
+    // One lane for all has the slow link of one of them.
+    CHECK(stage_time("stage") >= none);
+    CHECK(stage_time("ep_group") >= none);
+}
+
+}  // namespace r1
