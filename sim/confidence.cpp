@@ -82,6 +82,26 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
     }
 }
 
+std::string routing_text(const Scenario& scenario) {
+    std::string text;
+    switch (scenario.routing.source) {
+        case RoutingSource::balanced:
+            return "balanced: every expert and rank gets the same number of rows";
+        case RoutingSource::zipf:
+            text = "zipf: popularity of experts is a power law, alike in each layer";
+            break;
+        case RoutingSource::router:
+            text = "router: normally distributed affinities of tokens to experts";
+            break;
+    }
+    if (scenario.replay.fold == Folding::stage) {
+        text +=
+            "; folding stage gives all ranks what the fullest has, each layer's another: the "
+            "step is an estimate from above";
+    }
+    return text;
+}
+
 std::string source_or(const Sources& sources, const std::string& key) {
     const auto found = sources.find(key);
     return found == sources.end() ? "topology file, no source given" : found->second;
@@ -109,7 +129,7 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
         add("network.spine", "assumed",
             "never limits, but for a share of an oversubscribed leaf's uplinks");
     }
-    add("routing", "assumed", "balanced: every expert and rank gets the same number of rows");
+    add("routing", "assumed", routing_text(setting.scenario));
     add("plan.stage_layers", setting.scenario.plan.stage_layers.empty() ? "assumed" : "datasheet",
         setting.scenario.plan.stage_layers.empty()
             ? "contiguous partition with the smallest largest stage; not published"
@@ -119,8 +139,7 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
         "what few SMs move was measured over two nodes (curves dispatch_sm_limit and "
         "combine_sm_limit)");
     add("left_out", "assumed",
-        "uneven routing, stragglers unless the scenario has them, host stalls, checkpoints, data "
-        "loading");
+        "stragglers unless the scenario has them, host stalls, checkpoints, data loading");
     return entries;
 }
 

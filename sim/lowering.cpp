@@ -26,17 +26,15 @@ public:
           lanes_(graph_.instances(), input.replay.fold),
           network_(input, lanes_),
           async_(async_tensors(input.graph)),
-          communication_(input, lanes_, network_, dag_) {
+          loads_(input, lanes_),
+          communication_(input, lanes_, network_, loads_, dag_) {
         dag_.network = network_.network();
         dag_.links = network_.links();
         dag_.lanes_per_program = static_cast<std::uint32_t>(lanes_.per_program());
         dag_.lanes_per_group = static_cast<std::uint32_t>(lanes_.per_group());
         dag_.stragglers = input.replay.stragglers;
         dag_.seed = input.seed;
-        dag_.segments.resize(graph_.templates().size());
-        lowered_.resize(graph_.templates().size());
         names_.resize(graph_.templates().size());
-        first_work_.resize(graph_.templates().size());
     }
 
     ReplayDag run() && {
@@ -109,32 +107,64 @@ private:
                (static_cast<std::uint64_t>(context.micro_batch + 1) << 24) | name;
     }
 
-    const LoweredTemplate& lowered(const Item& item) {
-        const std::size_t index = item.chunk.index();
-        if (lowered_[index].segments.empty()) {
-            const ChunkTemplate& chunk = graph_.chunk(item.chunk);
-            lowered_[index] = lower_template(input_, chunk, async_, sms_of(item), factors_of(item));
-            dag_.segments[index] = lowered_[index].segments;
-            first_work_[index] = static_cast<std::uint32_t>(dag_.locals.size());
-            for (std::size_t s = 0; s < lowered_[index].segments.size(); ++s) {
-                const Segment& segment = lowered_[index].segments[s];
-                dag_.locals.push_back(local_work(chunk.ops[segment.ops.front().index()],
-                                                 lowered_[index].durations[s]));
+    // A template with uneven experts takes another time in each layer.
+    using VariantKey = std::tuple<std::uint32_t, Context, Context>;
+    [[nodiscard]] VariantKey variant_key(const Item& item) const {
+        VariantKey key{item.chunk.value, {}, {}};
+        if (loads_.differ() && is_chunk(item.kind)) {
+            std::array<Context, 2> contexts = item.contexts;
+            if (!input_.routing->by_item()) {
+                for (Context& context : contexts) {
+                    context = {context.stage, 0, 0};
+                }
             }
-            for (const Tensor& tensor : chunk.tensors) {
-                const auto [entry, is_new] = name_ids_.try_emplace(
-                    tensor.name, static_cast<std::uint32_t>(name_ids_.size()));
-                names_[index].push_back(entry->second);
-            }
+            std::get<1>(key) = contexts[0];
+            std::get<2>(key) = contexts[1];
         }
-        return lowered_[index];
+        return key;
     }
 
-    [[nodiscard]] LocalWork local_work(const Op& op, Seconds duration) const {
+    // Which of lowered_.
+    std::uint32_t variant(const Item& item) {
+        const auto [entry, is_new] =
+            variants_.try_emplace(variant_key(item), static_cast<std::uint32_t>(lowered_.size()));
+        if (!is_new) {
+            return entry->second;
+        }
+        const ChunkTemplate& chunk = graph_.chunk(item.chunk);
+        OpSymbols symbols;
+        if (loads_.differ() && is_chunk(item.kind)) {
+            symbols = [&](const Op& op) {
+                return op.layer >= 0 ? &loads_.symbols(item.contexts[op.context], op.layer)
+                                     : nullptr;
+            };
+        }
+        lowered_.push_back(
+            lower_template(input_, chunk, async_, sms_of(item), factors_of(item), symbols));
+        const LoweredTemplate& lowered = lowered_.back();
+        dag_.segments.push_back(lowered.segments);
+        first_work_.push_back(static_cast<std::uint32_t>(dag_.locals.size()));
+        for (std::size_t s = 0; s < lowered.segments.size(); ++s) {
+            const Op& op = chunk.ops[lowered.segments[s].ops.front().index()];
+            dag_.locals.push_back(local_work(op, lowered.by_lane.empty()
+                                                     ? std::vector{lowered.durations[s]}
+                                                     : lowered.by_lane[s]));
+        }
+        if (names_[item.chunk.index()].empty()) {
+            for (const Tensor& tensor : chunk.tensors) {
+                const auto name = name_ids_.try_emplace(
+                    tensor.name, static_cast<std::uint32_t>(name_ids_.size()));
+                names_[item.chunk.index()].push_back(name.first->second);
+            }
+        }
+        return entry->second;
+    }
+
+    [[nodiscard]] LocalWork local_work(const Op& op, std::vector<Seconds> times) const {
         if (op.comm() != nullptr && op.comm()->collective == Collective::notify) {
             return {LocalKind::wait, {input_.cost.notify()}};
         }
-        return {computes(op.stream) ? LocalKind::compute : LocalKind::beside, {duration}};
+        return {computes(op.stream) ? LocalKind::compute : LocalKind::beside, std::move(times)};
     }
 
     // Beside communication, and not.
@@ -197,12 +227,14 @@ private:
     ReplayProgram& nodes() { return dag_.programs[program_]; }
 
     void add_item(std::int32_t program, std::uint32_t index, const Item& item) {
-        const LoweredTemplate& lowered_template = lowered(item);
+        const std::uint32_t which = variant(item);
+        const LoweredTemplate& lowered_template = lowered_[which];
         const ChunkTemplate& chunk = graph_.chunk(item.chunk);
-        const std::vector<Segment>& segments = dag_.segments[item.chunk.index()];
+        const std::vector<Segment>& segments = dag_.segments[which];
         std::vector<NodeIndex> nodes;
         for (std::size_t s = 0; s < segments.size(); ++s) {
-            const NodeIndex node = add_node(program, index, item, static_cast<std::uint32_t>(s));
+            const NodeIndex node =
+                add_node(program, index, item, which, static_cast<std::uint32_t>(s));
             nodes.push_back(node);
             NodeIndex& previous = last_[static_cast<std::size_t>(segments[s].stream)];
             if (previous != kNone) {
@@ -282,20 +314,20 @@ private:
     }
 
     NodeIndex add_node(std::int32_t program, std::uint32_t index, const Item& item,
-                       std::uint32_t segment) {
-        const Op& op = graph_.chunk(item.chunk)
-                           .ops[dag_.segments[item.chunk.index()][segment].ops.front().index()];
+                       std::uint32_t which, std::uint32_t segment) {
+        const Op& op =
+            graph_.chunk(item.chunk).ops[dag_.segments[which][segment].ops.front().index()];
         const auto place = static_cast<NodeIndex>(nodes().size());
         ReplayNode node;
         node.item = index;
-        node.segments = item.chunk.value;
+        node.segments = which;
         node.segment = segment;
         if (op.stream == Stream::collective) {
             node.kind = NodeKind::collective;
             node.work = communication_.collective(program, item.contexts[op.context].stage,
                                                   *op.comm(), place);
         } else if (op.comm() == nullptr || op.comm()->collective == Collective::notify) {
-            node.work = first_work_[item.chunk.index()] + segment;
+            node.work = first_work_[which] + segment;
         } else if (item.kind == ItemKind::send) {
             node.kind = NodeKind::send;
             node.work = communication_.send(program, item.peer, *op.comm());
@@ -303,7 +335,8 @@ private:
             node.kind = NodeKind::receive;
         } else {
             node.kind = NodeKind::exchange;
-            node.work = communication_.exchange(program, op, overlapped(item), place);
+            node.work = communication_.exchange(program, op, item.contexts[op.context],
+                                                overlapped(item), place);
         }
         node.peer = item.peer;
         nodes().push_back(std::move(node));
@@ -339,10 +372,12 @@ private:
     LaneNetwork network_;
     AsyncTensors async_;
     ReplayDag dag_;
+    LayerLoads loads_;
     CommunicationWork communication_;
-    std::vector<double> balancing_;                  // by stage; empty until needed
-    std::vector<LoweredTemplate> lowered_;           // by template
-    std::vector<std::uint32_t> first_work_;          // of the segments, by template
+    std::vector<double> balancing_;  // by stage; empty until needed
+    std::map<VariantKey, std::uint32_t> variants_;
+    std::vector<LoweredTemplate> lowered_;           // by variant
+    std::vector<std::uint32_t> first_work_;          // of the segments, by variant
     std::vector<std::vector<std::uint32_t>> names_;  // by template and tensor
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::map<std::uint32_t, std::vector<OpIndex>> producers_;

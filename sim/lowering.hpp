@@ -7,11 +7,12 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <tuple>
 #include <utility>
 
-#include "model/routing/group_traffic.hpp"
+#include "model/routing/expert_routing.hpp"
 #include "model/scenario/scenario.hpp"
 #include "sim/cost/cost_model.hpp"
 #include "sim/hardware/fabric.hpp"
@@ -29,6 +30,7 @@ struct LoweringInput {
     int comm_sms = 0;
     ReplaySpec replay{};
     std::uint64_t seed = 0;
+    const ExpertRouting* routing = nullptr;  // none: even
 };
 
 ExpertGroupShape expert_group_shape(const ExecutionGraph& graph, const Topology& topology);
@@ -93,10 +95,32 @@ private:
     std::vector<LaneLinks> links_;
 };
 
+// What the lanes of a program have to do where experts are uneven.
+class LayerLoads {
+public:
+    LayerLoads(const LoweringInput& input, const LaneSet& lanes);
+
+    // Whether there are any; the others may be called then.
+    [[nodiscard]] bool differ() const;
+    [[nodiscard]] std::size_t index(const Context& context, std::int32_t layer,
+                                    std::int32_t group) const;
+    [[nodiscard]] const ExpertLoads& loads(std::size_t index) const;
+    // By lane of the program.
+    const std::vector<SymbolValues>& symbols(const Context& context, std::int32_t layer);
+
+private:
+    void add_group(const ExpertLoads& loads, std::vector<SymbolValues>& symbols) const;
+
+    const LoweringInput& input_;
+    const LaneSet& lanes_;
+    std::map<std::vector<std::size_t>, std::vector<SymbolValues>> symbols_;  // by loads of groups
+};
+
 // Flows of one expert all-to-all between the lanes of a group, of which `first` is the first.
+// `loads`: nullptr where experts are even.
 ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                              const LaneNetwork& network, const Op& op, std::int32_t first,
-                             bool overlapped);
+                             bool overlapped, const ExpertLoads* loads);
 // Adds those of one lane's part in a collective.
 void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
                           const LaneNetwork& network, const CommOp& comm, std::int32_t stage,
@@ -106,14 +130,15 @@ void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
 class CommunicationWork {
 public:
     CommunicationWork(const LoweringInput& input, const LaneSet& lanes, const LaneNetwork& network,
-                      ReplayDag& dag)
-        : input_(input), lanes_(lanes), network_(network), dag_(dag) {}
+                      const LayerLoads& loads, ReplayDag& dag)
+        : input_(input), lanes_(lanes), network_(network), loads_(loads), dag_(dag) {}
 
     // Collectives of a program match those of others in order.
     void begin_program() { collectives_seen_.clear(); }
 
     std::uint32_t send(std::int32_t from, std::int32_t to, const CommOp& comm);
-    std::uint32_t exchange(std::int32_t program, const Op& op, bool overlapped, std::uint32_t node);
+    std::uint32_t exchange(std::int32_t program, const Op& op, const Context& context,
+                           bool overlapped, std::uint32_t node);
     // Adds the parts of all lanes of the program.
     std::uint32_t collective(std::int32_t program, std::int32_t stage, const CommOp& comm,
                              std::uint32_t node);
@@ -121,14 +146,16 @@ public:
 private:
     // Exchanges of a program that are alike have the same flows.
     using ExchangeKey =
-        std::tuple<std::int32_t, Collective, bool, bool, double, double, std::int64_t>;
+        std::tuple<std::int32_t, Collective, bool, bool, double, double, std::int64_t, std::size_t>;
 
     std::uint32_t routes_between(std::int32_t from, std::int32_t to);
-    std::uint32_t flows_of(std::int32_t program, const Op& op, bool overlapped);
+    std::uint32_t flows_of(std::int32_t program, const Op& op, const Context& context,
+                           bool overlapped);
 
     const LoweringInput& input_;
     const LaneSet& lanes_;
     const LaneNetwork& network_;
+    const LayerLoads& loads_;
     ReplayDag& dag_;
     std::map<std::pair<std::int32_t, std::int32_t>, std::uint32_t> routes_;
     std::map<ExchangeKey, std::uint32_t> exchange_flows_;
@@ -141,6 +168,7 @@ private:
 struct LoweredTemplate {
     std::vector<Segment> segments;
     std::vector<Seconds> durations;                  // by segment; 0 for communication
+    std::vector<std::vector<Seconds>> by_lane;       // the same, of each lane; empty: all alike
     std::vector<std::uint32_t> segment_of;           // by op
     std::vector<std::vector<std::uint32_t>> before;  // by segment: others it waits for
 };
@@ -150,9 +178,12 @@ struct AsyncTensors {
     std::vector<std::string> read;      // sorted
 };
 AsyncTensors async_tensors(const ExecutionGraph& graph);
+// By lane of the program, of an op whose work a binding decides; nullptr: input.symbols.
+using OpSymbols = std::function<const std::vector<SymbolValues>*(const Op&)>;
 LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& chunk,
                                const AsyncTensors& async, int sms,
-                               const std::array<double, 2>& factors = {1, 1});
+                               const std::array<double, 2>& factors = {1, 1},
+                               const OpSymbols& symbols = {});
 
 ReplayDag lower(const LoweringInput& input);
 

@@ -27,31 +27,37 @@ std::uint32_t CommunicationWork::routes_between(std::int32_t from, std::int32_t 
     return entry->second;
 }
 
-std::uint32_t CommunicationWork::exchange(std::int32_t program, const Op& op, bool overlapped,
+std::uint32_t CommunicationWork::exchange(std::int32_t program, const Op& op,
+                                          const Context& context, bool overlapped,
                                           std::uint32_t node) {
     dag_.exchanges.push_back(
-        {static_cast<std::uint32_t>(program), node, flows_of(program, op, overlapped)});
+        {static_cast<std::uint32_t>(program), node, flows_of(program, op, context, overlapped)});
     return static_cast<std::uint32_t>(dag_.exchanges.size() - 1);
 }
 
 // Those of the program's first group; the others' follow.
-std::uint32_t CommunicationWork::flows_of(std::int32_t program, const Op& op, bool overlapped) {
+std::uint32_t CommunicationWork::flows_of(std::int32_t program, const Op& op,
+                                          const Context& context, bool overlapped) {
     const CommOp& comm = *op.comm();
+    const bool differ = loads_.differ();
     const ExchangeKey key{program,
                           comm.collective,
                           op.phase != Phase::forward,
                           overlapped,
                           comm.payload_bytes.constant,
                           comm.metadata_bytes.constant,
-                          comm.tokens};
+                          comm.tokens,
+                          differ ? loads_.index(context, op.layer, 0) : 0};
     const auto [entry, is_new] =
         exchange_flows_.try_emplace(key, static_cast<std::uint32_t>(dag_.exchange_flows.size()));
     if (is_new) {
-        for (std::uint32_t group = 0; group < dag_.groups_per_program(); ++group) {
-            const std::int32_t first = program * lanes_.per_program() +
-                                       static_cast<std::int32_t>(group) * lanes_.per_group();
-            dag_.exchange_flows.push_back(
-                exchange_flows(input_, lanes_, network_, op, first, overlapped));
+        const auto groups = static_cast<std::int32_t>(dag_.groups_per_program());
+        for (std::int32_t group = 0; group < groups; ++group) {
+            const ExpertLoads* loads =
+                differ ? &loads_.loads(loads_.index(context, op.layer, group)) : nullptr;
+            dag_.exchange_flows.push_back(exchange_flows(
+                input_, lanes_, network_, op,
+                program * lanes_.per_program() + group * lanes_.per_group(), overlapped, loads));
         }
     }
     return entry->second;

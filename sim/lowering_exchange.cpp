@@ -125,17 +125,30 @@ private:
     BytesPerSecond whole_;
 };
 
-// A symmetric group, folded onto one of its members.
-void add_folded(const ExpertGroupShape& group, const KernelRates& rates, ExchangeFlows& exchange) {
+// What the fullest place sends or gets.
+Bytes most(const PlaceTotals& totals, bool over_nvlink) {
+    double bytes = 0;
+    for (const auto& [where, total] : totals) {
+        if (where.first == over_nvlink) {
+            bytes = std::max({bytes, total.out, total.in});
+        }
+    }
+    return Bytes(bytes);
+}
+
+// A symmetric group, folded onto one of its members, which sends and gets so many bytes.
+void add_folded(const ExpertGroupShape& group, const KernelRates& rates, Bytes ib, Bytes nvlink,
+                ExchangeFlows& exchange) {
     const auto add = [&](bool over_nvlink, Bytes sum, std::int64_t peers) {
         if (peers > 0) {
             const Bytes each = sum / static_cast<double>(peers);
+            const Bytes mean = over_nvlink ? rates.nvlink() : rates.ib();
             exchange.flows.push_back({0, 0, over_nvlink, static_cast<std::int32_t>(peers), each,
-                                      each / rates.shortest(0)});
+                                      mean / static_cast<double>(peers) / rates.shortest(0)});
         }
     };
-    add(false, rates.ib(), group.nodes() - 1);
-    add(true, rates.nvlink(), group.ranks_per_node - 1);
+    add(false, ib, group.nodes() - 1);
+    add(true, nvlink, group.ranks_per_node - 1);
 }
 
 // What each place sends in all, and what it gets, as flows that weigh as much beside others as
@@ -175,14 +188,14 @@ void add_pairs(const PairBytes& pairs, const PlaceTotals& totals, const KernelRa
 
 ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                              const LaneNetwork& network, const Op& op, std::int32_t first,
-                             bool overlapped) {
+                             bool overlapped, const ExpertLoads* loads) {
     const CommOp& comm = *op.comm();
     ExpertExchangeCall call;
     call.collective = comm.collective;
     call.token_bytes = Bytes(comm.payload_bytes.constant);
     call.tokens = comm.tokens;
     call.group = expert_group_shape(input.graph, input.topology);
-    call.traffic = input.traffic;
+    call.traffic = loads != nullptr ? loads->mean : input.traffic;
     call.sms = input.comm_sms;
     call.overlapped = overlapped;
     call.backward = op.phase != Phase::forward;
@@ -202,18 +215,22 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                          static_cast<std::size_t>(call.group.ranks - call.group.ranks_per_node));
         exchange.delay += network.route(near, far).latency;
     }
-    if (input.replay.fold == Folding::stage) {
-        add_folded(call.group, rates, exchange);
+    const bool folded = input.replay.fold == Folding::stage;
+    if (folded && loads == nullptr) {
+        add_folded(call.group, rates, rates.ib(), rates.nvlink(), exchange);
         return exchange;
     }
-    const GroupTraffic traffic = even_traffic(input.traffic, call.group);
+    const GroupTraffic traffic =
+        loads != nullptr ? loads->traffic : even_traffic(input.traffic, call.group);
     PairBytes pairs = input.replay.without.two_hop ? one_hop(traffic, token.value())
                                                    : two_hops(traffic, token.value());
     if (comm.collective == Collective::combine) {
         pairs = turned_round(pairs);
     }
     const PlaceTotals totals = totals_of(pairs);
-    if (input.replay.fold == Folding::ep_group) {
+    if (folded) {
+        add_folded(call.group, rates, most(totals, false), most(totals, true), exchange);
+    } else if (input.replay.fold == Folding::ep_group) {
         add_totals(totals, rates, exchange);
     } else {
         add_pairs(pairs, totals, rates, exchange);

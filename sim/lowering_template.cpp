@@ -74,43 +74,29 @@ Borders find_borders(const ChunkTemplate& chunk, const AsyncTensors& async,
     return borders;
 }
 
-}  // namespace
+bool is_constant(const ComputeOp& op) {
+    return std::all_of(op.dims.begin(), op.dims.end(),
+                       [](const Extent& dim) { return dim.is_constant(); }) &&
+           op.work.matrix_flops.is_constant() && op.work.read_bytes.is_constant() &&
+           op.work.written_bytes.is_constant();
+}
 
-LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& chunk,
-                               const AsyncTensors& async, int sms,
-                               const std::array<double, 2>& factors) {
-    const std::vector<std::vector<OpIndex>> before = predecessors(chunk);
-    const bool serial = input.replay.without.overlap;
-    const Borders borders = find_borders(chunk, async, before, serial);
-    LoweredTemplate result;
-    result.segment_of.resize(chunk.ops.size());
-    std::array<std::int64_t, kStreamCount> open;  // segment that the stream still adds to
-    open.fill(-1);
-    for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
-        const Op& op = chunk.ops[i];
-        std::int64_t& current = open[static_cast<std::size_t>(op.stream)];
-        if (current < 0 || borders.begins[i]) {
-            current = static_cast<std::int64_t>(result.segments.size());
-            result.segments.push_back({op.stream, {}, {}, {}});
-            result.durations.emplace_back(0.0);
-        }
-        const auto index = static_cast<std::size_t>(current);
-        result.segment_of[i] = static_cast<std::uint32_t>(index);
-        result.segments[index].ops.emplace_back(i);
-        OpTime time;
-        if (op.compute() != nullptr) {
-            time = input.cost.compute(chunk, op, input.symbols, sms);
-            time.busy = time.busy * factors[op.context];
-        }
-        result.segments[index].share_begin.push_back((result.durations[index] + time.gap).value());
-        result.durations[index] += time.total();
-        result.segments[index].share_end.push_back(result.durations[index].value());
-        if (borders.ends[i]) {
-            current = -1;
+// `more`: than result.durations, by lane and segment.
+void fill_by_lane(const std::vector<std::vector<Seconds>>& more, LoweredTemplate& result) {
+    result.by_lane.resize(more.empty() ? 0 : result.segments.size());
+    for (std::size_t s = 0; s < result.by_lane.size(); ++s) {
+        for (const std::vector<Seconds>& lane : more) {
+            result.by_lane[s].push_back(result.durations[s] +
+                                        (s < lane.size() ? lane[s] : Seconds()));
         }
     }
+}
+
+// What segments wait for, and their ops' shares of the durations.
+void connect_segments(const std::vector<std::vector<OpIndex>>& before, bool serial,
+                      LoweredTemplate& result) {
     result.before.resize(result.segments.size());
-    for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
+    for (std::size_t i = 0; i < before.size(); ++i) {
         std::vector<std::uint32_t>& list = result.before[result.segment_of[i]];
         for (const OpIndex predecessor : before[i]) {
             const std::uint32_t other = result.segment_of[predecessor.index()];
@@ -134,6 +120,59 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
             share = total > 0 ? share / total : 1;
         }
     }
+}
+
+}  // namespace
+
+LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& chunk,
+                               const AsyncTensors& async, int sms,
+                               const std::array<double, 2>& factors, const OpSymbols& symbols) {
+    const std::vector<std::vector<OpIndex>> before = predecessors(chunk);
+    const bool serial = input.replay.without.overlap;
+    const Borders borders = find_borders(chunk, async, before, serial);
+    LoweredTemplate result;
+    result.segment_of.resize(chunk.ops.size());
+    std::array<std::int64_t, kStreamCount> open;  // segment that the stream still adds to
+    open.fill(-1);
+    std::vector<std::vector<Seconds>> more;  // than input.symbols make it, by lane and segment
+    const auto time_of = [&](const Op& op, const SymbolValues& values) {
+        OpTime time;
+        if (op.compute() != nullptr) {
+            time = input.cost.compute(chunk, op, values, sms);
+            time.busy = time.busy * factors[op.context];
+        }
+        return time;
+    };
+    for (std::size_t i = 0; i < chunk.ops.size(); ++i) {
+        const Op& op = chunk.ops[i];
+        std::int64_t& current = open[static_cast<std::size_t>(op.stream)];
+        if (current < 0 || borders.begins[i]) {
+            current = static_cast<std::int64_t>(result.segments.size());
+            result.segments.push_back({op.stream, {}, {}, {}});
+            result.durations.emplace_back(0.0);
+        }
+        const auto index = static_cast<std::size_t>(current);
+        result.segment_of[i] = static_cast<std::uint32_t>(index);
+        result.segments[index].ops.emplace_back(i);
+        const OpTime time = time_of(op, input.symbols);
+        result.segments[index].share_begin.push_back((result.durations[index] + time.gap).value());
+        result.durations[index] += time.total();
+        result.segments[index].share_end.push_back(result.durations[index].value());
+        if (symbols && op.compute() != nullptr && !is_constant(*op.compute())) {
+            if (const std::vector<SymbolValues>* lanes = symbols(op)) {
+                more.resize(lanes->size());
+                for (std::size_t lane = 0; lane < lanes->size(); ++lane) {
+                    more[lane].resize(std::max(more[lane].size(), index + 1));
+                    more[lane][index] += time_of(op, (*lanes)[lane]).total() - time.total();
+                }
+            }
+        }
+        if (borders.ends[i]) {
+            current = -1;
+        }
+    }
+    fill_by_lane(more, result);
+    connect_segments(before, serial, result);
     return result;
 }
 

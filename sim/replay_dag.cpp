@@ -38,7 +38,7 @@ Activity ReplayDag::activity(std::uint32_t lane, const ReplayNode& node) const {
     Activity activity;
     if (node.kind == NodeKind::local) {
         const LocalWork& work = locals[node.work];
-        const std::size_t place = work.times.size() == 1 ? 0 : lane % lanes_per_group;
+        const std::size_t place = work.times.size() == 1 ? 0 : lane % lanes_per_program;
         Seconds time = work.times[place];
         if (work.kind != LocalKind::wait) {
             // A lane stands for ranks that lie lanes_per_program apart.

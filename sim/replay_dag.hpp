@@ -53,10 +53,10 @@ enum class LocalKind : std::uint8_t {
     beside,   // a kernel on the SMs that communication has
     wait,     // for other ranks
 };
-// Of a lane without stragglers, by its place in the expert-parallel group.
+// Of a lane without stragglers.
 struct LocalWork {
     LocalKind kind = LocalKind::compute;
-    std::vector<Seconds> times;  // one: the same for all places
+    std::vector<Seconds> times;  // by lane of the program; one: all alike
 };
 
 // What a message needs between the lanes of two programs, by lane.

@@ -132,12 +132,17 @@ Simulation prepare(const Setting& setting) {
     const Stopwatch watch;
     simulation.graph = build_graph(scenario);
     simulation.wall.graph_build_s = watch.seconds();
-    simulation.traffic =
-        balanced_traffic(scenario.model, expert_group_shape(simulation.graph, setting.topology),
-                         scenario.routing.node_limit, scenario.seed);
+    const ExpertGroupShape group = expert_group_shape(simulation.graph, setting.topology);
+    if (scenario.routing.source == RoutingSource::balanced || !scenario.model.has_experts()) {
+        simulation.traffic =
+            balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
+    } else {
+        simulation.routing = sampled_routing(simulation.graph, scenario.model, group,
+                                             scenario.routing, scenario.seed);
+        simulation.traffic = mean_traffic(simulation.routing);
+    }
     if (scenario.replay.without.two_hop) {
-        simulation.traffic = single_hop_traffic(
-            simulation.traffic, expert_group_shape(simulation.graph, setting.topology));
+        simulation.traffic = single_hop_traffic(simulation.traffic, group);
     }
     simulation.symbols = balanced_binding(
         scenario.model, simulation.traffic,
@@ -151,7 +156,7 @@ void replay(const Setting& setting, Simulation& simulation) {
     const FittedCostModel cost(setting.calibration, setting.topology);
     simulation.dag = lower({simulation.graph, setting.topology, setting.fabric, cost,
                             simulation.symbols, simulation.traffic, setting.scenario.plan.comm_sms,
-                            setting.scenario.replay, setting.scenario.seed});
+                            setting.scenario.replay, setting.scenario.seed, &simulation.routing});
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
     const bool both = setting.scenario.replay.engine == Engine::both;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/memory/memory_plan.hpp"
+#include "model/routing/expert_routing.hpp"
 #include "model/routing/traffic.hpp"
 #include "model/scenario/scenario.hpp"
 #include "model/timeline/timeline.hpp"
@@ -42,7 +43,8 @@ struct WallClock {
 
 struct Simulation {
     ExecutionGraph graph;
-    ExpertTraffic traffic;
+    ExpertTraffic traffic;  // means
+    ExpertRouting routing;  // empty: even
     SymbolValues symbols{};
     MemoryPlan memory;
     ReplayDag dag;

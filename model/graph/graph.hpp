@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@ struct Context {
     std::int32_t stage = 0;
     std::int32_t direction = 0;
     std::int32_t micro_batch = 0;
-    bool operator==(const Context&) const = default;
+    auto operator<=>(const Context&) const = default;
 };
 
 enum class ItemKind : std::uint8_t {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "model/base/rng.hpp"
-#include "model/routing/router.hpp"
+#include "model/routing/token_places.hpp"
 
 namespace r1 {
 
@@ -20,12 +20,7 @@ ExpertTraffic balanced_traffic(const ModelConfig& config, const ExpertGroupShape
     if (!config.has_experts()) {
         return traffic;
     }
-    RouterSettings settings = router_settings(config);
-    if (node_limit > 0) {
-        settings.groups = group.nodes();
-        settings.groups_per_token = std::min<std::int64_t>(node_limit, group.nodes());
-        settings.topk_method = TopkMethod::noaux_tc;
-    }
+    const RouterSettings settings = group_router(config, group, node_limit);
     const Rng rng(seed, /*stream=*/0x726f757465);
     const auto experts = static_cast<std::size_t>(config.n_routed_experts);
     std::vector<float> logits(experts);
@@ -36,22 +31,11 @@ ExpertTraffic balanced_traffic(const ModelConfig& config, const ExpertGroupShape
             logits[expert] = static_cast<float>(
                 rng.uniform(static_cast<std::uint64_t>(token) * experts + expert));
         }
-        std::vector<std::int64_t> ranks;
-        for (const std::int32_t expert : choose_experts(settings, logits, {}).experts) {
-            // Redundant copies and uneven counts included: expert e lies on rank e * ranks / E.
-            ranks.push_back(expert * group.ranks / config.n_routed_experts);
-        }
-        std::sort(ranks.begin(), ranks.end());
-        ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
-        std::vector<std::int64_t> nodes;
-        for (const std::int64_t rank : ranks) {
-            if (nodes.empty() || nodes.back() != rank / group.ranks_per_node) {
-                nodes.push_back(rank / group.ranks_per_node);
-            }
-        }
-        const auto count = static_cast<std::int64_t>(nodes.size());
+        const TokenPlaces places =
+            token_places(choose_experts(settings, logits, {}), config.n_routed_experts, group);
+        const auto count = static_cast<std::int64_t>(places.nodes.size());
         nodes_total += count;
-        ranks_total += static_cast<std::int64_t>(ranks.size());
+        ranks_total += static_cast<std::int64_t>(places.ranks.size());
         traffic.nodes_per_token_max = std::max(traffic.nodes_per_token_max, count);
     }
     const double sampled = static_cast<double>(kSampledTokens);

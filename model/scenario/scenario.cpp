@@ -69,8 +69,22 @@ void default_precision(const Document& document, Scenario& scenario) {
 
 void read_routing(ObjectReader reader, RoutingSpec& routing) {
     int source = 0;
-    reader.optional_choice("source", {"balanced"}, source);
+    reader.optional_choice("source", {"balanced", "zipf", "router"}, source);
+    routing.source = static_cast<RoutingSource>(source);
     reader.optional("node_limit", routing.node_limit, kAtLeastOne);
+    const auto only_of = [&](RoutingSource owner, const char* key) {
+        if (routing.source != owner && reader.has(key)) {
+            reader.error(key, fmt::format("belongs to source '{}'", name(owner)));
+        }
+    };
+    reader.optional("skew", routing.skew, {0, 10});
+    reader.optional("affinity_spread", routing.affinity_spread, {0, 10});
+    reader.optional("bias_update_speed", routing.bias_update_speed, {0, 1});
+    reader.optional("bias_updates", routing.bias_updates, {0, 10'000});
+    only_of(RoutingSource::zipf, "skew");
+    for (const char* key : {"affinity_spread", "bias_update_speed", "bias_updates"}) {
+        only_of(RoutingSource::router, key);
+    }
     reader.finish();
 }
 
@@ -342,6 +356,11 @@ std::string_view name(Engine engine) {
     static constexpr std::array<std::string_view, 3> names = {"simgrid", "fluid", "both"};
     return names[static_cast<std::size_t>(engine)];
 }
+std::string_view name(RoutingSource source) {
+    static constexpr std::array<std::string_view, 3> names = {"balanced", "zipf", "router"};
+    return names[static_cast<std::size_t>(source)];
+}
+
 std::string_view name(Folding folding) {
     static constexpr std::array<std::string_view, 3> names = {"stage", "ep_group", "none"};
     return names[static_cast<std::size_t>(folding)];

@@ -10,6 +10,7 @@
 #include "model/base/json.hpp"
 #include "model/config/model_config.hpp"
 #include "model/plan/parallel_plan.hpp"
+#include "model/routing/routing_spec.hpp"
 #include "model/workload/train.hpp"
 #include "model/workload/training_spec.hpp"
 
@@ -29,10 +30,6 @@ struct Workload {
     TrainingSpec training;    // train
 
     [[nodiscard]] std::int64_t tokens() const { return sequence_length * global_batch_sequences; }
-};
-
-struct RoutingSpec {
-    std::int64_t node_limit = 0;  // 0: groups as the model says
 };
 
 enum class Engine { simgrid, fluid, both };

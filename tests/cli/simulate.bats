@@ -380,6 +380,25 @@ compare() {
     [ -z "$stderr" ]
 }
 
+@test "what-if: uneven experts cost time, in every folding" {
+    local small=(scenarios/tiny_train_cpu.json --set cluster=h800_8x8 --engine fluid
+        --set calibration=h800_published --set plan.data_parallel=16 --set plan.expert_parallel=16
+        --set plan.comm_sms=20 --set workload.global_batch_sequences=64)
+    local fold even
+    for fold in stage ep_group none; do
+        even=$(step_time "${small[@]}" --set replay.fold=$fold)
+        run -0 --separate-stderr "$R1SIM" simulate "${small[@]}" --set replay.fold=$fold --json \
+            --set 'routing={"source":"zipf","skew":0.6,"node_limit":2}'
+        json '.step.time_s > $even and .routing.expert_load.max_over_mean > 1.5
+            and .run_info.fold == $fold' --argjson even "$even" --arg fold "$fold"
+    done
+    run -3 "$R1SIM" simulate "$main_job" --set 'routing={"source":"zipff","skew":1}'
+    holds "did you mean 'zipf'"
+    run -3 "$R1SIM" simulate "$main_job" --set routing.skew=1 --set routing.bias_updates=-1
+    holds "belongs to source 'zipf'"
+    holds "/routing/bias_updates"
+}
+
 @test "what-if: every schedule replays the main job's model" {
     for schedule in 1f1b zb1p; do
         time=$(step_time "$main_job" --set plan.schedule=$schedule)

@@ -114,4 +114,47 @@ TEST_CASE("folding: a slow link slows its own rank more than the others", "[sim]
     CHECK(stage_time("ep_group") >= none);
 }
 
+TEST_CASE("folding: uneven experts, flow by flow and by what each rank sends and gets",
+          "[sim][folding]") {
+    // Loads of ranks up to 30 % above the mean.
+    const std::vector<std::string> uneven = {
+        R"(routing={"source": "zipf", "skew": 0.15, "node_limit": 2})"};
+    for (const std::string schedule : {"dualpipe", "1f1b"}) {
+        INFO(schedule);
+        const auto step = [&](const std::string& fold, const std::vector<std::string>& overrides) {
+            return static_cast<double>(folded(fold, schedule, overrides).timeline.makespan());
+        };
+        const double none = step("none", uneven);
+        CHECK(step("ep_group", uneven) / none == Approx(1).epsilon(0.02));
+        CHECK(step("stage", uneven) / none == Approx(1).epsilon(0.05));
+        CHECK(none > step("none", {R"(routing={"source": "balanced", "node_limit": 2})"}));
+    }
+}
+
+TEST_CASE("folding: the rank with more rows computes longer", "[sim][folding]") {
+    const Simulation s = folded("none", "1f1b", {R"(routing={"source": "zipf", "skew": 0.5})"});
+    const RankProgram& program = s.graph.programs().front();
+    const ChunkTemplate& chunk = s.graph.chunk(program.items.front().chunk);
+    REQUIRE(program.items.front().kind == ItemKind::forward);
+    std::int64_t grouped = 0;
+    for (std::size_t op = 0; op < chunk.ops.size(); ++op) {
+        if (!kind_name(chunk.ops[op]).starts_with("grouped_gemm")) {
+            continue;
+        }
+        ++grouped;
+        const ExpertLoads& loads = s.routing.loads(s.routing.index({0, chunk.ops[op].layer}));
+        for (std::uint32_t a = 0; a < 15; ++a) {
+            const auto time = [&](std::uint32_t lane) {
+                const Interval* interval =
+                    s.timeline.find({lane, 0, static_cast<std::uint32_t>(op)});
+                return static_cast<double>(interval->end - interval->start);
+            };
+            // Grouped GEMMs are tiles: more rows never take less.
+            const bool more = loads.rows[a] > 1.2 * loads.rows[a + 1];
+            CHECK((!more || time(a) > time(a + 1)));
+        }
+    }
+    CHECK(grouped > 0);
+}
+
 }  // namespace r1

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "model/routing/load_spread.hpp"
 #include "model/timeline/measured.hpp"
 #include "tools/report/report_sections.hpp"
 
@@ -63,41 +64,24 @@ Json training_json(const MeasuredRun& run) {
             {"gradient_norm", finite(training.gradient_norm)}};
 }
 
-struct Balance {
-    double max_over_mean = 1;
-    double gini = 0;
-};
-
-// Of loads that are not all zero.
-Balance balance_of(std::vector<std::int32_t> load) {
-    std::sort(load.begin(), load.end());
-    const auto n = static_cast<double>(load.size());
-    double sum = 0;
-    double ranked = 0;  // sum of rank x load, ranks from 1
-    for (std::size_t i = 0; i < load.size(); ++i) {
-        sum += load[i];
-        ranked += static_cast<double>(i + 1) * load[i];
-    }
-    return {load.back() * n / sum, 2 * ranked / (n * sum) - (n + 1) / n};
-}
-
 using Loads = std::vector<std::vector<std::int32_t>>;  // by layer and expert
 
 // Mean over the expert layers of some steps.
-Balance mean_balance(const std::vector<Loads>& steps) {
-    Balance sum{0, 0};
+LoadSpread mean_spread(const std::vector<Loads>& steps) {
+    LoadSpread sum{0, 0};
     int count = 0;
     for (const Loads& step : steps) {
         for (const std::vector<std::int32_t>& layer : step) {
             if (std::any_of(layer.begin(), layer.end(), [](std::int32_t n) { return n > 0; })) {
-                const Balance balance = balance_of(layer);
-                sum.max_over_mean += balance.max_over_mean;
-                sum.gini += balance.gini;
+                const LoadSpread spread =
+                    load_spread(std::vector<double>(layer.begin(), layer.end()));
+                sum.max_over_mean += spread.max_over_mean;
+                sum.gini += spread.gini;
                 ++count;
             }
         }
     }
-    return count > 0 ? Balance{sum.max_over_mean / count, sum.gini / count} : Balance{};
+    return count > 0 ? LoadSpread{sum.max_over_mean / count, sum.gini / count} : LoadSpread{};
 }
 
 Loads summed(const std::vector<Loads>& steps) {
@@ -117,8 +101,8 @@ Loads summed(const std::vector<Loads>& steps) {
 Json expert_load_json(const std::vector<Loads>& all) {
     const auto count = static_cast<std::ptrdiff_t>(std::min(all.size(), kMeanOfLoads));
     const std::vector<Loads> steps(all.end() - count, all.end());
-    const Balance each = mean_balance(steps);
-    const Balance together = mean_balance({summed(steps)});
+    const LoadSpread each = mean_spread(steps);
+    const LoadSpread together = mean_spread({summed(steps)});
     return {{"max_over_mean", each.max_over_mean},
             {"gini", each.gini},
             {"of_sum", {{"max_over_mean", together.max_over_mean}, {"gini", together.gini}}}};

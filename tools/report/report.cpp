@@ -46,10 +46,12 @@ double forward_token_bytes(const ExecutionGraph& graph) {
 Json routing_json(const Simulation& simulation) {
     const ExpertTraffic& traffic = simulation.traffic;
     const double bytes = forward_token_bytes(simulation.graph);
+    const LoadSpread spread =
+        simulation.routing.even() ? LoadSpread{} : load_spread(simulation.routing);
     return {{"nodes_per_token_mean", traffic.nodes_per_token},
             {"nodes_per_token_max", traffic.nodes_per_token_max},
             {"ranks_per_token_mean", traffic.ranks_per_token},
-            {"expert_load", {{"max_over_mean", 1.0}, {"gini", 0.0}}},
+            {"expert_load", {{"max_over_mean", spread.max_over_mean}, {"gini", spread.gini}}},
             {"ib_bytes_per_token", traffic.ib_copies_per_token * bytes},
             {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes}};
 }
