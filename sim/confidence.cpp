@@ -93,6 +93,7 @@ std::string routing_text(const Scenario& scenario) {
         case RoutingSource::router:
             text = "router: normally distributed affinities of tokens to experts";
             break;
+        case RoutingSource::captured: text = "captured: what the routers of a run chose"; break;
     }
     if (scenario.replay.fold == Folding::stage) {
         text +=
@@ -129,7 +130,9 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
         add("network.spine", "assumed",
             "never limits, but for a share of an oversubscribed leaf's uplinks");
     }
-    add("routing", "assumed", routing_text(setting.scenario));
+    add("routing",
+        setting.scenario.routing.source == RoutingSource::captured ? "measured" : "assumed",
+        routing_text(setting.scenario));
     add("plan.stage_layers", setting.scenario.plan.stage_layers.empty() ? "assumed" : "datasheet",
         setting.scenario.plan.stage_layers.empty()
             ? "contiguous partition with the smallest largest stage; not published"

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/base/check.hpp"
+#include "model/routing/captured_routing.hpp"
 #include "sim/fluid_engine.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
@@ -133,7 +134,12 @@ Simulation prepare(const Setting& setting) {
     simulation.graph = build_graph(scenario);
     simulation.wall.graph_build_s = watch.seconds();
     const ExpertGroupShape group = expert_group_shape(simulation.graph, setting.topology);
-    if (scenario.routing.source == RoutingSource::balanced || !scenario.model.has_experts()) {
+    if (scenario.routing.source == RoutingSource::captured) {
+        simulation.routing = captured_routing(Document::from_file(scenario.routing.binding),
+                                              simulation.graph, scenario.model, group);
+        simulation.traffic = mean_traffic(simulation.routing);
+    } else if (scenario.routing.source == RoutingSource::balanced ||
+               !scenario.model.has_experts()) {
         simulation.traffic =
             balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
     } else {

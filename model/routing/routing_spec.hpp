@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 
 namespace r1 {
@@ -10,6 +11,7 @@ enum class RoutingSource : std::uint8_t {
     balanced,  // every expert is as likely as any other
     zipf,      // popularity by a power law, anew for each layer
     router,    // biased scores of tokens whose affinities to experts differ
+    captured,  // those of a run, from the binding that it wrote
 };
 std::string_view name(RoutingSource source);
 
@@ -23,6 +25,7 @@ struct RoutingSpec {
     double affinity_spread = 0.5;
     double bias_update_speed = 0.001;  // router: gamma (arXiv 2412.19437, sec. 2.1.2)
     std::int64_t bias_updates = 0;     // router: steps that the bias has had
+    std::filesystem::path binding{};   // captured: the file
 };
 
 }  // namespace r1

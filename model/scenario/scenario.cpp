@@ -67,9 +67,9 @@ void default_precision(const Document& document, Scenario& scenario) {
     }
 }
 
-void read_routing(ObjectReader reader, RoutingSpec& routing) {
+void read_routing(const Document& document, ObjectReader reader, RoutingSpec& routing) {
     int source = 0;
-    reader.optional_choice("source", {"balanced", "zipf", "router"}, source);
+    reader.optional_choice("source", {"balanced", "zipf", "router", "captured"}, source);
     routing.source = static_cast<RoutingSource>(source);
     reader.optional("node_limit", routing.node_limit, kAtLeastOne);
     const auto only_of = [&](RoutingSource owner, const char* key) {
@@ -81,6 +81,14 @@ void read_routing(ObjectReader reader, RoutingSpec& routing) {
     reader.optional("affinity_spread", routing.affinity_spread, {0, 10});
     reader.optional("bias_update_speed", routing.bias_update_speed, {0, 1});
     reader.optional("bias_updates", routing.bias_updates, {0, 10'000});
+    if (routing.source == RoutingSource::captured) {
+        std::string binding;
+        reader.required("binding", binding);
+        const std::string file = document.location(reader.pointer("binding")).file;
+        routing.binding = file == "--set" ? std::filesystem::path(binding)
+                                          : std::filesystem::path(file).parent_path() / binding;
+    }
+    only_of(RoutingSource::captured, "binding");
     only_of(RoutingSource::zipf, "skew");
     for (const char* key : {"affinity_spread", "bias_update_speed", "bias_updates"}) {
         only_of(RoutingSource::router, key);
@@ -357,7 +365,8 @@ std::string_view name(Engine engine) {
     return names[static_cast<std::size_t>(engine)];
 }
 std::string_view name(RoutingSource source) {
-    static constexpr std::array<std::string_view, 3> names = {"balanced", "zipf", "router"};
+    static constexpr std::array<std::string_view, 4> names = {"balanced", "zipf", "router",
+                                                              "captured"};
     return names[static_cast<std::size_t>(source)];
 }
 
@@ -422,7 +431,7 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
         scenario.plan = read_parallel_plan(*plan);
     }
     if (auto routing = reader.object("routing", false)) {
-        read_routing(*routing, scenario.routing);
+        read_routing(document, *routing, scenario.routing);
     }
     if (auto replay = reader.object("replay", false)) {
         read_replay(*replay, scenario.replay);

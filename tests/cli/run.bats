@@ -49,6 +49,19 @@ setup() {
     json '.steps[0].exchanges | length == 8 * 7'
     json 'all(.steps[0].exchanges[]; (.tokens_to_nodes | length) == 4
         and (.tokens_to_nodes | add) <= 2 * .tokens and (.expert_rows | add) == 4 * .tokens)'
+    # The simulation of that step sends what the run sent, and to the same experts.
+    run -0 "$R1SIM" run "${wide[@]}" --set workload.steps=1 --json \
+        --binding "$BATS_TEST_TMPDIR/binding.json"
+    measured=$output
+    run -0 "$R1SIM" simulate "${wide[@]}" --set workload.steps=1 --set replay.fold=none \
+        --binding "$BATS_TEST_TMPDIR/binding.json" --json
+    json '.graph.hash == $run.graph.hash and (.routing | [.nodes_per_token_mean,
+        .expert_load.max_over_mean, .expert_load.gini] | map(. * 1e9 | round)) ==
+        ($run.routing | [.nodes_per_token_mean, .expert_load.max_over_mean, .expert_load.gini]
+        | map(. * 1e9 | round))' --argjson run "$measured"
+    run -3 "$R1SIM" simulate "${wide[@]}" --set workload.sequence_length=32 \
+        --binding "$BATS_TEST_TMPDIR/binding.json"
+    holds "is of another graph"
 }
 
 @test "run: the same curves twice, whatever the number of kernel threads" {

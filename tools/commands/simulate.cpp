@@ -16,9 +16,13 @@ namespace r1 {
 
 namespace {
 
-// --engine is short for --set too.
+// --binding and --engine are short for --set too.
 std::vector<Override> all_overrides(const Invocation& invocation) {
     std::vector<Override> overrides = invocation.scenario_overrides();
+    if (invocation.has("binding")) {
+        overrides.push_back({"/routing/source", Json("captured"), "--binding"});
+        overrides.push_back({"/routing/binding", Json(invocation.text("binding")), "--binding"});
+    }
     if (invocation.has("engine")) {
         overrides.push_back({"/replay/engine", Json(invocation.text("engine")), "--engine"});
     }
@@ -100,6 +104,8 @@ Command simulate_command() {
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //
             ("engine", po::value<std::string>()->value_name("simgrid|fluid|both"),
              "replay engine; the scenario says if not given")  //
+            ("binding", po::value<std::string>()->value_name("FILE"),
+             "route as the run did that wrote FILE (run --binding)")  //
             ("trace", po::value<std::string>()->value_name("FILE"),
              "write a Chrome trace; Perfetto opens it")  //
             ("trace-detail",
