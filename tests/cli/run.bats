@@ -46,6 +46,7 @@ setup() {
     json 'all(.network.links[]; .bytes_by_kind | .dispatch > 0 and .combine > 0 and .collective > 0)'
     # Eight ranks, six expert layers and the MTP module's, eight experts' ranks on four nodes.
     output=$(<"$BATS_TEST_TMPDIR/binding.json")
+    conforms binding
     json '.steps[0].exchanges | length == 8 * 7'
     json 'all(.steps[0].exchanges[]; (.tokens_to_nodes | length) == 4
         and (.tokens_to_nodes | add) <= 2 * .tokens and (.expert_rows | add) == 4 * .tokens)'
