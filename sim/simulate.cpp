@@ -88,6 +88,21 @@ std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fab
     return warnings;
 }
 
+// What SimGrid has no time for (2-core machine: 43,000 flows a second, and fewer the more there
+// are).
+void warn_of_time(const Scenario& scenario, std::vector<std::string>& warnings) {
+    constexpr std::int64_t kLanesMax = 512;
+    const std::int64_t lanes =
+        scenario.replay.fold == Folding::none
+            ? scenario.ranks()
+            : scenario.plan.pipeline_parallel * scenario.plan.expert_parallel;
+    if (scenario.replay.fold != Folding::stage && scenario.replay.engine != Engine::fluid &&
+        lanes > kLanesMax) {
+        warnings.push_back(fmt::format("engine '{}' may take hours for {} lanes: --engine fluid",
+                                       name(scenario.replay.engine), lanes));
+    }
+}
+
 }  // namespace
 
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides) {
@@ -124,6 +139,7 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     require_engine(setting.scenario.replay.engine);
     setting.fabric = generate_fabric(setting.topology);
     setting.warnings = warnings_of(setting.topology, setting.fabric, setting.scenario.replay.fold);
+    warn_of_time(setting.scenario, setting.warnings);
     return setting;
 }
 
