@@ -53,11 +53,6 @@ public:
     [[nodiscard]] RankId rank(std::int32_t lane, std::int32_t which = 0) const {
         return instances_.rank(program(lane), lane % per_program_ + which * per_program_);
     }
-    // That stands for the rank.
-    [[nodiscard]] std::int32_t lane_of(RankId rank) const {
-        return instances_.program_of(rank) * per_program_ +
-               instances_.replica_of(rank) % per_program_;
-    }
 
 private:
     Instances instances_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <numeric>
 
 #include "model/base/index.hpp"
 #include "model/base/permutation.hpp"
