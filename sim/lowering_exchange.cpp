@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "sim/lowering.hpp"
+#include "sim/what_if.hpp"
 
 namespace r1 {
 
@@ -195,7 +196,11 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     call.token_bytes = Bytes(comm.payload_bytes.constant);
     call.tokens = comm.tokens;
     call.group = expert_group_shape(input.graph, input.topology);
-    call.traffic = loads != nullptr ? loads->mean : input.traffic;
+    call.traffic = input.traffic;
+    if (loads != nullptr) {
+        call.traffic = input.replay.without.two_hop ? single_hop_traffic(loads->mean, call.group)
+                                                    : loads->mean;
+    }
     call.sms = input.comm_sms;
     call.overlapped = overlapped;
     call.backward = op.phase != Phase::forward;
