@@ -39,3 +39,10 @@ if(R1_SANITIZE)
         $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
     add_link_options("-fsanitize=${R1_SANITIZE}")
 endif()
+if(R1_SANITIZE MATCHES "undefined")
+    # A quarter of the time to compile; the address sanitizer finds null pointers too, and only
+    # kernels read memory as other types than it was written.
+    set(other_targets "$<NOT:$<STREQUAL:$<TARGET_PROPERTY:NAME>,r1_kernels>>")
+    target_compile_options(r1_compile INTERFACE
+        "$<$<AND:$<COMPILE_LANGUAGE:CXX>,${other_targets}>:-fno-sanitize=null,alignment>")
+endif()

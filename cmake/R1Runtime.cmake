@@ -8,6 +8,9 @@ list(FILTER mla_sources INCLUDE REGEX "/mla_[^/]*$")
 set_source_files_properties(${mla_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # Nobody reads errno, and square roots in loops become vectors without it.
 target_compile_options(r1_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>)
+if(R1_SANITIZE)  # training tests take a third less time
+    target_compile_options(r1_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O2>)
+endif()
 find_package(OpenMP REQUIRED COMPONENTS CXX)  # of the compiler itself
 if(R1_SANITIZE MATCHES "thread")
     # GCC's OpenMP runtime is not instrumented, so its barriers look like races: one thread only.
@@ -21,6 +24,7 @@ list(FILTER runtime_sources EXCLUDE REGEX "/runtime/cuda_|/runtime/mpi_|/nccl_[^
 add_library(r1_runtime STATIC ${runtime_sources})
 target_link_libraries(r1_runtime PUBLIC r1_model r1_kernels Threads::Threads
     PRIVATE PkgConfig::Zlib)
+target_precompile_headers(r1_runtime REUSE_FROM r1_precompiled)
 
 # Apart, so that all else builds without MPI.
 if(R1_HAVE_MPI)

@@ -145,8 +145,12 @@ TEST_CASE("graph json: any value in any place is refused", "[model][graph]") {
             places.insert(place.to_string());
         }
     }
+    // A third of the values for each place: neighbours are of the same kind, and get the others.
+    std::size_t first = 0;
     for (const std::string& place : places) {
-        for (const Json& value : values) {
+        first = (first + 1) % 3;
+        for (std::size_t i = first; i < values.size(); i += 3) {
+            const Json& value = values[i];
             INFO(place << " = " << value.dump());
             Json changed = json;
             changed[Json::json_pointer(place)] = value;

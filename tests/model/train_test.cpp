@@ -60,8 +60,12 @@ const std::vector<ScheduleCase>& schedules() {
 TEST_CASE("train: every schedule builds every variant", "[model][train]") {
     for (const ScheduleCase& schedule : schedules()) {
         for (const std::string& model : variants()) {
+            // A third stage brings nothing new to a variant, but for weights on two stages.
+            if (schedule.ranks > 2 && model != variants().front() && model != "tied") {
+                continue;
+            }
             for (const int zero : {0, 1}) {
-                if (zero == 0 && schedule.ranks > 2) {
+                if (zero == 0 && schedule.ranks != 2) {
                     continue;  // the optimizer knows nothing of schedules
                 }
                 INFO(name(schedule.kind)
