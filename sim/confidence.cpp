@@ -36,16 +36,28 @@ std::string level_of(const Calibration& calibration, const CalibrationCurve& cur
     return "measured";
 }
 
+// That the time of exchanges outside overlapped chunks comes from.
+std::string exchange_curve(const Setting& setting, const ExecutionGraph& graph,
+                           Collective collective) {
+    const char* links = "expert_all_to_all";
+    const std::string own(name(collective));
+    const CalibrationCurve* curve = setting.calibration.curve(own);
+    const bool exchanges = collective == Collective::dispatch || collective == Collective::combine;
+    const bool measured = !exchanges || setting.calibration.curve(links) == nullptr ||
+                          measured_alone(*curve, graph.instances().expert_parallel);
+    return low_latency(collective) || !measured ? links : own;
+}
+
 void add_kernels(const Setting& setting, const Simulation& simulation,
                  std::vector<Confidence>& entries) {
     const FittedCostModel cost(setting.calibration, setting.topology);
     std::map<std::string, CurveUse> kinds;
     std::set<std::string> extrapolated;
-    std::set<Collective> exchanges;
+    std::set<std::string> exchanges;  // their curves
     for (const ChunkTemplate& chunk : simulation.graph.templates()) {
         for (const Op& op : chunk.ops) {
             if (const CommOp* comm = op.comm()) {
-                exchanges.insert(comm->collective);
+                exchanges.insert(exchange_curve(setting, simulation.graph, comm->collective));
                 continue;
             }
             const std::string kind(kind_name(op));
@@ -70,8 +82,7 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
                        (extrapolated.count(kind) > 0 ? "; beyond the measured sizes" : "");
         entries.push_back(std::move(entry));
     }
-    for (const Collective collective : exchanges) {
-        const std::string kind(name(collective));
+    for (const std::string& kind : exchanges) {
         if (const CalibrationCurve* curve = setting.calibration.curve(kind)) {
             const CurveModel* waits = cost.model(kind);
             entries.push_back({"kernel." + kind, level_of(setting.calibration, *curve),

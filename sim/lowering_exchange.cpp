@@ -1,6 +1,7 @@
 // Flows of expert all-to-alls (declared in lowering.hpp).
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 #include "sim/lowering.hpp"
@@ -95,13 +96,13 @@ PlaceTotals totals_of(const PairBytes& pairs) {
 class KernelRates {
 public:
     KernelRates(const LoweringInput& input, const LaneNetwork& network, std::int32_t first,
-                const ExpertExchangeCall& call, Bytes token)
+                const ExpertExchangeCall& call, Bytes token, Seconds shortest)
         : network_(network),
           first_(first),
           crosses_(call.group.nodes() > 1),
           ib_(token * call.traffic.ib_copies_per_token),
           nvlink_(token * call.traffic.nvlink_copies_per_token),
-          shortest_(input.cost.expert_exchange(call)),
+          shortest_(shortest),
           whole_(crosses_ ? input.topology.nic.achievable() : input.topology.nvlink.achievable()) {}
 
     [[nodiscard]] Seconds shortest(std::int32_t place) const {
@@ -196,10 +197,14 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     call.token_bytes = Bytes(comm.payload_bytes.constant);
     call.tokens = comm.tokens;
     call.group = expert_group_shape(input.graph, input.topology);
+    const bool direct = low_latency(comm.collective);
+    const bool single_hop = direct || input.replay.without.two_hop;
     call.traffic = input.traffic;
     if (loads != nullptr) {
-        call.traffic = input.replay.without.two_hop ? single_hop_traffic(loads->mean, call.group)
-                                                    : loads->mean;
+        const double rows = std::accumulate(loads->rows.begin(), loads->rows.end(), 0.0);
+        call.traffic = direct       ? copy_per_expert(loads->mean, rows, call.group)
+                       : single_hop ? single_hop_traffic(loads->mean, call.group)
+                                    : loads->mean;
     }
     call.sms = input.comm_sms;
     call.overlapped = overlapped;
@@ -210,7 +215,8 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     }
     const Bytes token =
         (call.token_bytes + Bytes(comm.metadata_bytes.constant)) * static_cast<double>(comm.tokens);
-    const KernelRates rates(input, network, first, call, token);
+    const ExchangeTime shortest = input.cost.expert_exchange(call);
+    const KernelRates rates(input, network, first, call, token, shortest.transfer);
     exchange.delay = input.topology.nvlink.latency;
     if (call.group.nodes() > 1) {
         // A token stays on its rail. The group's nodes follow each other: the first rank and its
@@ -220,16 +226,22 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                          static_cast<std::size_t>(call.group.ranks - call.group.ranks_per_node));
         exchange.delay += network.route(near, far).latency;
     }
+    exchange.delay = std::max(exchange.delay, shortest.startup);  // measured with the links' own
     const bool folded = input.replay.fold == Folding::stage;
     if (folded && loads == nullptr) {
         add_folded(call.group, rates, rates.ib(), rates.nvlink(), exchange);
         return exchange;
     }
-    const GroupTraffic traffic =
+    GroupTraffic traffic =
         loads != nullptr ? loads->traffic : even_traffic(input.traffic, call.group);
-    PairBytes pairs = input.replay.without.two_hop ? one_hop(traffic, token.value())
-                                                   : two_hops(traffic, token.value());
-    if (comm.collective == Collective::combine) {
+    if (direct && loads != nullptr) {  // as many copies as rows, alike from all sources
+        traffic.sources = 1;
+        traffic.to_ranks = loads->rows;
+    }
+    PairBytes pairs =
+        single_hop ? one_hop(traffic, token.value()) : two_hops(traffic, token.value());
+    if (comm.collective == Collective::combine ||
+        comm.collective == Collective::low_latency_combine) {
         pairs = turned_round(pairs);
     }
     const PlaceTotals totals = totals_of(pairs);

@@ -163,7 +163,11 @@ Simulation prepare(const Setting& setting) {
                                              scenario.routing, scenario.seed);
         simulation.traffic = mean_traffic(simulation.routing);
     }
-    if (scenario.replay.without.two_hop) {
+    if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&
+        scenario.workload.kernel == ExpertKernels::low_latency) {
+        simulation.traffic = copy_per_expert(
+            simulation.traffic, static_cast<double>(scenario.model.num_experts_per_tok), group);
+    } else if (scenario.replay.without.two_hop) {
         simulation.traffic = single_hop_traffic(simulation.traffic, group);
     }
     simulation.symbols = balanced_binding(

@@ -49,4 +49,12 @@ ExpertTraffic single_hop_traffic(const ExpertTraffic& traffic, const ExpertGroup
     return single;
 }
 
+ExpertTraffic copy_per_expert(ExpertTraffic traffic, double experts,
+                              const ExpertGroupShape& group) {
+    traffic.ranks_per_token = experts;
+    ExpertTraffic copies = single_hop_traffic(traffic, group);
+    copies.nodes_per_token = traffic.nodes_per_token;  // their time goes by copies alone
+    return copies;
+}
+
 }  // namespace r1

@@ -22,4 +22,7 @@ std::vector<double> balancing_factors(const std::vector<Seconds>& compute_by_sta
 // same rail, no forwarding.
 ExpertTraffic single_hop_traffic(const ExpertTraffic& traffic, const ExpertGroupShape& group);
 
+// What low-latency kernels send: for each chosen expert a copy, straight to its GPU.
+ExpertTraffic copy_per_expert(ExpertTraffic traffic, double experts, const ExpertGroupShape& group);
+
 }  // namespace r1

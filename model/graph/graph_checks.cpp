@@ -21,8 +21,10 @@ Arity arity_of(const CommOp& comm) {
     switch (comm.collective) {
         case Collective::send: return {1, 1, 0, 0};
         case Collective::recv: return {0, 0, 1, 1};
-        case Collective::dispatch: return {1, 6, 1, 4};
-        case Collective::combine: return {1, 5, 1, 2};
+        case Collective::dispatch:
+        case Collective::low_latency_dispatch: return {1, 6, 1, 4};
+        case Collective::combine:
+        case Collective::low_latency_combine: return {1, 5, 1, 2};
         case Collective::notify: return {1, 5, 1, 1};
         default: return {1, 4096, 1, 4096};
     }

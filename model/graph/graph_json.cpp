@@ -236,7 +236,7 @@ Op read_op(ObjectReader& reader) {
     Op op;
     if (reader.has("collective")) {
         CommOp comm;
-        read_enum<Collective, 8>(reader, "collective", comm.collective);
+        read_enum<Collective, kCollectiveCount>(reader, "collective", comm.collective);
         read_enum<GroupKind, 6>(reader, "group", comm.group);
         read_extent(reader, "payload_bytes", comm.payload_bytes);
         read_extent(reader, "metadata_bytes", comm.metadata_bytes);

@@ -26,9 +26,16 @@ std::string_view name(TensorRole role) {
 }
 
 std::string_view name(Collective collective) {
-    static constexpr std::array<std::string_view, 8> names = {
-        "send",   "recv",           "dispatch",   "combine",
-        "notify", "reduce_scatter", "all_gather", "all_reduce"};
+    static constexpr std::array<std::string_view, kCollectiveCount> names = {"send",
+                                                                             "recv",
+                                                                             "dispatch",
+                                                                             "combine",
+                                                                             "notify",
+                                                                             "reduce_scatter",
+                                                                             "all_gather",
+                                                                             "all_reduce",
+                                                                             "low_latency_dispatch",
+                                                                             "low_latency_combine"};
     return names[static_cast<std::size_t>(collective)];
 }
 

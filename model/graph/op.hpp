@@ -78,8 +78,17 @@ enum class Collective : std::uint8_t {
     reduce_scatter,
     all_gather,
     all_reduce,
+    // The same with DeepEP's low-latency kernels: for each chosen expert one copy, straight from
+    // GPU to GPU.
+    low_latency_dispatch,
+    low_latency_combine,
 };
+inline constexpr std::size_t kCollectiveCount = 10;
 std::string_view name(Collective collective);
+constexpr bool low_latency(Collective collective) {
+    return collective == Collective::low_latency_dispatch ||
+           collective == Collective::low_latency_combine;
+}
 
 enum class GroupKind : std::uint8_t {
     pipeline,              // sender and receiver of one message

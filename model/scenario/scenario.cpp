@@ -6,32 +6,49 @@
 
 #include <fmt/format.h>
 
+#include "model/scenario/scenario_checks.hpp"
+
 namespace r1 {
 
 namespace {
 
 constexpr std::int64_t kMicroBatchTokensMax = 1 << 28;
 
-// A replay holds some 30 activities of 300 bytes for each of these: 3 GB, 45 s. The largest
-// published jobs have some 10^4.
-constexpr std::int64_t kLayerPassesMax = 300'000;
-
 const std::vector<std::string>& workload_kinds() {
-    static const std::vector<std::string> kinds = {"train",  "prefill", "overlapped_pair",
-                                                   "sft",    "grpo",    "distill",
-                                                   "decode", "serve",   "expert_all_to_all"};
+    static const std::vector<std::string> kinds = {
+        "train",  "prefill", "overlapped_pair", "expert_all_to_all", "sft", "grpo", "distill",
+        "decode", "serve"};
     return kinds;
+}
+
+// One batch of tokens on each rank; `experts` 0: as many as suit the kernels.
+void read_expert_all_to_all(ObjectReader& reader, Workload& workload) {
+    int kernel = 0;
+    reader.optional_choice("kernel", {"normal", "low_latency"}, kernel);
+    workload.kernel = static_cast<ExpertKernels>(kernel);
+    workload.sequence_length = workload.kernel == ExpertKernels::normal ? 4096 : 128;
+    reader.optional("tokens", workload.sequence_length, {1, 1 << 20});
+    reader.optional("experts", workload.experts, {1, 1 << 20});
+    if (auto precision = reader.object("precision", false)) {
+        workload.precision = read_precision(*precision);
+    }
+    refuse_training_spec(reader);
+    reader.finish();
 }
 
 void read_workload(const Document& document, ObjectReader reader, Workload& workload) {
     int kind = 0;
     reader.required_choice("kind", workload_kinds(), kind);
-    if (kind > static_cast<int>(WorkloadKind::overlapped_pair)) {
-        throw FeatureError(
-            "workload kind '" + workload_kinds()[static_cast<std::size_t>(kind)] +
-            "' is not implemented in this version (train, prefill and overlapped_pair are)");
+    if (kind > static_cast<int>(WorkloadKind::expert_all_to_all)) {
+        throw FeatureError("workload kind '" + workload_kinds()[static_cast<std::size_t>(kind)] +
+                           "' is not implemented in this version (train, prefill, overlapped_pair "
+                           "and expert_all_to_all are)");
     }
     workload.kind = static_cast<WorkloadKind>(kind);
+    if (workload.kind == WorkloadKind::expert_all_to_all) {
+        read_expert_all_to_all(reader, workload);
+        return;
+    }
     reader.required("sequence_length", workload.sequence_length, {1, 1 << 24});
     reader.required("global_batch_sequences", workload.global_batch_sequences, {1, 1e9});
     reader.optional("micro_batch_sequences", workload.micro_batch_sequences, {1, 1 << 20});
@@ -151,213 +168,11 @@ void read_prices(ObjectReader reader, Prices& prices) {
     reader.finish();
 }
 
-// Checks that need more than one part of the scenario.
-class CrossChecks {
-public:
-    CrossChecks(const Document& document, Diagnostics& diagnostics, Scenario& scenario)
-        : document_(document), diagnostics_(diagnostics), s_(scenario) {}
-
-    void run() {
-        spread_over_gpus();
-        experts();
-        batch();
-        size();
-        schedule();
-        layers();
-        routing();
-    }
-
-private:
-    void error(const std::string& pointer, const std::string& message) {
-        diagnostics_.error(document_.diagnostic(pointer, message));
-    }
-
-    void spread_over_gpus() {
-        ParallelPlan& plan = s_.plan;
-        if (plan.tensor_parallel > 1) {
-            error("/plan/tensor_parallel", "tensor parallelism is not implemented in this version");
-            plan.tensor_parallel = 1;
-        }
-        const std::int64_t gpus = s_.cluster.gpus();
-        const std::int64_t pipeline = plan.pipeline_parallel;
-        if (plan.data_parallel == 0) {
-            if (pipeline > gpus) {
-                error("/plan/pipeline_parallel",
-                      fmt::format("{} ranks do not fit on {} GPUs", pipeline, gpus));
-            } else if (gpus % pipeline != 0) {
-                error("/plan/pipeline_parallel",
-                      fmt::format("does not divide the {} GPUs of the cluster; set data_parallel "
-                                  "to leave some idle",
-                                  gpus));
-            }
-            plan.data_parallel = static_cast<int>(std::max<std::int64_t>(1, gpus / pipeline));
-        } else if (s_.ranks() > gpus) {
-            error("/plan/data_parallel",
-                  fmt::format("{} x {} = {} ranks do not fit on {} GPUs", pipeline,
-                              plan.data_parallel, s_.ranks(), gpus));
-        }
-    }
-
-    void experts() {
-        const ParallelPlan& plan = s_.plan;
-        const std::int64_t ep = plan.expert_parallel;
-        if (plan.data_parallel % ep != 0) {
-            error("/plan/expert_parallel",
-                  fmt::format("{} does not divide data_parallel {}", ep, plan.data_parallel));
-        }
-        const std::int64_t copies = s_.model.n_routed_experts + plan.redundant_experts;
-        if (s_.model.has_experts() && copies % ep != 0) {
-            error(
-                "/plan/expert_parallel",
-                fmt::format("{} does not divide the {} routed and redundant experts", ep, copies));
-        }
-        const std::int64_t per_node = s_.cluster.gpus_per_node;
-        if (ep > per_node ? ep % per_node != 0 : per_node % ep != 0) {
-            error("/plan/expert_parallel",
-                  fmt::format("groups of {} do not align with nodes of {} GPUs", ep, per_node));
-        }
-    }
-
-    void batch() {
-        const Workload& workload = s_.workload;
-        const std::int64_t round = s_.plan.data_parallel * workload.micro_batch_sequences;
-        if (workload.global_batch_sequences % round != 0) {
-            error("/workload/global_batch_sequences",
-                  fmt::format("{} is not a multiple of data_parallel x micro_batch_sequences = {}",
-                              workload.global_batch_sequences, round));
-        }
-        s_.micro_batches = static_cast<int>(
-            std::min<std::int64_t>(workload.global_batch_sequences / round, 1 << 24));
-        if (s_.model.max_position_embeddings > 0 &&
-            workload.sequence_length > s_.model.max_position_embeddings) {
-            error("/workload/sequence_length",
-                  fmt::format("exceeds the model's max_position_embeddings {}",
-                              s_.model.max_position_embeddings));
-        }
-    }
-
-    void size() {
-        const std::int64_t passes =
-            s_.micro_batches * (s_.model.num_hidden_layers + s_.plan.pipeline_parallel);
-        if (passes > kLayerPassesMax) {
-            error(
-                "/workload/global_batch_sequences",
-                fmt::format("{} micro-batches a pipeline are too many for a replay: micro-batches "
-                            "x (layers + pipeline ranks) = {}, at most {}; raise data_parallel or "
-                            "micro_batch_sequences",
-                            s_.micro_batches, passes, kLayerPassesMax));
-            schedule_ok_ = false;  // its own limit would only repeat this
-        }
-    }
-
-    void schedule() {
-        if (!schedule_ok_) {
-            return;
-        }
-        if (s_.workload.kind == WorkloadKind::prefill) {
-            // Forward passes run in order whatever the schedule; one path through the stages.
-            s_.plan.schedule = ScheduleKind::one_f_one_b;
-            return;
-        }
-        if (s_.workload.kind == WorkloadKind::overlapped_pair) {
-            overlapped_pair();
-            return;
-        }
-        const ScheduleOptions options = s_.plan.schedule_options(s_.micro_batches);
-        if (const auto problem = schedule_problem(options)) {
-            const bool about_ranks =
-                s_.plan.schedule == ScheduleKind::dualpipe && options.ranks % 2 != 0;
-            error(about_ranks ? "/plan/pipeline_parallel" : "/plan/schedule", *problem);
-            schedule_ok_ = false;
-        }
-    }
-
-    // One chunk on each rank, of layers that the model has; no schedule, no stages.
-    void overlapped_pair() {
-        schedule_ok_ = false;
-        const std::int64_t moe = s_.model.num_hidden_layers - s_.model.first_k_dense_replace;
-        if (!s_.model.has_experts() || s_.workload.layers > moe) {
-            error("/workload/layers",
-                  fmt::format("the model has {} MoE layers", s_.model.has_experts() ? moe : 0));
-        }
-        if (s_.plan.pipeline_parallel != 1) {
-            error("/plan/pipeline_parallel", "an overlapped pair is on one pipeline rank");
-        }
-        if (s_.micro_batches != 1) {
-            error("/workload/global_batch_sequences",
-                  "an overlapped pair is of one micro-batch forward and one backward on each "
-                  "rank: data_parallel x micro_batch_sequences");
-        }
-        s_.stage_layers = {s_.workload.layers, s_.workload.layers};
-    }
-
-    void layers() {
-        const std::int64_t layers = s_.model.num_hidden_layers;
-        if (!schedule_ok_) {
-            return;
-        }
-        const std::int64_t stages = stage_count(s_.plan.schedule_options(s_.micro_batches));
-        if (s_.plan.stage_layers.empty()) {
-            if (stages - 1 > layers) {
-                error("/plan/pipeline_parallel",
-                      fmt::format("{} stages for {} layers", stages, layers));
-                return;
-            }
-            s_.stage_layers = partition_layers(s_.model, s_.plan, s_.workload.sequence_length);
-        } else {
-            s_.stage_layers = s_.plan.stage_layers;
-        }
-        std::int64_t sum = 0;
-        for (const std::int64_t count : s_.stage_layers) {
-            sum += count;
-        }
-        const auto given = static_cast<std::int64_t>(s_.stage_layers.size());
-        if (given != stages) {
-            error("/plan/stage_layers", fmt::format("{} entries for {} stages", given, stages));
-        } else if (sum != layers) {
-            error("/plan/stage_layers",
-                  fmt::format("add up to {}, the model has {} layers", sum, layers));
-        } else {
-            for (std::int64_t s = 0; s + 1 < given; ++s) {
-                if (s_.stage_layers[static_cast<std::size_t>(s)] < 1) {
-                    error(s_.plan.stage_layers.empty() ? "/plan/pipeline_parallel"
-                                                       : fmt::format("/plan/stage_layers/{}", s),
-                          fmt::format("stage {} has no decoder layer; only the last may be without",
-                                      s));
-                }
-            }
-        }
-    }
-
-    void routing() {
-        if (s_.routing.node_limit == 0 || !s_.model.has_experts()) {
-            return;
-        }
-        const std::int64_t nodes =
-            std::max<std::int64_t>(1, s_.plan.expert_parallel / s_.cluster.gpus_per_node);
-        const std::int64_t experts = s_.model.n_routed_experts;
-        if (s_.routing.node_limit > nodes) {
-            error("/routing/node_limit",
-                  fmt::format("exceeds the {} nodes of an expert-parallel group", nodes));
-        } else if (experts % nodes != 0 ||
-                   s_.model.num_experts_per_tok > s_.routing.node_limit * (experts / nodes)) {
-            error("/routing/node_limit",
-                  fmt::format("{} nodes hold too few experts for the top {}", s_.routing.node_limit,
-                              s_.model.num_experts_per_tok));
-        }
-    }
-
-    const Document& document_;
-    Diagnostics& diagnostics_;
-    Scenario& s_;
-    bool schedule_ok_ = true;
-};
-
 }  // namespace
 
 std::string_view name(WorkloadKind kind) {
-    static constexpr std::array<std::string_view, 3> names = {"train", "prefill",
-                                                              "overlapped_pair"};
+    static constexpr std::array<std::string_view, 4> names = {"train", "prefill", "overlapped_pair",
+                                                              "expert_all_to_all"};
     return names[static_cast<std::size_t>(kind)];
 }
 std::string_view name(Engine engine) {
@@ -446,7 +261,7 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     reader.finish();
     default_precision(document, scenario);
     if (diagnostics.ok() && shape_problems.ok()) {  // the checks below need whole parts
-        CrossChecks(document, diagnostics, scenario).run();
+        check_across_parts(document, diagnostics, scenario);
     }
     return scenario;
 }
@@ -458,6 +273,8 @@ ExecutionGraph build_graph(const Scenario& scenario) {
         case WorkloadKind::prefill: return build_forward_graph(setup);
         case WorkloadKind::overlapped_pair:
             return build_overlapped_pair_graph(setup, scenario.workload.layers);
+        case WorkloadKind::expert_all_to_all:
+            return build_expert_all_to_all_graph(setup, scenario.workload.kernel);
     }
     return {};
 }

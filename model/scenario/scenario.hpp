@@ -11,13 +11,14 @@
 #include "model/config/model_config.hpp"
 #include "model/plan/parallel_plan.hpp"
 #include "model/routing/routing_spec.hpp"
+#include "model/workload/expert_all_to_all.hpp"
 #include "model/workload/train.hpp"
 #include "model/workload/training_spec.hpp"
 
 namespace r1 {
 
 // overlapped_pair: one overlapped chunk of a training step, as the published trace.
-enum class WorkloadKind { train, prefill, overlapped_pair };
+enum class WorkloadKind { train, prefill, overlapped_pair, expert_all_to_all };
 std::string_view name(WorkloadKind kind);
 
 struct Workload {
@@ -28,6 +29,8 @@ struct Workload {
     Precision precision;
     std::int64_t layers = 0;  // overlapped_pair: MoE layers forward, and as many backward
     TrainingSpec training;    // train
+    ExpertKernels kernel = ExpertKernels::normal;  // expert_all_to_all
+    std::int64_t experts = 0;                      // expert_all_to_all; 0: those of DeepEP's tests
 
     [[nodiscard]] std::int64_t tokens() const { return sequence_length * global_batch_sequences; }
 };

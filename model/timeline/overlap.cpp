@@ -10,13 +10,11 @@ namespace r1 {
 
 namespace {
 
-constexpr std::size_t kCollectives = static_cast<std::size_t>(Collective::all_reduce) + 1;
-
 struct LaneSpans {
     std::vector<Span> compute;
     std::vector<Span> comm;
     std::vector<Span> one_f_one_b;  // those of comm that are of overlapped chunks
-    std::array<std::vector<Span>, kCollectives> by_kind;
+    std::array<std::vector<Span>, kCollectiveCount> by_kind;
 };
 
 LaneSpans united_spans(const TimelineIndex& index, std::uint32_t lane) {
@@ -70,7 +68,7 @@ Overlap comm_overlap(const ExecutionGraph& graph, const Timeline& timeline) {
         };
         add(spans.comm, result.comm_total_s, result.comm_exposed_s);
         add(spans.one_f_one_b, result.one_f_one_b.total_s, result.one_f_one_b.exposed_s);
-        for (std::size_t kind = 0; kind < kCollectives; ++kind) {
+        for (std::size_t kind = 0; kind < kCollectiveCount; ++kind) {
             if (!spans.by_kind[kind].empty()) {
                 CommTime& time = result.by_kind[std::string(name(static_cast<Collective>(kind)))];
                 add(spans.by_kind[kind], time.total_s, time.exposed_s);

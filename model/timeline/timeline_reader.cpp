@@ -30,7 +30,7 @@ std::vector<std::string> names_up_to(Enum last) {
 
 const std::vector<std::string>& op_kinds() {
     static const std::vector<std::string> names = [] {
-        std::vector<std::string> all = names_up_to(Collective::all_reduce);
+        std::vector<std::string> all = names_up_to(Collective::low_latency_combine);
         for (std::size_t i = 1; i < kKernelCount; ++i) {
             all.emplace_back(name(static_cast<KernelId>(i)));
         }

@@ -190,14 +190,26 @@ bool FittedCostModel::extrapolates(const ChunkTemplate& chunk, const Op& op,
     return use.model->extrapolates(columns_of(*op.compute(), values, sms));
 }
 
-Seconds FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange) const {
+ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange) const {
     const std::string kernel(name(exchange.collective));
+    const CurveModel* links = model("expert_all_to_all");
+    if (low_latency(exchange.collective) && links == nullptr) {
+        throw InputError("calibration " + calibration_.name,
+                         "has no curve for expert_all_to_all, which low-latency kernels need");
+    }
+    // A measurement of just these kernels is better than what their bytes say.
+    if (links != nullptr && (low_latency(exchange.collective) ||
+                             (!exchange.overlapped && !measured_alone(*calibration_.curve(kernel),
+                                                                      exchange.group.ranks)))) {
+        return exchange_time(*links, exchange, topology_.nvlink.achievable(),
+                             topology_.nic.bandwidth);
+    }
     const bool one_node = exchange.group.nodes() == 1;
     const double nominal =
         (one_node ? topology_.nvlink.bandwidth : topology_.nic.bandwidth).value() / 1e9;
     const char* measured = one_node ? "reference_nvlink_gb_per_s" : "reference_nic_gb_per_s";
-    return exchange_time(*calibration_.curve(kernel), model(kernel + "_sm_limit"), exchange,
-                         {nominal, constant(measured, nominal)});
+    return {Seconds(0), exchange_time(*calibration_.curve(kernel), model(kernel + "_sm_limit"),
+                                      exchange, {nominal, constant(measured, nominal)})};
 }
 
 Seconds FittedCostModel::notify() const {

@@ -29,7 +29,8 @@ public:
     [[nodiscard]] virtual OpTime compute(const ChunkTemplate& chunk, const Op& op,
                                          const SymbolValues& values, int sms) const = 0;
     // Shortest time of the exchange on idle links: what the communication kernels reach.
-    [[nodiscard]] virtual Seconds expert_exchange(const ExpertExchangeCall& exchange) const = 0;
+    [[nodiscard]] virtual ExchangeTime expert_exchange(
+        const ExpertExchangeCall& exchange) const = 0;
     // How long ranks wait for each other before an exchange.
     [[nodiscard]] virtual Seconds notify() const = 0;
 };
@@ -49,7 +50,8 @@ public:
 
     [[nodiscard]] OpTime compute(const ChunkTemplate& chunk, const Op& op,
                                  const SymbolValues& values, int sms) const override;
-    [[nodiscard]] Seconds expert_exchange(const ExpertExchangeCall& exchange) const override;
+    // Throws InputError if the calibration lacks the curve of low-latency kernels.
+    [[nodiscard]] ExchangeTime expert_exchange(const ExpertExchangeCall& exchange) const override;
     [[nodiscard]] Seconds notify() const override;
 
     // Of a compute op.

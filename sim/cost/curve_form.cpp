@@ -19,6 +19,11 @@ double waves_us(std::span<const double> p, const KernelShape& s, const DeviceSca
     return p[0] + either(s.waves * tile * scale.compute, s.bytes / (p[4] * 1e3) * scale.memory);
 }
 
+double links_us(std::span<const double> p, const KernelShape& s) {
+    return (s.low_latency ? p[0] : 0) +
+           std::max(s.nvlink_us / (s.forwarded ? p[1] : 1), s.rdma_us / p[2]);
+}
+
 double value_at(const std::map<std::string, double>& columns, const char* key,
                 double fallback = 0) {
     const auto found = columns.find(key);
@@ -41,14 +46,14 @@ void gemm_shape(const std::string& kernel, const std::map<std::string, double>& 
 }  // namespace
 
 std::string name(CurveForm form) {
-    static const std::array<std::string, 9> names = {"constant", "affine",   "rate",
-                                                     "bytes",    "per_sm",   "efficiency",
-                                                     "compute",  "roofline", "waves"};
+    static const std::array<std::string, 10> names = {
+        "constant",   "affine",  "rate",     "bytes", "per_sm",
+        "efficiency", "compute", "roofline", "waves", "links"};
     return names[static_cast<std::size_t>(form)];
 }
 
 const std::vector<FormParameter>& parameters(CurveForm form) {
-    static const std::array<std::vector<FormParameter>, 9> table = {{
+    static const std::array<std::vector<FormParameter>, 10> table = {{
         {{"time", "us", 10}},
         {{"launch", "us", 3}, {"per_byte", "us/MB", 0.1}},
         {{"bandwidth", "GB/s", 2000}},
@@ -62,6 +67,7 @@ const std::vector<FormParameter>& parameters(CurveForm form) {
          {"tile", "us", 0.1},
          {"wave", "us", 1},
          {"bandwidth", "GB/s", 2500}},
+        {{"startup", "us", 30}, {"forwarding", "of NVLink", 1}, {"rdma", "of the line rate", 0.9}},
     }};
     return table[static_cast<std::size_t>(form)];
 }
@@ -84,6 +90,7 @@ double time_us(CurveForm form, std::span<const double> p, const KernelShape& s,
         case CurveForm::compute: return p[0] + compute(p[1]);
         case CurveForm::roofline: return p[0] + either(compute(p[1]), memory(p[2]));
         case CurveForm::waves: return waves_us(p, s, scale);
+        case CurveForm::links: return links_us(p, s);
     }
     return 0;
 }
@@ -110,7 +117,13 @@ KernelShape shape_of(const std::string& kernel, const std::map<std::string, doub
     KernelShape s;
     s.sms = value_at(columns, "sms", 1);
     s.groups = value_at(columns, "groups", 1);
-    if (columns.count("n") > 0) {
+    if (columns.count("rdma_us") > 0) {
+        s.nvlink_us = value_at(columns, "nvlink_us");
+        s.rdma_us = value_at(columns, "rdma_us");
+        s.forwarded = value_at(columns, "forwarded") > 0;
+        s.low_latency = value_at(columns, "low_latency") > 0;
+        s.bytes = s.nvlink_us + s.rdma_us;  // as far as sizes are compared
+    } else if (columns.count("n") > 0) {
         gemm_shape(kernel, columns, s);
     } else if (columns.count("kv_len") > 0) {
         // Absorbed: scores over latent and rotated key (512 + 64), values over the latent.

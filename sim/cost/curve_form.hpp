@@ -20,6 +20,11 @@ struct KernelShape {
     double sms = 1;
     double waves = 0;  // of output tiles, and the area of one in units of 128 x 128
     double tile_area = 0;
+    // Expert all-to-all: what its bytes take at the links' own rates, and which kernels move them.
+    double nvlink_us = 0;
+    double rdma_us = 0;
+    bool forwarded = false;  // over NVLink, after InfiniBand
+    bool low_latency = false;
 };
 
 // Peaks of the device that was measured over those of the device that is predicted.
@@ -40,6 +45,8 @@ enum class CurveForm {
     // GEMM in waves of output tiles:
     // t = a + max(waves x (k/128 x (c x tile area + d) + e), bytes / b)
     waves,
+    // t = a if low-latency + max(NVLink time / f if forwarded, RDMA time / e)
+    links,
 };
 std::string name(CurveForm form);
 

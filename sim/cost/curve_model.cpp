@@ -54,6 +54,9 @@ double measured_us(const CalibrationCurve& curve, double value, const KernelShap
 
 // Forms of a curve, the one with most parameters first.
 std::vector<CurveForm> candidate_forms(const CalibrationCurve& curve) {
+    if (curve.column("rdma_us") >= 0) {
+        return {CurveForm::links};
+    }
     const bool bytes = curve.column("bytes") >= 0;
     if (curve.quantity == "us") {
         return bytes ? std::vector{CurveForm::affine, CurveForm::constant}

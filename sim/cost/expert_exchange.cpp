@@ -96,6 +96,35 @@ double interpolate(const std::vector<std::vector<double>>& features,
     return sum / weights;
 }
 
+std::map<std::string, double> link_columns(const ExpertExchangeCall& x,
+                                           BytesPerSecond achievable_nvlink, BytesPerSecond nic) {
+    const bool direct = low_latency(x.collective);
+    const Bytes copy = x.token_bytes * static_cast<double>(x.tokens);
+    // Normal kernels move rows for the rank itself as those for others, low-latency ones do not.
+    const double on_node = direct ? x.traffic.nvlink_copies_per_token : x.traffic.ranks_per_token;
+    const auto us = [](Seconds time) { return time.value() * 1e6; };
+    return {{"nvlink_us", us(copy * on_node / achievable_nvlink)},
+            {"rdma_us", us(copy * x.traffic.ib_copies_per_token / nic)},
+            {"forwarded", !direct && x.group.nodes() > 1 ? 1 : 0},
+            {"low_latency", direct ? 1 : 0}};
+}
+
+ExchangeTime exchange_time(const CurveModel& links, const ExpertExchangeCall& x,
+                           BytesPerSecond achievable_nvlink, BytesPerSecond nic) {
+    const std::map<std::string, double> columns = link_columns(x, achievable_nvlink, nic);
+    const Seconds whole = links.time(columns, {});
+    const Seconds startup =
+        low_latency(x.collective) ? microseconds(links.parameters().front()) : Seconds(0);
+    return {startup, whole - startup};
+}
+
+bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
+    const Columns columns(curve);
+    return std::any_of(curve.points.begin(), curve.points.end(), [&](const CalibrationPoint& p) {
+        return !columns.overlapped(p) && columns.ep(p) == static_cast<double>(ep);
+    });
+}
+
 Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
                       const ExpertExchangeCall& x, const LinkRates& links) {
     const bool one_node = x.group.nodes() == 1;

@@ -1,7 +1,9 @@
 // What an expert all-to-all takes at least: DeepEP's kernels on idle links, with the SMs they have.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/graph/op.hpp"
@@ -28,6 +30,24 @@ struct LinkRates {
     double nominal_gb_per_s = 0;
     double measured_gb_per_s = 0;
 };
+
+// How long an exchange takes before its bytes move, and for them.
+struct ExchangeTime {
+    Seconds startup;
+    Seconds transfer;
+};
+
+// From what its bytes take on each link at best (form `links`). `achievable_nvlink` and the line
+// rate `nic` are this cluster's.
+ExchangeTime exchange_time(const CurveModel& links, const ExpertExchangeCall& exchange,
+                           BytesPerSecond achievable_nvlink, BytesPerSecond nic);
+
+// The columns of such a curve for an exchange.
+std::map<std::string, double> link_columns(const ExpertExchangeCall& exchange,
+                                           BytesPerSecond achievable_nvlink, BytesPerSecond nic);
+
+// Whether the curve has points of this EP size that were measured alone.
+bool measured_alone(const CalibrationCurve& curve, std::int64_t ep);
 
 // The longer of: the tokens' copies at the measured rate of the links (points of the same links,
 // then of the same surroundings and pass where there are such; between EP sizes inverse squared

@@ -421,3 +421,29 @@ compare() {
     json '.graph.hash == $hash' \
         --arg hash "$("$R1SIM" simulate "$scenario" --json | jq -r .graph.hash)"
 }
+
+@test "expert all-to-all: EP sizes and kernels of DeepEP, and what is wrong with others" {
+    local scenario=scenarios/expert_all_to_all_h800.json
+    for ep in 8 32 256 320; do
+        run -0 --separate-stderr "$R1SIM" simulate "$scenario" --set plan.expert_parallel=$ep \
+            --set workload.kernel=low_latency --json
+        json '.expert_all_to_all | .dispatch.time_us < .combine.time_us
+            and .dispatch.time_us > 30 and .combine.logical_gb_per_s > 30'
+    done
+    run -0 --separate-stderr "$R1SIM" simulate "$scenario" --json
+    json '.expert_all_to_all | (.dispatch.logical_gb_per_s - 51 | fabs) < 2.5
+        and (.combine.logical_gb_per_s - 50 | fabs) < 2.5'
+    run -0 "$R1SIM" simulate "$scenario"
+    holds "expert_all_to_all"
+    run -3 "$R1SIM" simulate "$scenario" --set workload.kernel=low_latancy
+    holds "did you mean 'low_latency'"
+    run -3 "$R1SIM" simulate "$scenario" --set workload.experts=100 \
+        --set workload.sequence_length=4096 --set plan.pipeline_parallel=2
+    holds "/workload/sequence_length"
+    run -3 "$R1SIM" simulate "$scenario" --set workload.experts=100 --set plan.pipeline_parallel=2
+    holds "/plan/pipeline_parallel"
+    holds "does not divide the 100 routed"
+    run -3 "$R1SIM" simulate "$scenario" --set calibration=assumed_cpu \
+        --set workload.kernel=low_latency
+    holds "expert_all_to_all"
+}

@@ -85,21 +85,17 @@ std::pair<Hardware, Hardware> unlike_hardware() {
 }
 
 // The shipped scenario on 8 nodes of both kinds, with two pipeline ranks.
-const Compared& small_h100() {
-    static const Compared result = [] {
-        std::vector<Override> overrides;
-        for (const char* text :
-             {"cluster=h100_8x8", "baseline.cluster=h800_8x8", "plan.pipeline_parallel=2",
-              "plan.data_parallel=32", "plan.expert_parallel=32",
-              "workload.global_batch_sequences=128"}) {
-            overrides.push_back(parse_override(text));
-        }
-        std::vector<std::string> notes;
-        return compared(read_setting(
-            load_scenario(data_root() / "scenarios" / "train_v3_2048_h100.json", overrides),
-            notes));
-    }();
-    return result;
+Compared small_h100() {
+    std::vector<Override> overrides;
+    for (const char* text :
+         {"cluster=h100_8x8", "baseline.cluster=h800_8x8", "plan.pipeline_parallel=2",
+          "plan.data_parallel=32", "plan.expert_parallel=32", "workload.global_batch_sequences=128",
+          "replay.engine=fluid"}) {
+        overrides.push_back(parse_override(text));
+    }
+    std::vector<std::string> notes;
+    return compared(read_setting(
+        load_scenario(data_root() / "scenarios" / "train_v3_2048_h100.json", overrides), notes));
 }
 
 // The baseline as a scenario of its own.
@@ -139,6 +135,57 @@ double alone_s(const ReplayDag& dag, const Activity& activity, bool nvlink) {
 
 double alone_s(const ReplayDag& dag, const Activity& activity) {
     return std::max(alone_s(dag, activity, true), alone_s(dag, activity, false));
+}
+
+// Both have the same peaks, SMs and memory, and both calibrations the same points.
+void check_same_kernels(const Setting& h100, const Simulation& simulation) {
+    const FittedCostModel after(h100.calibration, h100.topology);
+    const FittedCostModel before(h100.baseline->calibration, h100.baseline->topology);
+    std::size_t kernels = 0;
+    for (const ChunkTemplate& chunk : simulation.graph.templates()) {
+        for (const Op& op : chunk.ops) {
+            if (op.compute() == nullptr) {
+                continue;
+            }
+            const auto time = [&](const FittedCostModel& cost) {
+                return cost.compute(chunk, op, simulation.symbols, 112).total();
+            };
+            INFO(kind_name(op));
+            CHECK(time(after) == time(before));
+            ++kernels;
+        }
+    }
+    CHECK(kernels > 0);
+}
+
+// None takes another time but those that NVLink bounds.
+void check_exchanges(const ReplayDag& h100, const ReplayDag& h800) {
+    const std::vector<Activity> after_all = activities_of(h100);
+    const std::vector<Activity> before_all = activities_of(h800);
+    REQUIRE(after_all.size() == before_all.size());
+    std::map<std::string, int> count;
+    for (std::size_t i = 0; i < after_all.size(); ++i) {
+        const Activity& after = after_all[i];
+        const Activity& before = before_all[i];
+        INFO("activity " << i);
+        CHECK(after.delay == before.delay);
+        REQUIRE(after.flows.size() == before.flows.size());
+        for (std::size_t f = 0; f < after.flows.size(); ++f) {
+            CHECK(after.flows[f].bytes == before.flows[f].bytes);
+            CHECK(after.flows[f].rate_max == before.flows[f].rate_max);
+        }
+        CHECK(alone_s(h100, after, false) == alone_s(h800, before, false));
+        if (alone_s(h100, after) != alone_s(h800, before)) {
+            CHECK(alone_s(h800, before, true) > alone_s(h800, before, false));
+            CHECK(alone_s(h100, after) < alone_s(h800, before));
+            ++count["bound by NVLink"];
+        } else if (!after.flows.empty()) {
+            ++count["not bound by NVLink"];
+        }
+        CHECK(after.compute_time == before.compute_time);
+    }
+    CHECK(count["bound by NVLink"] > 0);
+    CHECK(count["not bound by NVLink"] > 0);
 }
 
 }  // namespace
@@ -273,7 +320,8 @@ TEST_CASE("resources: exchanges belong to the links that they were measured on",
 }
 
 TEST_CASE("baseline: H100 for H800 changes NVLink and compute rates only", "[sim][baseline]") {
-    const BaselineComparison& comparison = small_h100().comparison;
+    const Compared h100 = small_h100();
+    const BaselineComparison& comparison = h100.comparison;
     for (const HardwareChange& change : comparison.changed) {
         INFO(change.what);
         CHECK((change.resource == Resource::compute || change.resource == Resource::nvlink));
@@ -287,62 +335,8 @@ TEST_CASE("baseline: H100 for H800 changes NVLink and compute rates only", "[sim
     CHECK(contribution(comparison, Resource::compute) == 0);
     CHECK(contribution(comparison, Resource::network) == 0);
     CHECK(contribution(comparison, Resource::rest) == 0);
-}
-
-// Both have the same peaks, SMs and memory, and both calibrations the same points.
-TEST_CASE("baseline: H100 for H800 changes no kernel's time", "[sim][baseline]") {
-    const Setting& h100 = small_h100().setting;
-    const Simulation& simulation = small_h100().simulation;
-    const FittedCostModel after(h100.calibration, h100.topology);
-    const FittedCostModel before(h100.baseline->calibration, h100.baseline->topology);
-    std::size_t kernels = 0;
-    for (const ChunkTemplate& chunk : simulation.graph.templates()) {
-        for (const Op& op : chunk.ops) {
-            if (op.compute() == nullptr) {
-                continue;
-            }
-            const auto time = [&](const FittedCostModel& cost) {
-                return cost.compute(chunk, op, simulation.symbols, 112).total();
-            };
-            INFO(kind_name(op));
-            CHECK(time(after) == time(before));
-            ++kernels;
-        }
-    }
-    CHECK(kernels > 0);
-}
-
-TEST_CASE("baseline: H100 for H800 changes no exchange but those that NVLink bounds",
-          "[sim][baseline]") {
-    const ReplayDag& h100 = small_h100().simulation.dag;
-    const Simulation baseline = on_baseline(small_h100().setting);
-    const ReplayDag& h800 = baseline.dag;
-    const std::vector<Activity> after_all = activities_of(h100);
-    const std::vector<Activity> before_all = activities_of(h800);
-    REQUIRE(after_all.size() == before_all.size());
-    std::map<std::string, int> count;
-    for (std::size_t i = 0; i < after_all.size(); ++i) {
-        const Activity& after = after_all[i];
-        const Activity& before = before_all[i];
-        INFO("activity " << i);
-        CHECK(after.delay == before.delay);
-        REQUIRE(after.flows.size() == before.flows.size());
-        for (std::size_t f = 0; f < after.flows.size(); ++f) {
-            CHECK(after.flows[f].bytes == before.flows[f].bytes);
-            CHECK(after.flows[f].rate_max == before.flows[f].rate_max);
-        }
-        CHECK(alone_s(h100, after, false) == alone_s(h800, before, false));
-        if (alone_s(h100, after) != alone_s(h800, before)) {
-            CHECK(alone_s(h800, before, true) > alone_s(h800, before, false));
-            CHECK(alone_s(h100, after) < alone_s(h800, before));
-            ++count["bound by NVLink"];
-        } else if (!after.flows.empty()) {
-            ++count["not bound by NVLink"];
-        }
-        CHECK(after.compute_time == before.compute_time);
-    }
-    CHECK(count["bound by NVLink"] > 0);
-    CHECK(count["not bound by NVLink"] > 0);
+    check_same_kernels(h100.setting, h100.simulation);
+    check_exchanges(h100.simulation.dag, on_baseline(h100.setting).dag);
 }
 
 }  // namespace r1

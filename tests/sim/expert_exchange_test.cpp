@@ -61,17 +61,17 @@ TEST_CASE("expert exchange: copies at the measured rate", "[sim][cost]") {
     const FittedCostModel cost(h800_calibration(), h800_topology());
     ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
-    CHECK(cost.expert_exchange(exchange).value() == Approx(bytes / kDispatchRate));
+    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(bytes / kDispatchRate));
     // Twice the tokens, or twice the bytes of each, take twice as long; no tokens none.
     exchange.tokens *= 2;
-    CHECK(cost.expert_exchange(exchange).value() == Approx(2 * bytes / kDispatchRate));
+    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(2 * bytes / kDispatchRate));
     exchange.token_bytes = exchange.token_bytes * 2;
-    CHECK(cost.expert_exchange(exchange).value() == Approx(4 * bytes / kDispatchRate));
+    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(4 * bytes / kDispatchRate));
     // On one node a copy goes to each rank, over NVLink: 153 GB/s at EP8, more than the SMs reach
     // between nodes.
     exchange = exchange_at_ep64();
     exchange.group = {8, 8};
-    CHECK(cost.expert_exchange(exchange).value() == Approx(4096 * 7.0 * 7168 / 153e9));
+    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(4096 * 7.0 * 7168 / 153e9));
 }
 
 TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
@@ -79,11 +79,11 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     const CurveModel& limit = *cost.model("dispatch_sm_limit");
     ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
-    double before = cost.expert_exchange(exchange).value();
+    double before = cost.expert_exchange(exchange).transfer.value();
     int bound = 0;
     for (int sms = 23; sms >= 1; --sms) {
         exchange.sms = sms;
-        const double time = cost.expert_exchange(exchange).value();
+        const double time = cost.expert_exchange(exchange).transfer.value();
         const double sms_alone =
             limit.time({{"bytes", bytes}, {"sms", static_cast<double>(sms)}}, {}).value();
         INFO(sms << " SMs");
@@ -96,7 +96,7 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     CHECK(bound >= 4);
     CHECK(bound < 20);
     exchange.sms = 20;
-    CHECK(cost.expert_exchange(exchange).value() == Approx(bytes / kDispatchRate));
+    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(bytes / kDispatchRate));
 }
 
 TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]") {
@@ -164,15 +164,15 @@ TEST_CASE("expert exchange: leave-one-out errors by hand", "[sim][cost]") {
 TEST_CASE("expert exchange: scales with the links it uses", "[sim][cost]") {
     Topology topology = h800_topology();
     const FittedCostModel cost(h800_calibration(), topology);
-    const double before = cost.expert_exchange(exchange_at_ep64()).value();
+    const double before = cost.expert_exchange(exchange_at_ep64()).transfer.value();
     ExpertExchangeCall local = exchange_at_ep64();
     local.group = {8, 8};
-    const double local_before = cost.expert_exchange(local).value();
+    const double local_before = cost.expert_exchange(local).transfer.value();
     topology.nic.bandwidth = topology.nic.bandwidth / 2;
-    CHECK(cost.expert_exchange(exchange_at_ep64()).value() == Approx(2 * before));
-    CHECK(cost.expert_exchange(local).value() == local_before);
+    CHECK(cost.expert_exchange(exchange_at_ep64()).transfer.value() == Approx(2 * before));
+    CHECK(cost.expert_exchange(local).transfer.value() == local_before);
     topology.nvlink.bandwidth = topology.nvlink.bandwidth / 2;
-    CHECK(cost.expert_exchange(local).value() == Approx(2 * local_before));
+    CHECK(cost.expert_exchange(local).transfer.value() == Approx(2 * local_before));
 }
 
 }  // namespace r1

@@ -21,7 +21,9 @@ public:
     OpTime compute(const ChunkTemplate&, const Op&, const SymbolValues&, int) const override {
         return {Seconds(0), Seconds(1)};
     }
-    Seconds expert_exchange(const ExpertExchangeCall&) const override { return exchange_; }
+    ExchangeTime expert_exchange(const ExpertExchangeCall&) const override {
+        return {Seconds(0), exchange_};
+    }
     Seconds notify() const override { return Seconds(0); }
 
 private:

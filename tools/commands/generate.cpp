@@ -93,9 +93,9 @@ GenerateOptions options_of(const Invocation& invocation, const ModelConfig& conf
 }
 
 // The answer as it comes: text, or ids where there is no text. Only for one sequence.
-class Stream {
+class TokenPrinter {
 public:
-    explicit Stream(const std::optional<TextCodec>& codec) : codec_(codec) {}
+    explicit TokenPrinter(const std::optional<TextCodec>& codec) : codec_(codec) {}
 
     void put(std::int32_t token) {
         if (codec_) {
@@ -231,7 +231,7 @@ int run_generate(const Invocation& invocation) {
     for (const std::string& note : checkpoint.notes()) {
         invocation.detail(note);
     }
-    Stream stream(codec);
+    TokenPrinter stream(codec);
     const bool streams = !invocation.flag("json") && !prompts.list;
     const auto begin = std::chrono::steady_clock::now();
     auto prefilled = begin;

@@ -246,7 +246,7 @@ void answer(const Invocation& invocation, const Job& job, const TrainingResult& 
     invocation.answer(report, report_table(report, invocation.color()));
 }
 
-void check_usage(const Invocation& invocation) {
+void check_run_usage(const Invocation& invocation) {
     const std::string device = invocation.text("device");
     if (device != "cpu" && device != "cuda") {
         throw UsageError("--device takes cpu or cuda, not '" + device + "'");
@@ -258,7 +258,7 @@ void check_usage(const Invocation& invocation) {
 }
 
 int run_run(const Invocation& invocation) {
-    check_usage(invocation);
+    check_run_usage(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
     Setting setting = setting_of(invocation);
     const std::int64_t ranks = processes() == 1 ? setting.scenario.ranks() : processes_here();

@@ -5,6 +5,7 @@
 
 #include "sim/confidence.hpp"
 #include "sim/link_usage.hpp"
+#include "sim/lowering.hpp"
 #include "tools/report/report_sections.hpp"
 
 namespace r1 {
@@ -40,7 +41,8 @@ double forward_token_bytes(const ExecutionGraph& graph) {
             }
         }
     }
-    return payload[Collective::dispatch] + payload[Collective::combine];
+    return payload[Collective::dispatch] + payload[Collective::combine] +
+           payload[Collective::low_latency_dispatch] + payload[Collective::low_latency_combine];
 }
 
 Json routing_json(const Simulation& simulation) {
@@ -54,6 +56,37 @@ Json routing_json(const Simulation& simulation) {
             {"expert_load", {{"max_over_mean", spread.max_over_mean}, {"gini", spread.gini}}},
             {"ib_bytes_per_token", traffic.ib_copies_per_token * bytes},
             {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes}};
+}
+
+// As DeepEP counts: copies of tokens times their bytes over the time, between nodes one copy for
+// each node, the own one included, on one node one for each GPU; with low-latency kernels one for
+// each expert. On the wire: what leaves a GPU over either network.
+Json all_to_all_json(const Simulation& simulation, const ExpertGroupShape& group) {
+    const ChunkTemplate& chunk = simulation.graph.templates().front();
+    const ExpertTraffic& traffic = simulation.traffic;
+    Json json = Json::object();
+    for (std::uint32_t op = 0; op < chunk.ops.size(); ++op) {
+        const CommOp& comm = *chunk.ops[op].comm();
+        TimePs longest = 0;
+        for (std::uint32_t lane = 0; lane < simulation.timeline.lanes.size(); ++lane) {
+            const Interval* interval = simulation.timeline.find({lane, 0, op});
+            longest = std::max(longest, interval == nullptr ? 0 : interval->end - interval->start);
+        }
+        const double seconds = from_ps(longest).value();
+        const bool by_rank = low_latency(comm.collective) || group.nodes() == 1;
+        const double logical = by_rank ? traffic.ranks_per_token : traffic.nodes_per_token;
+        const double bytes = comm.payload_bytes.constant * static_cast<double>(comm.tokens);
+        const auto rate = [&](double copies) {
+            return seconds > 0 ? Json(bytes * copies / seconds / 1e9) : Json();
+        };
+        json[op == 0 ? "dispatch" : "combine"] = {
+            {"time_us", seconds * 1e6},
+            {"logical_gb_per_s", rate(logical)},
+            {"wire_gb_per_s",
+             {{"nvlink", rate(traffic.nvlink_copies_per_token)},
+              {"infiniband", rate(traffic.ib_copies_per_token)}}}};
+    }
+    return json;
 }
 
 Json baseline_json(const BaselineComparison& baseline) {
@@ -102,6 +135,11 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         add_times(report, {setting, simulation.graph, simulation.timeline});
         report["network"] = network_json(link_usage(simulation.dag, simulation.timeline));
         report["cost"] = cost_json(setting, report["step"]["time_s"].get<double>());
+    }
+    if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&
+        !simulation.timeline.lanes.empty()) {
+        report["expert_all_to_all"] =
+            all_to_all_json(simulation, expert_group_shape(simulation.graph, setting.topology));
     }
     if (simulation.baseline) {
         report["baseline"] = baseline_json(*simulation.baseline);

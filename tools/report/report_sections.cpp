@@ -44,7 +44,8 @@ Json step_json(const Setting& setting, double seconds) {
     const Scenario& s = setting.scenario;
     const auto tokens = static_cast<double>(s.workload.tokens());
     const auto gpus = static_cast<double>(s.ranks());
-    if (s.workload.kind == WorkloadKind::overlapped_pair) {
+    if (s.workload.kind == WorkloadKind::overlapped_pair ||
+        s.workload.kind == WorkloadKind::expert_all_to_all) {
         // A part of a step: rates and utilisation are of whole models.
         const Json two = {{"causal", Json()}, {"non_causal", Json()}};
         return {{"time_s", seconds},

@@ -191,6 +191,22 @@ std::string parts_of(const Json& bytes_by_kind) {
     return text;
 }
 
+void add_all_to_all(Table& table, const Json& exchanges) {
+    table.heading("Expert all-to-all");
+    const auto rate = [](const Json& of, const char* key) {
+        return of.at(key).is_null() ? 0.0 : number(of, key);
+    };
+    for (const char* which : {"dispatch", "combine"}) {
+        const Json& exchange = exchanges.at(which);
+        const Json& wire = exchange.at("wire_gb_per_s");
+        table.row(
+            which, fmt::format("{:.1f} us", number(exchange, "time_us")),
+            fmt::format("{:.1f} GB/s as DeepEP counts; wire: InfiniBand {:.1f}, NVLink {:.1f}",
+                        rate(exchange, "logical_gb_per_s"), rate(wire, "infiniband"),
+                        rate(wire, "nvlink")));
+    }
+}
+
 void add_network(Table& table, const Json& report) {
     table.heading("Network and routing");
     const Json& routing = report.at("routing");
@@ -324,6 +340,9 @@ std::string report_table(const Json& report, bool color) {
         add_layers(table, report);
     }
     add_memory(table, report);
+    if (report.contains("expert_all_to_all")) {
+        add_all_to_all(table, report.at("expert_all_to_all"));
+    }
     add_network(table, report);
     if (report.contains("cost")) {
         const Json& cost = report.at("cost");

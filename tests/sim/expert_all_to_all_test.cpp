@@ -1,0 +1,193 @@
+// Expert all-to-alls alone: what links and kernels say against DeepEP's tables.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/cost/cost_model.hpp"
+#include "sim/lowering.hpp"
+#include "sim/simulate.hpp"
+#include "tests/sim/published.hpp"
+#include "tests/sim/small_scenario.hpp"
+#include "tests/support/catch.hpp"
+#include "tools/report/report.hpp"
+
+namespace r1 {
+namespace {
+
+// reference/deepep.json: the final tables of V1, normal kernels of 2025-04-22 (GB/s) and
+// low-latency ones of 2025-06-05 (us).
+struct PublishedRow {
+    bool low_latency;
+    int ep;
+    double dispatch;
+    double combine;
+};
+constexpr PublishedRow kTables[] = {
+    {false, 8, 153, 158}, {false, 16, 43, 43},  {false, 64, 51, 50},   {true, 8, 77, 114},
+    {true, 16, 118, 195}, {true, 64, 173, 314}, {true, 128, 192, 369},
+};
+
+std::vector<std::string> options(bool low_latency, int ep) {
+    return {std::string("workload.kernel=") + (low_latency ? "low_latency" : "normal"),
+            "plan.expert_parallel=" + std::to_string(ep), "replay.engine=fluid"};
+}
+
+Setting all_to_all_setting(const std::vector<std::string>& overrides) {
+    std::vector<Override> parsed;
+    for (const std::string& text : overrides) {
+        parsed.push_back(parse_override(text));
+    }
+    std::vector<std::string> notes;
+    return read_setting(
+        load_scenario(data_root() / "scenarios" / "expert_all_to_all_h800.json", parsed), notes);
+}
+
+Json all_to_all(const std::vector<std::string>& overrides) {
+    const Setting setting = all_to_all_setting(overrides);
+    return make_report(setting, test::simulated(setting), "test", 0)["expert_all_to_all"];
+}
+
+const CalibrationCurve& links_curve() { return *h800_calibration().curve("expert_all_to_all"); }
+
+// EP of a point: its row says "ep 16 dispatch_us".
+int ep_of(const CalibrationPoint& point) { return std::stoi(point.row.substr(3)); }
+
+std::vector<double> left_out_errors(int ep) {
+    CalibrationCurve others = links_curve();
+    std::vector<CalibrationPoint> out;
+    for (const CalibrationPoint& point : links_curve().points) {
+        if (ep_of(point) == ep) {
+            out.push_back(point);
+        }
+    }
+    others.points.erase(std::remove_if(others.points.begin(), others.points.end(),
+                                       [&](const auto& point) { return ep_of(point) == ep; }),
+                        others.points.end());
+    const CurveModel model(others, h800_calibration());
+    std::vector<double> errors;
+    for (const CalibrationPoint& point : out) {
+        std::map<std::string, double> columns;
+        for (std::size_t i = 0; i < others.columns.size(); ++i) {
+            columns[others.columns[i]] = point.columns[i];
+        }
+        errors.push_back(std::abs(model.time(columns, {}).value() * 1e6 / point.value - 1));
+    }
+    return errors;
+}
+
+}  // namespace
+
+TEST_CASE("expert all-to-all: each EP size follows from the others", "[sim][cost]") {
+    std::vector<double> errors;
+    for (const int ep : {8, 16, 64, 128}) {
+        const std::vector<double> more = left_out_errors(ep);
+        errors.insert(errors.end(), more.begin(), more.end());
+    }
+    REQUIRE(errors.size() == 14);
+    std::sort(errors.begin(), errors.end());
+    CHECK((errors[6] + errors[7]) / 2 <= 0.05);
+    CHECK(errors[12] <= 0.15);  // 90th percentile
+    // Three parameters for both tables.
+    CHECK(CurveModel(links_curve(), h800_calibration()).parameters().size() == 3);
+    CHECK(CurveModel(links_curve(), h800_calibration()).factors().empty());
+}
+
+TEST_CASE("expert all-to-all: points are what DeepEP measured, by the bytes of its tests",
+          "[sim][cost]") {
+    const Topology& topology = h800_topology();
+    std::size_t next = 0;
+    for (const PublishedRow& row : kTables) {
+        const Setting setting = all_to_all_setting(options(row.low_latency, row.ep));
+        const Simulation simulation = prepare(setting);
+        const ExpertTraffic& traffic = simulation.traffic;
+        for (const Op& op : simulation.graph.templates().front().ops) {
+            INFO((row.low_latency ? "low latency, EP " : "EP ") << row.ep << ", " << kind_name(op));
+            const CalibrationPoint& point = links_curve().points.at(next++);
+            ExpertExchangeCall call;
+            call.collective = op.comm()->collective;
+            call.token_bytes = Bytes(op.comm()->payload_bytes.constant);
+            call.tokens = op.comm()->tokens;
+            call.group = expert_group_shape(simulation.graph, topology);
+            call.traffic = traffic;
+            const auto columns =
+                link_columns(call, topology.nvlink.achievable(), topology.nic.bandwidth);
+            for (std::size_t i = 0; i < links_curve().columns.size(); ++i) {
+                INFO(links_curve().columns[i]);
+                CHECK(point.columns[i] ==
+                      Approx(columns.at(links_curve().columns[i])).epsilon(2e-3));
+            }
+            const double value = next % 2 == 1 ? row.dispatch : row.combine;
+            const double logical =
+                call.token_bytes.value() * static_cast<double>(call.tokens) *
+                (row.ep == 8 ? traffic.ranks_per_token : traffic.nodes_per_token);
+            CHECK(point.value ==
+                  Approx(row.low_latency ? value : logical / value / 1e3).epsilon(2e-3));
+        }
+    }
+    CHECK(next == links_curve().points.size());
+}
+
+TEST_CASE("expert all-to-all: the replay takes as long as published", "[sim][replay]") {
+    for (const PublishedRow& row : kTables) {
+        INFO((row.low_latency ? "low latency, EP " : "EP ") << row.ep);
+        const Json report = all_to_all(options(row.low_latency, row.ep));
+        const char* figure = row.low_latency ? "time_us" : "logical_gb_per_s";
+        // The fit's own residuals; normal kernels are the mean of three publications.
+        CHECK(report["dispatch"][figure].get<double>() == Approx(row.dispatch).epsilon(0.09));
+        CHECK(report["combine"][figure].get<double>() == Approx(row.combine).epsilon(0.09));
+    }
+}
+
+TEST_CASE("expert all-to-all: rates are bytes over time", "[sim][report]") {
+    const Json report = all_to_all(options(true, 32));
+    const double bytes = 128 * 8 * (7168 + 4 * 56 + 16);
+    const double time = report["dispatch"]["time_us"].get<double>();
+    CHECK(report["dispatch"]["logical_gb_per_s"].get<double>() == Approx(bytes / time / 1e3));
+    // Of 32 GPUs 24 are on other nodes, and 7 on the own one.
+    const Json& wire = report["dispatch"]["wire_gb_per_s"];
+    CHECK(wire["infiniband"].get<double>() == Approx(bytes * 24 / 32 / time / 1e3));
+    CHECK(wire["nvlink"].get<double>() == Approx(bytes * 7 / 32 / time / 1e3));
+}
+
+TEST_CASE("expert all-to-all: more nodes take longer, and half a network twice as long",
+          "[sim][replay]") {
+    for (const bool low_latency : {false, true}) {
+        const auto seconds = [&](int ep, const char* nic) {
+            std::vector<std::string> all = options(low_latency, ep);
+            all.push_back(std::string("cluster.nic.bandwidth_gb_per_s=") + nic);
+            return all_to_all(all)["combine"]["time_us"].get<double>();
+        };
+        const double whole = seconds(128, "50");
+        CHECK(seconds(32, "50") < whole);
+        const double startup =
+            low_latency ? CurveModel(links_curve(), h800_calibration()).parameters().front() : 0;
+        CHECK(seconds(128, "25") - startup == Approx(2 * (whole - startup)).epsilon(0.01));
+    }
+}
+
+TEST_CASE("expert all-to-all: no folding changes even traffic", "[sim][folding]") {
+    for (const bool low_latency : {false, true}) {
+        std::vector<double> times;
+        for (const char* fold : {"stage", "ep_group", "none"}) {
+            std::vector<std::string> all = options(low_latency, 32);
+            all.push_back(std::string("replay.fold=") + fold);
+            times.push_back(all_to_all(all)["dispatch"]["time_us"].get<double>());
+        }
+        CHECK(times[1] == Approx(times[0]).epsilon(1e-6));
+        CHECK(times[2] == Approx(times[0]).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("expert all-to-all: without low-latency kernels measured there is no time for them",
+          "[sim][cost]") {
+    Setting setting = all_to_all_setting(options(true, 16));
+    auto& curves = setting.calibration.curves;
+    curves.erase(std::remove_if(curves.begin(), curves.end(),
+                                [](const auto& c) { return c.kernel == "expert_all_to_all"; }),
+                 curves.end());
+    CHECK_THROWS_AS(test::simulated(setting), InputError);
+}
+
+}  // namespace r1
