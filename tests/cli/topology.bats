@@ -59,3 +59,18 @@ setup() {
 @test "topology: --svg without a file name is a usage error" {
     refused_with 2 "--svg" topology cpu_local --svg
 }
+
+@test "topology: --diff says in words what another cluster has instead" {
+    run -0 --separate-stderr "$R1SIM" topology h800_8x8 --diff h100_8x8
+    holds "h100_8x8 against h800_8x8"
+    holds "nvlink   nvlink.bandwidth_gb_per_s is 450 instead of 200 .2.25 times."
+    run -0 "$R1SIM" topology h800_8x8 --diff h800_8x8 --json
+    json '.diff == {name: "h800_8x8", changes: []}'
+    run -0 "$R1SIM" topology h800_8x8 --diff h800_8x8
+    holds "nothing differs"
+    run -0 "$R1SIM" topology h800_8x8 --diff h800_8x8 --json --set nic.bandwidth_gb_per_s=25 \
+        --set 'overrides=[{"link": "node7.nic2", "remove": true}]'
+    json '[.diff.changes[] | [.what, .from, .to]] == [["nic.bandwidth_gb_per_s", 25, 50],
+        ["overrides.network", ["node7.nic2 removed"], null]]'
+    refused_with 3 "h900_8x8" topology h800_8x8 --diff h900_8x8
+}

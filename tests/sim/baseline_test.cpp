@@ -308,14 +308,17 @@ TEST_CASE("resources: exchanges belong to the links that they were measured on",
     const Hardware h800 = hardware("h800_8x8", "h800_published");
     Hardware faster = h800;
     for (CalibrationCurve& curve : faster.calibration.curves) {
-        const int ep = curve.column("ep");
+        const bool links = curve.kernel == "expert_all_to_all";
+        const int column = curve.column(links ? "rdma_us" : "ep");
         for (CalibrationPoint& point : curve.points) {
-            const bool rdma = ep >= 0 && point.columns[static_cast<std::size_t>(ep)] > 8;
-            point.value *= rdma && curve.kernel == "combine" ? 1.5 : 1;
+            const bool rdma =
+                column >= 0 && point.columns[static_cast<std::size_t>(column)] > (links ? 0 : 8);
+            point.value *= rdma && (links || curve.kernel == "combine") ? 1.5 : 1;
         }
     }
     const std::vector<HardwareChange> changes = hardware_changes(h800, faster);
-    CHECK(whats(changes) == Overrides{"calibration.curves.combine"});
+    CHECK(whats(changes) ==
+          Overrides{"calibration.curves.combine", "calibration.curves.expert_all_to_all"});
     CHECK(resources_of(changes) == std::set<Resource>{Resource::network});
 }
 

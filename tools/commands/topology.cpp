@@ -1,7 +1,11 @@
 #include "sim/hardware/topology.hpp"
+
+#include <optional>
+
 #include "model/base/json.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "tools/cli.hpp"
+#include "tools/report/topology_diff.hpp"
 #include "tools/report/topology_svg.hpp"
 #include "tools/report/topology_table.hpp"
 
@@ -9,8 +13,15 @@ namespace r1 {
 
 namespace {
 
+Topology checked(const Document& document) {
+    Diagnostics diagnostics;
+    Topology topology = read_topology(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    return topology;
+}
+
 int run_topology(const Invocation& invocation) {
-    for (const char* later : {"import", "discover", "diff"}) {
+    for (const char* later : {"import", "discover"}) {
         if (invocation.has(later)) {
             throw FeatureError(std::string("topology --") + later +
                                " is not implemented in this version");
@@ -25,14 +36,22 @@ int run_topology(const Invocation& invocation) {
             throw InputError("--set " + override.text, "there is no such field to override");
         }
     }
-    Diagnostics diagnostics;
-    const Topology topology = read_topology(document, "", diagnostics);
-    diagnostics.throw_if_errors();
+    const Topology topology = checked(document);
+    std::optional<Topology> other;
+    if (invocation.has("diff")) {
+        other = checked(load_topology(invocation.text("diff")));
+    }
     const Fabric fabric = generate_fabric(topology);
     if (invocation.has("svg")) {
         write_file_atomically(invocation.text("svg"), topology_svg(topology, fabric));
     }
-    invocation.answer(topology_json(topology, fabric), topology_text(topology, fabric));
+    Json answer = topology_json(topology, fabric);
+    std::string text = topology_text(topology, fabric);
+    if (other) {
+        answer["diff"] = {{"name", other->name}, {"changes", topology_diff_json(topology, *other)}};
+        text += topology_diff_text(topology, *other);
+    }
+    invocation.answer(answer, text);
     return kOk;
 }
 
@@ -46,15 +65,17 @@ Command topology_command() {
     command.positional = "file";
     command.examples = {"topology h800_256x8_mpft --svg h800.svg",
                         "topology my_cluster.json --json",
-                        "topology h100_256x8_mrft --set fabric.oversubscription=2"};
+                        "topology h100_256x8_mrft --set fabric.oversubscription=2",
+                        "topology h800_256x8_mpft --diff h100_256x8_mpft"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                  //
             ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //
             ("import", po::value<std::string>(), "not in this version")                        //
             ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
-            ("diff", po::value<std::string>(), "not in this version")                          //
-            ("svg", po::value<std::string>()->value_name("FILE"),
-             "write a picture: a node, the network, overridden links");
+            ("diff", po::value<std::string>()->value_name("FILE2"),
+             "in what another topology differs, in words; --set changes FILE alone")(
+                "svg", po::value<std::string>()->value_name("FILE"),
+                "write a picture: a node, the network, overridden links");
     };
     command.run = run_topology;
     return command;

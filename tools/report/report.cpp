@@ -7,6 +7,7 @@
 #include "sim/link_usage.hpp"
 #include "sim/lowering.hpp"
 #include "tools/report/report_sections.hpp"
+#include "tools/report/topology_diff.hpp"
 
 namespace r1 {
 
@@ -96,19 +97,12 @@ Json baseline_json(const BaselineComparison& baseline) {
                                {"step_time_s", from_ps(share.step).value()},
                                {"contribution_s", from_ps(share.contribution).value()}});
     }
-    Json changed = Json::array();
-    for (const HardwareChange& change : baseline.changed) {
-        changed.push_back({{"resource", name(change.resource)},
-                           {"what", change.what},
-                           {"from", change.from},
-                           {"to", change.to}});
-    }
     return {{"cluster", baseline.cluster},
             {"calibration", baseline.calibration},
             {"step_time_s", from_ps(baseline.step).value()},
             {"difference_s", from_ps(baseline.difference).value()},
             {"by_resource", by_resource},
-            {"changed", changed}};
+            {"changed", changes_json(baseline.changed)}};
 }
 
 }  // namespace
