@@ -140,9 +140,7 @@ Resource resource_of(const CalibrationCurve& curve, const CalibrationPoint& poin
         return one_node ? Resource::nvlink : Resource::network;
     }
     if (curve.kernel == "expert_all_to_all") {
-        const int rdma = curve.column("rdma_us");
-        const bool crosses = rdma >= 0 && point.columns[static_cast<std::size_t>(rdma)] > 0;
-        return crosses ? Resource::network : Resource::nvlink;
+        return Resource::network;  // as a whole: it is one fit
     }
     // Waits of ranks for each other, and what the SMs of an exchange pass on, are no kernel's rate.
     const bool rest = curve.kernel == "notify" || curve.kernel.ends_with("_sm_limit");
