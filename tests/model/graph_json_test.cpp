@@ -163,12 +163,12 @@ TEST_CASE("graph json: any value in any place is refused", "[model][graph]") {
 TEST_CASE("graph json: truncated and mutated files do no harm", "[model][graph]") {
     const ExecutionGraph graph = test::TwoStages().freeze();
     const std::string text = graph_to_text(graph);
-    for (std::size_t size = 0; size < text.size() - 2; size += 7) {
+    for (std::size_t size = 0; size < text.size() - 2; size += 17) {
         CHECK_THROWS_AS(graph_from_json(Document::from_text(text.substr(0, size), "test")),
                         InputError);
     }
     const Rng rng(20);
-    for (std::uint64_t i = 0; i < 2000; ++i) {
+    for (std::uint64_t i = 0; i < 1000; ++i) {
         const std::string broken = mutated(text, rng, i);
         INFO(i);
         check_harmless(graph.hash(),

@@ -86,7 +86,7 @@ TEST_CASE("train: every precision and recomputation builds", "[model][train]") {
         for (const std::string& model : variants()) {
             // All of them once; other models and the split backward on a diagonal.
             const bool all = kind == ScheduleKind::dualpipe && model == variants().front();
-            for (int bits = 0; bits < 32; bits += all ? 1 : 5) {
+            for (int bits = 0; bits < 32; bits += all ? 1 : 7) {
                 INFO(name(kind) << ", " << model << ", " << bits);
                 TrainingSetup setup = tiny_setup(kind, 2, 4, variant(model));
                 setup.sizes.recompute = recompute_of(bits);

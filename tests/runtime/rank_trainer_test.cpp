@@ -98,10 +98,10 @@ TEST_CASE("training: losses fall, and depend on nothing but data and seed", "[ru
 }
 
 TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][training]") {
-    const Result alone = train(job_of(kAlone, small_model()), 3);
+    const Result alone = train(job_of(kAlone, small_model()), 2);
     for (const Spread& spread : kTrainedSpreads) {
         INFO(spread.name);
-        check_same_training(train(job_of(spread, small_model()), 3), alone);
+        check_same_training(train(job_of(spread, small_model()), 2), alone);
     }
 }
 

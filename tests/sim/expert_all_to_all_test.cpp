@@ -94,13 +94,12 @@ TEST_CASE("expert all-to-all: each EP size follows from the others", "[sim][cost
     CHECK(CurveModel(links_curve(), h800_calibration()).factors().empty());
 }
 
-TEST_CASE("expert all-to-all: points are what DeepEP measured, by the bytes of its tests",
-          "[sim][cost]") {
+TEST_CASE("expert all-to-all: points and replay are what DeepEP measured", "[sim][replay]") {
     const Topology& topology = h800_topology();
     std::size_t next = 0;
     for (const PublishedRow& row : kTables) {
         const Setting setting = all_to_all_setting(options(row.low_latency, row.ep));
-        const Simulation simulation = prepare(setting);
+        Simulation simulation = prepare(setting);
         const ExpertTraffic& traffic = simulation.traffic;
         for (const Op& op : simulation.graph.templates().front().ops) {
             INFO((row.low_latency ? "low latency, EP " : "EP ") << row.ep << ", " << kind_name(op));
@@ -125,19 +124,14 @@ TEST_CASE("expert all-to-all: points are what DeepEP measured, by the bytes of i
             CHECK(point.value ==
                   Approx(row.low_latency ? value : logical / value / 1e3).epsilon(2e-3));
         }
-    }
-    CHECK(next == links_curve().points.size());
-}
-
-TEST_CASE("expert all-to-all: the replay takes as long as published", "[sim][replay]") {
-    for (const PublishedRow& row : kTables) {
-        INFO((row.low_latency ? "low latency, EP " : "EP ") << row.ep);
-        const Json report = all_to_all(options(row.low_latency, row.ep));
+        replay(setting, simulation);
+        const Json report = make_report(setting, simulation, "test", 0)["expert_all_to_all"];
         const char* figure = row.low_latency ? "time_us" : "logical_gb_per_s";
         // The fit's own residuals; normal kernels are the mean of three publications.
         CHECK(report["dispatch"][figure].get<double>() == Approx(row.dispatch).epsilon(0.09));
         CHECK(report["combine"][figure].get<double>() == Approx(row.combine).epsilon(0.09));
     }
+    CHECK(next == links_curve().points.size());
 }
 
 TEST_CASE("expert all-to-all: rates are bytes over time", "[sim][report]") {
