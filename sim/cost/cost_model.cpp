@@ -201,8 +201,8 @@ ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange
     if (links != nullptr && (low_latency(exchange.collective) ||
                              (!exchange.overlapped && !measured_alone(*calibration_.curve(kernel),
                                                                       exchange.group.ranks)))) {
-        return exchange_time(*links, exchange, topology_.nvlink.achievable(),
-                             topology_.nic.bandwidth);
+        return exchange_time(*links, model(kernel + "_sm_limit"), exchange,
+                             topology_.nvlink.achievable(), topology_.nic.bandwidth);
     }
     const bool one_node = exchange.group.nodes() == 1;
     const double nominal =

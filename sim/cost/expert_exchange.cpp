@@ -64,6 +64,24 @@ double link_rate(const CalibrationCurve& curve, double ep, bool one_node, bool o
     return interpolate(features, rates, {log_ep(ep)});
 }
 
+// As DeepEP counts: a copy for each distinct node, the own one included; on one node, for each
+// distinct rank.
+Bytes logical_bytes(const ExpertExchangeCall& x) {
+    const double copies =
+        x.group.nodes() == 1 ? x.traffic.ranks_per_token : x.traffic.nodes_per_token;
+    return Bytes(static_cast<double>(x.tokens) * copies * x.token_bytes.value());
+}
+
+// What SMs can do was measured between nodes; on one node the same kernels are faster.
+Seconds limited_by_sms(Seconds time, const CurveModel* sm_limit, const ExpertExchangeCall& x) {
+    if (sm_limit == nullptr || x.sms <= 0 || x.group.nodes() == 1) {
+        return time;
+    }
+    return std::max(
+        time, sm_limit->time(
+                  {{"bytes", logical_bytes(x).value()}, {"sms", static_cast<double>(x.sms)}}, {}));
+}
+
 }  // namespace
 
 double interpolate(const std::vector<std::vector<double>>& features,
@@ -109,13 +127,16 @@ std::map<std::string, double> link_columns(const ExpertExchangeCall& x,
             {"low_latency", direct ? 1 : 0}};
 }
 
-ExchangeTime exchange_time(const CurveModel& links, const ExpertExchangeCall& x,
-                           BytesPerSecond achievable_nvlink, BytesPerSecond nic) {
+ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
+                           const ExpertExchangeCall& x, BytesPerSecond achievable_nvlink,
+                           BytesPerSecond nic) {
     const std::map<std::string, double> columns = link_columns(x, achievable_nvlink, nic);
     const Seconds whole = links.time(columns, {});
-    const Seconds startup =
-        low_latency(x.collective) ? microseconds(links.parameters().front()) : Seconds(0);
-    return {startup, whole - startup};
+    if (low_latency(x.collective)) {
+        const Seconds startup = microseconds(links.parameters().front());
+        return {startup, whole - startup};
+    }
+    return {Seconds(0), limited_by_sms(whole, sm_limit, x)};
 }
 
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
@@ -127,22 +148,11 @@ bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
 
 Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
                       const ExpertExchangeCall& x, const LinkRates& links) {
-    const bool one_node = x.group.nodes() == 1;
-    // DeepEP counts each copy of a token for a distinct node, its own included; on one node, for a
-    // distinct rank. Rates scale with the links that they were measured on.
-    const double copies = one_node ? x.traffic.ranks_per_token : x.traffic.nodes_per_token;
-    const Bytes bytes(static_cast<double>(x.tokens) * copies * x.token_bytes.value());
-    const double rate =
-        link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward) *
-        links.nominal_gb_per_s / links.measured_gb_per_s;
-    Seconds time = bytes / gb_per_s(rate);
-    // What SMs can do was measured between nodes; on one node the same kernels are faster.
-    if (sm_limit != nullptr && x.sms > 0 && !one_node) {
-        time = std::max(
-            time,
-            sm_limit->time({{"bytes", bytes.value()}, {"sms", static_cast<double>(x.sms)}}, {}));
-    }
-    return time;
+    // Rates scale with the links that they were measured on.
+    const double rate = link_rate(curve, static_cast<double>(x.group.ranks), x.group.nodes() == 1,
+                                  x.overlapped, x.backward) *
+                        links.nominal_gb_per_s / links.measured_gb_per_s;
+    return limited_by_sms(logical_bytes(x) / gb_per_s(rate), sm_limit, x);
 }
 
 std::vector<std::optional<double>> exchange_errors_percent(const CalibrationCurve& curve) {

@@ -37,10 +37,11 @@ struct ExchangeTime {
     Seconds transfer;
 };
 
-// From what its bytes take on each link at best (form `links`). `achievable_nvlink` and the line
-// rate `nic` are this cluster's.
-ExchangeTime exchange_time(const CurveModel& links, const ExpertExchangeCall& exchange,
-                           BytesPerSecond achievable_nvlink, BytesPerSecond nic);
+// From what its bytes take on each link at best (form `links`), and for normal kernels between
+// nodes through the SMs. `achievable_nvlink` and the line rate `nic` are this cluster's.
+ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
+                           const ExpertExchangeCall& exchange, BytesPerSecond achievable_nvlink,
+                           BytesPerSecond nic);
 
 // The columns of such a curve for an exchange.
 std::map<std::string, double> link_columns(const ExpertExchangeCall& exchange,

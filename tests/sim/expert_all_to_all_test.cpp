@@ -161,6 +161,17 @@ TEST_CASE("expert all-to-all: more nodes take longer, and half a network twice a
     }
 }
 
+TEST_CASE("expert all-to-all: too few SMs slow normal kernels between nodes only", "[sim][cost]") {
+    const auto seconds = [](bool low_latency, int ep, int sms) {
+        std::vector<std::string> all = options(low_latency, ep);
+        all.push_back("plan.comm_sms=" + std::to_string(sms));
+        return all_to_all(all)["dispatch"]["time_us"].get<double>();
+    };
+    CHECK(seconds(false, 32, 4) > 1.5 * seconds(false, 32, 24));
+    CHECK(seconds(true, 32, 4) == seconds(true, 32, 24));
+    CHECK(seconds(false, 8, 4) == seconds(false, 8, 24));
+}
+
 TEST_CASE("expert all-to-all: no folding changes even traffic", "[sim][folding]") {
     for (const bool low_latency : {false, true}) {
         std::vector<double> times;
