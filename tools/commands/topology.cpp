@@ -64,7 +64,6 @@ Command topology_command() {
     command.arguments = "FILE";
     command.positional = "file";
     command.examples = {"topology h800_256x8_mpft --svg h800.svg",
-                        "topology my_cluster.json --json",
                         "topology h100_256x8_mrft --set fabric.oversubscription=2",
                         "topology h800_256x8_mpft --diff h100_256x8_mpft"};
     command.add_options = [](po::options_description& options) {
