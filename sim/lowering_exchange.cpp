@@ -56,6 +56,12 @@ PairBytes one_hop(const GroupTraffic& traffic, double bytes) {
     return pairs;
 }
 
+// Of a token of a source: its chosen experts.
+double mean_rows(const ExpertLoads& loads) {
+    return std::accumulate(loads.rows.begin(), loads.rows.end(), 0.0) /
+           static_cast<double>(loads.rows.size());
+}
+
 // Combine goes the ways of dispatch back.
 PairBytes turned_round(const PairBytes& pairs) {
     PairBytes back;
@@ -201,8 +207,7 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     const bool single_hop = direct || input.replay.without.two_hop;
     call.traffic = input.traffic;
     if (loads != nullptr) {
-        const double rows = std::accumulate(loads->rows.begin(), loads->rows.end(), 0.0);
-        call.traffic = direct       ? copy_per_expert(loads->mean, rows, call.group)
+        call.traffic = direct       ? copy_per_expert(loads->mean, mean_rows(*loads), call.group)
                        : single_hop ? single_hop_traffic(loads->mean, call.group)
                                     : loads->mean;
     }
@@ -234,9 +239,12 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     }
     GroupTraffic traffic =
         loads != nullptr ? loads->traffic : even_traffic(input.traffic, call.group);
-    if (direct && loads != nullptr) {  // as many copies as rows, alike from all sources
+    if (direct && loads != nullptr) {  // as many copies as rows, as many from each source
         traffic.sources = 1;
         traffic.to_ranks = loads->rows;
+        for (double& copies : traffic.to_ranks) {
+            copies /= static_cast<double>(call.group.ranks);
+        }
     }
     PairBytes pairs =
         single_hop ? one_hop(traffic, token.value()) : two_hops(traffic, token.value());

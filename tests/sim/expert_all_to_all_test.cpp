@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/cost/cost_model.hpp"
@@ -182,6 +183,29 @@ TEST_CASE("expert all-to-all: no folding changes even traffic", "[sim][folding]"
         }
         CHECK(times[1] == Approx(times[0]).epsilon(1e-6));
         CHECK(times[2] == Approx(times[0]).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("expert all-to-all: a rank that all tokens choose gets all of their copies",
+          "[sim][folding]") {
+    for (const char* fold : {"stage", "ep_group", "none"}) {
+        INFO(fold);
+        const auto run = [&](const char* routing) {
+            std::vector<std::string> all = options(true, 16);
+            all.push_back(std::string("replay.fold=") + fold);
+            all.push_back(std::string("routing=") + routing);
+            const Setting setting = all_to_all_setting(all);
+            const Simulation simulation = test::simulated(setting);
+            const Json report = make_report(setting, simulation, "test", 0);
+            return std::pair(report["expert_all_to_all"]["dispatch"]["time_us"].get<double>(),
+                             report["routing"]["expert_load"]["max_over_mean"].get<double>());
+        };
+        const double even = run(R"({"source": "balanced"})").first;
+        // Nearly even experts take nearly as long, uneven ones as the fullest rank has it.
+        CHECK(run(R"({"source": "zipf", "skew": 0})").first == Approx(even).epsilon(0.05));
+        const auto [uneven, fullest_expert] = run(R"({"source": "zipf", "skew": 0.6})");
+        CHECK(uneven > 1.1 * even);
+        CHECK(uneven < fullest_expert * even);
     }
 }
 
