@@ -36,16 +36,14 @@ std::string level_of(const Calibration& calibration, const CalibrationCurve& cur
     return "measured";
 }
 
-// That the time of exchanges outside overlapped chunks comes from.
-std::string exchange_curve(const Setting& setting, const ExecutionGraph& graph,
-                           Collective collective) {
-    const char* links = "expert_all_to_all";
-    const std::string own(name(collective));
-    const CalibrationCurve* curve = setting.calibration.curve(own);
-    const bool exchanges = collective == Collective::dispatch || collective == Collective::combine;
-    const bool measured = !exchanges || setting.calibration.curve(links) == nullptr ||
-                          measured_alone(*curve, graph.instances().expert_parallel);
-    return low_latency(collective) || !measured ? links : own;
+// That the time of communication outside overlapped chunks comes from.
+std::string communication_curve(const FittedCostModel& cost, const ExecutionGraph& graph,
+                                Collective collective) {
+    const bool exchanges = collective == Collective::dispatch ||
+                           collective == Collective::combine || low_latency(collective);
+    const CurveModel* links =
+        exchanges ? cost.links_of(collective, graph.instances().expert_parallel, false) : nullptr;
+    return links != nullptr ? links->curve().kernel : std::string(name(collective));
 }
 
 void add_kernels(const Setting& setting, const Simulation& simulation,
@@ -57,7 +55,7 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
     for (const ChunkTemplate& chunk : simulation.graph.templates()) {
         for (const Op& op : chunk.ops) {
             if (const CommOp* comm = op.comm()) {
-                exchanges.insert(exchange_curve(setting, simulation.graph, comm->collective));
+                exchanges.insert(communication_curve(cost, simulation.graph, comm->collective));
                 continue;
             }
             const std::string kind(kind_name(op));

@@ -103,6 +103,10 @@ TensorId residual_add(Emitter& e, const std::string& output, std::vector<TensorI
     return out;
 }
 
+double row_bytes(std::int64_t width, bool fp8) {
+    return static_cast<double>(fp8 ? width + 4 * tiles(width) : 2 * width);
+}
+
 Operand operand(Emitter& e, const std::string& name, Extent rows, std::int64_t width, bool fp8) {
     Operand result;
     result.rows = rows;

@@ -107,6 +107,8 @@ Operand quantize(Emitter& e, const std::string& name, TensorId input, Extent row
                  std::int64_t width, bool fp8);
 // Refers to an operand that quantize() or a fused kernel of the same name makes elsewhere.
 Operand operand(Emitter& e, const std::string& name, Extent rows, std::int64_t width, bool fp8);
+// Bytes of one row of an operand, scales included.
+double row_bytes(std::int64_t width, bool fp8);
 // The operand for a weight gradient: FP8 tiles run along the tokens, so the matrix is requantised
 // and transposed. BF16 GEMMs take either layout: no op. Rows stay the tokens.
 Operand transpose(Emitter& e, const std::string& name, const Operand& input);

@@ -77,18 +77,13 @@ struct Experts {
                                   TensorRole::gradient);
     }
 
-    // One token on the wire: FP8 with a scale for each tile of 128, or BF16.
-    [[nodiscard]] double token_bytes(bool as_fp8) const {
-        const std::int64_t hidden = c.hidden_size;
-        return static_cast<double>(as_fp8 ? hidden + 4 * ((hidden + 127) / 128) : 2 * hidden);
-    }
     // `metadata`: of a token, beside its data.
     void communicate(Collective collective, bool as_fp8, std::int64_t metadata,
                      std::vector<TensorId> inputs, std::vector<TensorId> outputs) {
         CommOp comm;
         comm.collective = collective;
         comm.group = GroupKind::expert_parallel;
-        comm.payload_bytes = token_bytes(as_fp8);
+        comm.payload_bytes = row_bytes(c.hidden_size, as_fp8);
         comm.metadata_bytes = metadata;
         comm.tokens = tokens;
         e.builder().set_stream(Stream::comm);

@@ -10,7 +10,6 @@ namespace r1 {
 // Which of DeepEP's kernels: `normal` ones send a token once to each node and forward it there,
 // `low_latency` ones send a copy for each chosen expert straight to its GPU.
 enum class ExpertKernels { normal, low_latency };
-std::string_view name(ExpertKernels kernels);
 
 // A token's bytes on the wire are FP8 with a scale for each 128 values, or BF16, as the precision
 // says; dispatches of low-latency kernels add a header of 16 bytes.

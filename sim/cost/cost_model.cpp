@@ -190,17 +190,23 @@ bool FittedCostModel::extrapolates(const ChunkTemplate& chunk, const Op& op,
     return use.model->extrapolates(columns_of(*op.compute(), values, sms));
 }
 
+const CurveModel* FittedCostModel::links_of(Collective collective, std::int64_t ranks,
+                                            bool overlapped) const {
+    const bool measured =
+        !low_latency(collective) &&
+        (overlapped || measured_alone(*calibration_.curve(std::string(name(collective))), ranks));
+    return measured ? nullptr : model("expert_all_to_all");
+}
+
 ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange) const {
     const std::string kernel(name(exchange.collective));
-    const CurveModel* links = model("expert_all_to_all");
+    const CurveModel* links =
+        links_of(exchange.collective, exchange.group.ranks, exchange.overlapped);
     if (low_latency(exchange.collective) && links == nullptr) {
         throw InputError("calibration " + calibration_.name,
                          "has no curve for expert_all_to_all, which low-latency kernels need");
     }
-    // A measurement of just these kernels is better than what their bytes say.
-    if (links != nullptr && (low_latency(exchange.collective) ||
-                             (!exchange.overlapped && !measured_alone(*calibration_.curve(kernel),
-                                                                      exchange.group.ranks)))) {
+    if (links != nullptr) {
         return exchange_time(*links, model(kernel + "_sm_limit"), exchange,
                              topology_.nvlink.achievable(), topology_.nic.bandwidth);
     }

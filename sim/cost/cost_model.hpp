@@ -54,6 +54,10 @@ public:
     [[nodiscard]] ExchangeTime expert_exchange(const ExpertExchangeCall& exchange) const override;
     [[nodiscard]] Seconds notify() const override;
 
+    // The curve of links that an exchange of `ranks` goes by; nullptr where one of just these
+    // kernels was measured, which says more than their bytes, or there is no such curve.
+    [[nodiscard]] const CurveModel* links_of(Collective collective, std::int64_t ranks,
+                                             bool overlapped) const;
     // Of a compute op.
     [[nodiscard]] CurveUse curve_of(const ChunkTemplate& chunk, const Op& op) const;
     // Whether the op's shape lies outside of what its curve was measured for.

@@ -64,12 +64,9 @@ double link_rate(const CalibrationCurve& curve, double ep, bool one_node, bool o
     return interpolate(features, rates, {log_ep(ep)});
 }
 
-// As DeepEP counts: a copy for each distinct node, the own one included; on one node, for each
-// distinct rank.
 Bytes logical_bytes(const ExpertExchangeCall& x) {
-    const double copies =
-        x.group.nodes() == 1 ? x.traffic.ranks_per_token : x.traffic.nodes_per_token;
-    return Bytes(static_cast<double>(x.tokens) * copies * x.token_bytes.value());
+    return Bytes(static_cast<double>(x.tokens) * logical_copies(x.collective, x.traffic, x.group) *
+                 x.token_bytes.value());
 }
 
 // What SMs can do was measured between nodes; on one node the same kernels are faster.
@@ -112,6 +109,12 @@ double interpolate(const std::vector<std::vector<double>>& features,
         ++used;
     }
     return sum / weights;
+}
+
+double logical_copies(Collective collective, const ExpertTraffic& traffic,
+                      const ExpertGroupShape& group) {
+    const bool by_rank = low_latency(collective) || group.nodes() == 1;
+    return by_rank ? traffic.ranks_per_token : traffic.nodes_per_token;
 }
 
 std::map<std::string, double> link_columns(const ExpertExchangeCall& x,

@@ -31,6 +31,12 @@ struct LinkRates {
     double measured_gb_per_s = 0;
 };
 
+// Copies of a token as DeepEP counts them: for each distinct node, the own one included; on one
+// node, for each distinct rank; with low-latency kernels, for each expert (copy_per_expert() has
+// put those in place of ranks).
+double logical_copies(Collective collective, const ExpertTraffic& traffic,
+                      const ExpertGroupShape& group);
+
 // How long an exchange takes before its bytes move, and for them.
 struct ExchangeTime {
     Seconds startup;

@@ -13,7 +13,7 @@ TEST_CASE("expert all-to-all: a dispatch and a combine, of the wire's bytes", "[
     setup.sizes.config.hidden_size = 7168;
     for (const ExpertKernels kernels : {ExpertKernels::normal, ExpertKernels::low_latency}) {
         const bool direct = kernels == ExpertKernels::low_latency;
-        INFO(name(kernels));
+        INFO("low latency: " << direct);
         for (const DType dispatch : {DType::e4m3, DType::bf16}) {
             setup.sizes.precision.dispatch = dispatch;
             const ExecutionGraph graph = build_expert_all_to_all_graph(setup, kernels);

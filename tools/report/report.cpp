@@ -59,9 +59,7 @@ Json routing_json(const Simulation& simulation) {
             {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes}};
 }
 
-// As DeepEP counts: copies of tokens times their bytes over the time, between nodes one copy for
-// each node, the own one included, on one node one for each GPU; with low-latency kernels one for
-// each expert. On the wire: what leaves a GPU over either network.
+// Rates as DeepEP counts them, and on the wire: what leaves a GPU over either network.
 Json all_to_all_json(const Simulation& simulation, const ExpertGroupShape& group) {
     const ChunkTemplate& chunk = simulation.graph.templates().front();
     const ExpertTraffic& traffic = simulation.traffic;
@@ -74,15 +72,13 @@ Json all_to_all_json(const Simulation& simulation, const ExpertGroupShape& group
             longest = std::max(longest, interval == nullptr ? 0 : interval->end - interval->start);
         }
         const double seconds = from_ps(longest).value();
-        const bool by_rank = low_latency(comm.collective) || group.nodes() == 1;
-        const double logical = by_rank ? traffic.ranks_per_token : traffic.nodes_per_token;
         const double bytes = comm.payload_bytes.constant * static_cast<double>(comm.tokens);
         const auto rate = [&](double copies) {
             return seconds > 0 ? Json(bytes * copies / seconds / 1e9) : Json();
         };
         json[op == 0 ? "dispatch" : "combine"] = {
             {"time_us", seconds * 1e6},
-            {"logical_gb_per_s", rate(logical)},
+            {"logical_gb_per_s", rate(logical_copies(comm.collective, traffic, group))},
             {"wire_gb_per_s",
              {{"nvlink", rate(traffic.nvlink_copies_per_token)},
               {"infiniband", rate(traffic.ib_copies_per_token)}}}};
