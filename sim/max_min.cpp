@@ -1,6 +1,7 @@
 #include "sim/max_min.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "model/base/check.hpp"
 
@@ -61,12 +62,8 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
                      [](const FairFlow* a, const FairFlow* b) { return cap_of(*a) < cap_of(*b); });
 }
 
-void MaxMinSolver::push(std::uint32_t link) {
-    const Link& l = links_[link];
-    if (l.weight > 0) {
-        levels_.push_back({std::max(l.left, 0.0) / l.weight, link});
-        std::push_heap(levels_.begin(), levels_.end(), later);
-    }
+MaxMinSolver::Level MaxMinSolver::level_of(std::uint32_t link) const {
+    return {std::max(links_[link].left, 0.0) / links_[link].weight, link};
 }
 
 void MaxMinSolver::fix(FairFlow& flow, double rate) {
@@ -80,12 +77,24 @@ void MaxMinSolver::fix(FairFlow& flow, double rate) {
     }
 }
 
+void MaxMinSolver::solve_alone(FairFlow& flow) const {
+    double share = std::numeric_limits<double>::infinity();
+    for (const std::uint32_t link : flow.links) {
+        if (link != FairFlow::kNoLink) {
+            share = std::min(share, capacities_[link] / flow.weight);
+        }
+    }
+    const bool capped = flow.rate_max > 0 && cap_of(flow) <= share;
+    flow.rate = capped ? flow.rate_max : flow.weight * share;
+}
+
 void MaxMinSolver::solve(std::span<FairFlow* const> flows) {
     collect(flows);
     levels_.clear();
     for (std::uint32_t link = 0; link < links_.size(); ++link) {
-        push(link);
+        levels_.push_back(level_of(link));
     }
+    std::make_heap(levels_.begin(), levels_.end(), Later{});
     auto capped = capped_.begin();
     while (!levels_.empty()) {
         const Level lowest = levels_.front();
@@ -96,15 +105,17 @@ void MaxMinSolver::solve(std::span<FairFlow* const> flows) {
             fix(**capped, (*capped)->rate_max);
             continue;
         }
-        std::pop_heap(levels_.begin(), levels_.end(), later);
+        std::pop_heap(levels_.begin(), levels_.end(), Later{});
         levels_.pop_back();
         // Shares only grow while flows are fixed: one that grew since it was pushed waits.
         const Link& link = links_[lowest.link];
         if (link.weight <= 0) {
             continue;
         }
-        if (std::max(link.left, 0.0) / link.weight > lowest.share) {
-            push(lowest.link);
+        const Level level = level_of(lowest.link);
+        if (level.share > lowest.share) {
+            levels_.push_back(level);
+            std::push_heap(levels_.begin(), levels_.end(), Later{});
             continue;
         }
         for (std::uint32_t i = link.begin; i < link.end; ++i) {

@@ -27,6 +27,8 @@ public:
     // Fills in the rates of these flows as if there were no others. Fills the link with the
     // smallest share first; ties in the order of links, so equal inputs give equal rates.
     void solve(std::span<FairFlow* const> flows);
+    // The same of one flow.
+    void solve_alone(FairFlow& flow) const;
 
 private:
     struct Link {
@@ -39,12 +41,14 @@ private:
         double share;
         std::uint32_t link;  // in links_
     };
-    static bool later(const Level& a, const Level& b) {
-        return a.share != b.share ? a.share > b.share : a.link > b.link;
-    }
+    struct Later {
+        bool operator()(const Level& a, const Level& b) const {
+            return a.share != b.share ? a.share > b.share : a.link > b.link;
+        }
+    };
 
     void collect(std::span<FairFlow* const> flows);
-    void push(std::uint32_t link);
+    [[nodiscard]] Level level_of(std::uint32_t link) const;
     void fix(FairFlow& flow, double rate);
 
     std::vector<double> capacities_;
