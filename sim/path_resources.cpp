@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "sim/work_times.hpp"
+#include "sim/sm_sharing.hpp"
 
 namespace r1 {
 
@@ -13,6 +13,7 @@ namespace {
 // An op in the DAG.
 struct OpPlace {
     const ReplayNode* node = nullptr;
+    std::uint32_t node_index = 0;
     const Segment* segment = nullptr;
     std::size_t index = 0;  // in the segment
 };
@@ -46,7 +47,7 @@ public:
         const std::uint32_t first = first_node_[program][op.item];
         const auto& [segment, index] = places_[dag_.programs[program][first].segments][op.op];
         const ReplayNode& node = dag_.programs[program][first + segment];
-        return {&node, &dag_.segment(node), index};
+        return {&node, first + segment, &dag_.segment(node), index};
     }
 
 private:
@@ -66,9 +67,12 @@ const char* longest_of(const TransferBounds& bounds) {
 
 }  // namespace
 
-std::map<std::string, double> path_resources(const ReplayDag& dag, const CriticalPath& path) {
+std::map<std::string, double> path_resources(const ReplayDag& dag, const Timeline& timeline,
+                                             const CriticalPath& path) {
     const OpPlaces places(dag);
     const WorkTimes works(dag);
+    const NodeIntervals intervals(dag, timeline);
+    const SmSharing sharing(dag, intervals, works);
     std::map<std::string, TimePs> times;
     for (const PathPiece& piece : path.pieces) {
         const std::uint32_t lane = dag.shown[piece.op.lane];
@@ -77,7 +81,9 @@ std::map<std::string, double> path_resources(const ReplayDag& dag, const Critica
         const bool waits = piece.kind == PathPiece::kWait;
         if (place.node->kind == NodeKind::local &&
             dag.locals[place.node->work].kind != LocalKind::wait) {
-            const RateShares rates = waits ? RateShares{} : place.segment->rates[place.index];
+            const SmShare& share = sharing.of(piece.op.lane, place.node_index);
+            const RateShares rates =
+                share.mixed(waits ? RateShares{} : place.segment->rates[place.index]);
             const TimePs matrix = std::llround(static_cast<double>(time) * rates.compute);
             const TimePs hbm = std::llround(static_cast<double>(time) * rates.memory);
             times["matrix_units"] += matrix;

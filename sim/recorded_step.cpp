@@ -5,6 +5,7 @@
 #include <span>
 
 #include "model/base/check.hpp"
+#include "sim/sm_sharing.hpp"
 
 namespace r1 {
 
@@ -13,17 +14,14 @@ class StepRecorder {
 public:
     StepRecorder(const ReplayDag& dag, const Timeline& timeline, RecordedStep& step)
         : dag_(dag),
-          timeline_(timeline),
+          intervals_(dag, timeline),
           works_(dag),
+          sharing_(dag, intervals_, works_),
           step_(step),
           shown_per_program_(static_cast<std::uint32_t>(dag.shown.size() / dag.programs.size())),
           joint_parts_(dag.joint_count()) {
-        std::size_t interval = 0;
         for (std::uint32_t shown = 0; shown < dag.shown.size(); ++shown) {
             first_.push_back(waiting_.size());
-            offsets_.push_back(dag.item_offsets(program(shown)));
-            first_interval_.push_back(interval);
-            interval += offsets_.back().back();
             for (std::uint32_t node = 0; node < program(shown).size(); ++node) {
                 waiting_.push_back(program(shown)[node].predecessors);
                 if (is_joint(program(shown)[node])) {
@@ -31,13 +29,14 @@ public:
                 }
             }
         }
-        R1_CHECK(interval == timeline.intervals.size());
-        event_of_.resize(waiting_.size());
+        event_index_.resize(waiting_.size());
         ready_at_.resize(waiting_.size());
         joint_ready_.resize(joint_parts_.size());
     }
 
     void run() {
+        step_.works_ = works_.all();
+        step_.works_.emplace_back();  // of receives
         for (std::uint32_t shown = 0; shown < dag_.shown.size(); ++shown) {
             for (std::uint32_t node = 0; node < program(shown).size(); ++node) {
                 if (program(shown)[node].predecessors == 0) {
@@ -50,8 +49,6 @@ public:
         }
         R1_CHECK(recorded_ == waiting_.size());
         connect();
-        step_.works_ = works_.all();
-        step_.works_.emplace_back();  // of receives
     }
 
 private:
@@ -62,7 +59,7 @@ private:
     };
 
     [[nodiscard]] const ReplayProgram& program(std::uint32_t shown) const {
-        return dag_.programs[dag_.program_of(dag_.shown[shown])];
+        return intervals_.program(shown);
     }
     [[nodiscard]] const ReplayNode& node_of(Part part) const {
         return program(part.shown)[part.node];
@@ -99,26 +96,11 @@ private:
         const auto index = static_cast<std::uint32_t>(step_.events_.size());
         TimePs ready_at = 0;
         for (const Part& each : parts_of(part)) {
-            event_of_[place_of(each)] = index;
+            event_index_[place_of(each)] = index;
             ready_at = std::max(ready_at, ready_at_[place_of(each)]);
         }
-        const Segment& segment = dag_.segment(node);
-        const std::size_t item = first_interval_[part.shown] + offsets_[part.shown][node.item];
-        const TimePs start = timeline_.intervals[item + segment.ops.front().value].start;
-        const TimePs end = timeline_.intervals[item + segment.ops.back().value].end;
-        RecordedStep::Event event;
-        const std::uint32_t lane = dag_.shown[part.shown];
-        if (node.kind == NodeKind::receive) {
-            event.lag = end - ready_at;
-            event.work = static_cast<std::uint32_t>(works_.all().size());
-        } else {
-            // Local work starts when it is ready: its first op may do so after a gap.
-            event.lag = node.kind == NodeKind::local ? 0 : start - ready_at;
-            event.duration = end - ready_at - event.lag;
-            event.delay = std::min(to_ps(works_.delay(lane, node)), event.duration);
-            event.work = works_.index(lane, node);
-        }
-        step_.events_.push_back(event);
+        const TimePs end = intervals_.last(part.shown, node).end;
+        step_.events_.push_back(event_of(part, ready_at, end));
         for (const Part& each : parts_of(part)) {
             ++recorded_;
             for (const std::uint32_t successor : node_of(each).successors) {
@@ -128,6 +110,30 @@ private:
                 one_less(other_end(each), end);
             }
         }
+    }
+
+    RecordedStep::Event event_of(Part part, TimePs ready_at, TimePs end) {
+        const ReplayNode& node = node_of(part);
+        const std::uint32_t lane = dag_.shown[part.shown];
+        RecordedStep::Event event;
+        if (node.kind == NodeKind::receive) {
+            event.lag = end - ready_at;
+            event.work = static_cast<std::uint32_t>(works_.all().size());
+            return event;
+        }
+        // Local work starts when it is ready: its first op may do so after a gap.
+        const bool local = node.kind == NodeKind::local;
+        event.lag = local ? 0 : intervals_.first(part.shown, node).start - ready_at;
+        event.duration = end - ready_at - event.lag;
+        event.delay = std::min(to_ps(works_.delay(lane, node)), event.duration);
+        event.work = works_.index(lane, node);
+        const SmShare& share = sharing_.of(part.shown, part.node);
+        if (share.own < 1) {
+            const RateShares mixed = share.mixed(works_.all()[event.work].rates);
+            event.work = static_cast<std::uint32_t>(step_.works_.size());
+            step_.works_.push_back({mixed, {}});
+        }
+        return event;
     }
 
     // The shown lanes of all programs are of the same replicas.
@@ -150,10 +156,10 @@ private:
         for (std::size_t i = 0; i < order_.size(); ++i) {
             for (const Part& each : parts_of(order_[i])) {
                 for (const std::uint32_t successor : node_of(each).successors) {
-                    step_.successors_.push_back(event_of_[first_[each.shown] + successor]);
+                    step_.successors_.push_back(event_index_[first_[each.shown] + successor]);
                 }
                 if (node_of(each).kind == NodeKind::send) {
-                    step_.successors_.push_back(event_of_[place_of(other_end(each))]);
+                    step_.successors_.push_back(event_index_[place_of(other_end(each))]);
                 }
             }
             step_.events_[i].successors_end = static_cast<std::uint32_t>(step_.successors_.size());
@@ -161,18 +167,16 @@ private:
     }
 
     const ReplayDag& dag_;
-    const Timeline& timeline_;
+    NodeIntervals intervals_;
     WorkTimes works_;
+    SmSharing sharing_;
     RecordedStep& step_;
     std::uint32_t shown_per_program_;
-    // By shown lane:
-    std::vector<std::size_t> first_;  // where its nodes begin in what is by node
-    std::vector<std::size_t> first_interval_;
-    std::vector<std::vector<std::size_t>> offsets_;  // of its items' intervals
+    std::vector<std::size_t> first_;  // by shown lane: where its nodes begin in what is by node
     // By node of a shown lane:
     std::vector<std::uint16_t> waiting_;
     std::vector<TimePs> ready_at_;
-    std::vector<std::uint32_t> event_of_;
+    std::vector<std::uint32_t> event_index_;
     // By joint:
     std::vector<std::vector<Part>> joint_parts_;
     std::vector<std::size_t> joint_ready_;

@@ -83,6 +83,33 @@ ExecutionGraph graph_with_dispatch(Instances instances) {
     return test::HandGraph::build(instances.data_parallel, instances.expert_parallel, 32);
 }
 
+std::map<std::string, double> path_parts(const HandStep& step, const Replayed& replayed) {
+    return path_resources(replayed.dag, replayed.timeline,
+                          critical_path(step.graph, replayed.timeline));
+}
+
+// A lane with two kernels on streams of their own.
+Replayed sharing_sms(double product_s, double copying_s) {
+    Replayed result;
+    ReplayDag& dag = result.dag;
+    dag.network.compute = {"sm"};
+    dag.lanes = dag.shown_lanes = {{RankId(std::size_t{0}), 0, 1}};
+    dag.links.resize(1);
+    dag.shown = {0};
+    const auto add = [&](Stream stream, double time_s, RateShares rates) {
+        ReplayNode node;
+        node.item = node.segments = node.work = static_cast<std::uint32_t>(dag.locals.size());
+        dag.programs.resize(1);
+        dag.programs[0].push_back(node);
+        dag.segments.push_back({{stream, {OpIndex(std::size_t{0})}, {0}, {1}, {rates}}});
+        dag.locals.push_back({LocalKind::compute, {Seconds(time_s)}});
+    };
+    add(Stream::compute, product_s, {1, 0});
+    add(Stream::wgrad, copying_s, {0, 1});
+    result.timeline = replay(dag, *make_engine(Engine::fluid, dag.network));
+    return result;
+}
+
 constexpr double kPicoseconds = 1e-11;
 
 double error_of(const SensitivityTimes& times, TimePs step) {
@@ -108,16 +135,14 @@ TEST_CASE("sensitivity: a chain of kernels answers to the rates they go by alone
          {Speeds{.hbm = 1.1}, Speeds{.nvlink = 1.1}, Speeds{.network = 1.1}, Speeds{.rest = 1.1}}) {
         CHECK(chain.predicted(others) == chain.timeline.makespan());
     }
-    CHECK(path_resources(chain.dag, critical_path(step.graph, chain.timeline)) ==
-          std::map<std::string, double>{{"matrix_units", 9}});
+    CHECK(path_parts(step, chain) == std::map<std::string, double>{{"matrix_units", 9}});
 }
 
 TEST_CASE("sensitivity: each part of a step answers to its own resource", "[sim][sensitivity]") {
     const HandStep step = two_stages({0.5, 0.25});
     const Replayed replayed = replayed_at(step);
     CHECK(seconds_of(replayed.timeline.makespan()) == Approx(13));
-    const std::map<std::string, double> parts =
-        path_resources(replayed.dag, critical_path(step.graph, replayed.timeline));
+    const std::map<std::string, double> parts = path_parts(step, replayed);
     const std::map<std::string, double> expected = {
         {"matrix_units", 4.5}, {"hbm", 2.25}, {"overhead", 2.25}, {"network", 2}, {"latency", 2}};
     REQUIRE(parts.size() == expected.size());
@@ -172,9 +197,24 @@ TEST_CASE("sensitivity: what bounds an exchange may change", "[sim][sensitivity]
     CHECK(exchange_s({.nvlink = 1.25}) == Approx(1.2));
     CHECK(exchange_s({.nvlink = 3}) == Approx(1));
     CHECK(exchange_s({.nvlink = 0.5}) == Approx(3));
-    const std::map<std::string, double> parts =
-        path_resources(replayed.dag, critical_path(step.graph, replayed.timeline));
+    const std::map<std::string, double> parts = path_parts(step, replayed);
     CHECK(parts.at("nvlink") >= 1.5 * (1 - 1e-9));
+}
+
+TEST_CASE("sensitivity: kernels that share SMs answer to each other's rates",
+          "[sim][sensitivity]") {
+    // 2 s of matrix products beside 1 s of copying, each at half its rate until the copy ends at
+    // 2 s; the product has 1 s left then.
+    const double copying_s = 1;
+    const double product_s = 2;
+    const Replayed shared = sharing_sms(product_s, copying_s);
+    CHECK(seconds_of(shared.timeline.makespan()) == Approx(3));
+    for (const double speed : {0.9, 1.1, 1.25}) {
+        CHECK(shared.predicted({.matrix_units = speed}) ==
+              sharing_sms(product_s / speed, copying_s).timeline.makespan());
+        CHECK(shared.predicted({.hbm = speed}) ==
+              sharing_sms(product_s, copying_s / speed).timeline.makespan());
+    }
 }
 
 TEST_CASE("sensitivity: nothing changed is the same picosecond", "[sim][sensitivity]") {

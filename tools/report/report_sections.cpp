@@ -169,7 +169,8 @@ Json critical_path_json(const RunFacts& facts) {
     }
     return {
         {"by_kind", path.by_kind},
-        {"by_resource", facts.dag == nullptr ? path.by_resource : path_resources(*facts.dag, path)},
+        {"by_resource", facts.dag == nullptr ? path.by_resource
+                                             : path_resources(*facts.dag, facts.timeline, path)},
         {"by_rank", path.by_rank},
         {"ops_total", path.ops_total},
         {"ops_left_out", path.steps_left_out},
