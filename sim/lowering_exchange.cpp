@@ -221,6 +221,7 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     const Bytes token =
         (call.token_bytes + Bytes(comm.metadata_bytes.constant)) * static_cast<double>(comm.tokens);
     const ExchangeTime shortest = input.cost.expert_exchange(call);
+    exchange.kernels = shortest.bounds;
     const KernelRates rates(input, network, first, call, token, shortest.transfer);
     exchange.delay = input.topology.nvlink.latency;
     if (call.group.nodes() > 1) {

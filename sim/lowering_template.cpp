@@ -139,7 +139,7 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
         OpTime time;
         if (op.compute() != nullptr) {
             time = input.cost.compute(chunk, op, values, sms);
-            time.busy = time.busy * factors[op.context];
+            time.scale_busy(factors[op.context]);
         }
         return time;
     };
@@ -148,7 +148,7 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
         std::int64_t& current = open[static_cast<std::size_t>(op.stream)];
         if (current < 0 || borders.begins[i]) {
             current = static_cast<std::int64_t>(result.segments.size());
-            result.segments.push_back({op.stream, {}, {}, {}});
+            result.segments.push_back({op.stream, {}, {}, {}, {}});
             result.durations.emplace_back(0.0);
         }
         const auto index = static_cast<std::size_t>(current);
@@ -158,6 +158,7 @@ LoweredTemplate lower_template(const LoweringInput& input, const ChunkTemplate& 
         result.segments[index].share_begin.push_back((result.durations[index] + time.gap).value());
         result.durations[index] += time.total();
         result.segments[index].share_end.push_back(result.durations[index].value());
+        result.segments[index].rates.push_back(time.shares_of_busy());
         if (symbols && op.compute() != nullptr && !is_constant(*op.compute())) {
             if (const std::vector<SymbolValues>* lanes = symbols(op)) {
                 more.resize(lanes->size());

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
-#include <utility>
 
 #include "model/base/check.hpp"
 #include "sim/replay_dag.hpp"
@@ -161,21 +160,14 @@ private:
     void add_lane(std::uint32_t shown, std::vector<Interval>& intervals) const {
         const std::uint32_t lane = dag_.shown[shown];
         const ReplayProgram& nodes = program(lane);
-        std::vector<std::size_t> first;  // interval of each item
-        for (const ReplayNode& node : nodes) {
-            first.resize(std::max<std::size_t>(first.size(), node.item + 1));
-            first[node.item] += dag_.segment(node).ops.size();
-        }
-        std::size_t total = intervals.size();
-        for (std::size_t& item : first) {
-            total += std::exchange(item, total);
-        }
-        intervals.resize(total, {{}, 0, kNever, kNever});
+        const std::vector<std::size_t> offsets = dag_.item_offsets(nodes);
+        const std::size_t first = intervals.size();
+        intervals.resize(first + offsets.back(), {{}, 0, kNever, kNever});
         for (std::size_t i = 0; i < nodes.size(); ++i) {
             const Span& span = spans_[shown][i];
             expand({shown, nodes[i].item, 0}, dag_.segment(nodes[i]),
                    {start_of(lane, nodes[i], spans_[shown], span), span.end},
-                   std::span(intervals).subspan(first[nodes[i].item]));
+                   std::span(intervals).subspan(first + offsets[nodes[i].item]));
         }
     }
 

@@ -1,11 +1,22 @@
 #include "sim/replay_dag.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "model/base/check.hpp"
 #include "sim/what_if.hpp"
 
 namespace r1 {
+
+std::vector<std::size_t> ReplayDag::item_offsets(const ReplayProgram& program) const {
+    std::vector<std::size_t> offsets(1);
+    for (const ReplayNode& node : program) {
+        offsets.resize(std::max<std::size_t>(offsets.size(), node.item + 2));
+        offsets[node.item + 1] += segment(node).ops.size();
+    }
+    std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+    return offsets;
+}
 
 std::uint32_t ReplayDag::joint_of(std::uint32_t lane, const ReplayNode& node) const {
     const std::uint32_t place = lane % lanes_per_program;

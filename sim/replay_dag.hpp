@@ -10,6 +10,8 @@
 #include "model/graph/graph.hpp"
 #include "model/scenario/scenario.hpp"
 #include "model/timeline/timeline.hpp"
+#include "sim/cost/curve_form.hpp"
+#include "sim/cost/expert_exchange.hpp"
 #include "sim/engine.hpp"
 
 namespace r1 {
@@ -22,6 +24,7 @@ struct Segment {
     std::vector<OpIndex> ops;
     std::vector<double> share_begin;  // of the duration, by op
     std::vector<double> share_end;    // ascending to 1
+    std::vector<RateShares> rates;    // by op, of its time after the gap
 };
 
 enum class NodeKind : std::uint8_t {
@@ -82,6 +85,7 @@ struct PlaceFlow {
 };
 struct ExchangeFlows {
     Seconds delay;
+    TransferBounds kernels;  // what they take at least, whatever the links
     std::vector<PlaceFlow> flows;
 };
 struct ExchangeWork {
@@ -116,7 +120,7 @@ struct ReplayDag {
 
     std::vector<ReplayProgram> programs;
     std::vector<std::vector<Segment>> segments;
-    std::vector<LocalWork> locals;
+    std::vector<LocalWork> locals;  // one a segment, list by list
     std::vector<SendWork> sends;
     std::vector<std::vector<Route>> routes;  // by lane of the sending program
     std::vector<ExchangeWork> exchanges;
@@ -130,6 +134,8 @@ struct ReplayDag {
     [[nodiscard]] const Segment& segment(const ReplayNode& node) const {
         return segments[node.segments][node.segment];
     }
+    // Where the ops of each item of a program begin in the timeline of its lanes, and their end.
+    [[nodiscard]] std::vector<std::size_t> item_offsets(const ReplayProgram& program) const;
     [[nodiscard]] std::uint32_t program_of(std::uint32_t lane) const {
         return lane / lanes_per_program;
     }

@@ -103,6 +103,19 @@ void warn_of_time(const Scenario& scenario, std::vector<std::string>& warnings) 
     }
 }
 
+ReplayDag lower_step(const Setting& setting, const Simulation& simulation) {
+    const FittedCostModel cost(setting.calibration, setting.topology);
+    return lower({simulation.graph, setting.topology, setting.fabric, cost, simulation.symbols,
+                  simulation.traffic, setting.scenario.plan.comm_sms, setting.scenario.replay,
+                  setting.scenario.seed, &simulation.routing});
+}
+
+// Of two, SimGrid: its timeline is the one that counts.
+Engine first_engine(const Setting& setting) {
+    const Engine engine = setting.scenario.replay.engine;
+    return engine == Engine::both ? Engine::simgrid : engine;
+}
+
 }  // namespace
 
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides) {
@@ -179,23 +192,24 @@ Simulation prepare(const Setting& setting) {
 
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
-    const FittedCostModel cost(setting.calibration, setting.topology);
-    simulation.dag = lower({simulation.graph, setting.topology, setting.fabric, cost,
-                            simulation.symbols, simulation.traffic, setting.scenario.plan.comm_sms,
-                            setting.scenario.replay, setting.scenario.seed, &simulation.routing});
+    simulation.dag = lower_step(setting, simulation);
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
-    const bool both = setting.scenario.replay.engine == Engine::both;
-    const std::unique_ptr<ReplayEngine> engine = make_engine(
-        both ? Engine::simgrid : setting.scenario.replay.engine, simulation.dag.network);
+    const std::unique_ptr<ReplayEngine> engine =
+        make_engine(first_engine(setting), simulation.dag.network);
     simulation.timeline = replay(simulation.dag, *engine);
     simulation.counts = engine->counts();
-    if (both) {
+    if (setting.scenario.replay.engine == Engine::both) {
         simulation.engine_difference = engine_difference(
             simulation.timeline,
             replay(simulation.dag, *make_engine(Engine::fluid, simulation.dag.network)));
     }
     simulation.wall.replay_s = replaying.seconds();
+}
+
+Timeline replay_step(const Setting& setting, const Simulation& simulation) {
+    const ReplayDag dag = lower_step(setting, simulation);
+    return replay(dag, *make_engine(first_engine(setting), dag.network));
 }
 
 std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network) {

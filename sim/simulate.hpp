@@ -16,6 +16,7 @@
 #include "sim/engine_difference.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
+#include "sim/sensitivity.hpp"
 
 namespace r1 {
 
@@ -52,13 +53,16 @@ struct Simulation {
     EngineCounts counts;
     WallClock wall;
     std::optional<EngineDifference> engine_difference;  // fluid against simgrid, of engine both
-    std::optional<BaselineComparison> baseline;         // replay() leaves it empty
+    std::vector<Sensitivity> sensitivity;               // replay() leaves both empty
+    std::optional<BaselineComparison> baseline;
 };
 
 // The graph and what follows from it without replay; `dag` and `timeline` stay empty.
 Simulation prepare(const Setting& setting);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);
+// The same, of a setting whose hardware may be another; on the first engine, if there are two.
+Timeline replay_step(const Setting& setting, const Simulation& simulation);
 
 // simgrid or fluid. Throws FeatureError if this build lacks it.
 std::unique_ptr<ReplayEngine> make_engine(Engine engine, const EngineNetwork& network);

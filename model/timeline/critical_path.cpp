@@ -11,8 +11,6 @@ namespace r1 {
 
 namespace {
 
-constexpr std::string_view kWait = "wait";
-
 std::string_view resource_name(const Op& op) {
     const CommOp* comm = op.comm();
     if (comm == nullptr) {
@@ -142,15 +140,6 @@ private:
     std::vector<std::uint32_t> members_;
 };
 
-// A piece of the path: an op, or what it waited for before it.
-struct PathPiece {
-    std::uint32_t lane = 0;
-    std::uint32_t item = 0;
-    std::string_view kind;
-    TimePs start = 0;
-    TimePs end = 0;
-};
-
 // Walks back from the last end to 0; pieces come last first, without gaps.
 class PathWalk {
 public:
@@ -169,7 +158,7 @@ public:
             const TimePs ready = before == nullptr ? 0 : std::clamp<TimePs>(before->end, 0, now);
             const TimePs start = std::clamp(interval->start, ready, now);
             add(ref, kind_name(op), resource_name(op), start, now);
-            add(ref, kWait, kWait, ready, start);
+            add(ref, PathPiece::kWait, PathPiece::kWait, ready, start);
             now = ready;
             interval = before;
         }
@@ -185,7 +174,7 @@ private:
         if (end > start) {
             by_kind[kind] += end - start;
             by_resource[resource] += end - start;
-            pieces.push_back({op.lane, op.item, kind, start, end});
+            pieces.push_back({op, kind, start, end});
         }
     }
 
@@ -198,8 +187,8 @@ private:
 std::vector<PathPiece> merge_kinds(const std::vector<PathPiece>& pieces) {
     std::vector<PathPiece> merged;
     for (const PathPiece& piece : pieces) {
-        if (!merged.empty() && merged.back().lane == piece.lane &&
-            merged.back().item == piece.item && merged.back().kind == piece.kind) {
+        if (!merged.empty() && merged.back().op.lane == piece.op.lane &&
+            merged.back().op.item == piece.op.item && merged.back().kind == piece.kind) {
             merged.back().end = piece.end;
         } else {
             merged.push_back(piece);
@@ -215,8 +204,8 @@ std::vector<PathPiece> merge_items(const std::vector<PathPiece>& pieces) {
         PathPiece item = pieces[begin];
         time.clear();
         std::size_t end = begin;
-        for (;
-             end < pieces.size() && pieces[end].lane == item.lane && pieces[end].item == item.item;
+        for (; end < pieces.size() && pieces[end].op.lane == item.op.lane &&
+               pieces[end].op.item == item.op.item;
              ++end) {
             time[pieces[end].kind] += pieces[end].end - pieces[end].start;
         }
@@ -228,6 +217,19 @@ std::vector<PathPiece> merge_items(const std::vector<PathPiece>& pieces) {
         begin = end;
     }
     return merged;
+}
+
+std::vector<double> by_rank(const std::vector<PathPiece>& pieces, const TimelineIndex& index) {
+    std::vector<TimePs> times(index.graph().programs().size());
+    for (const PathPiece& piece : pieces) {
+        times[static_cast<std::size_t>(index.lanes()[piece.op.lane].program)] +=
+            piece.end - piece.start;
+    }
+    std::vector<double> seconds;
+    for (const TimePs time : times) {
+        seconds.push_back(from_ps(time).value());
+    }
+    return seconds;
 }
 
 std::vector<PathPiece> longest(std::vector<PathPiece> pieces, std::size_t count) {
@@ -256,8 +258,10 @@ CriticalPath critical_path(const ExecutionGraph& graph, const Timeline& timeline
     for (const auto& [resource, time] : walk.by_resource) {
         path.by_resource[std::string(resource)] = from_ps(time).value();
     }
-    std::reverse(walk.pieces.begin(), walk.pieces.end());
-    std::vector<PathPiece> steps = merge_kinds(walk.pieces);
+    path.by_rank = by_rank(walk.pieces, index);
+    path.pieces = std::move(walk.pieces);
+    std::reverse(path.pieces.begin(), path.pieces.end());
+    std::vector<PathPiece> steps = merge_kinds(path.pieces);
     if (steps.size() > steps_max) {
         steps = merge_items(steps);
     }
@@ -266,8 +270,8 @@ CriticalPath critical_path(const ExecutionGraph& graph, const Timeline& timeline
         steps = longest(std::move(steps), steps_max);
     }
     for (const PathPiece& step : steps) {
-        const Item& item = index.items(step.lane)[step.item];
-        path.steps.push_back({index.lanes()[step.lane].rank,
+        const Item& item = index.items(step.op.lane)[step.op.item];
+        path.steps.push_back({index.lanes()[step.op.lane].rank,
                               item_name(item, graph.chunk(item.chunk)), std::string(step.kind),
                               from_ps(step.start).value(), from_ps(step.end).value()});
     }

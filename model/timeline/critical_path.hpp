@@ -6,11 +6,22 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/timeline/timeline.hpp"
 
 namespace r1 {
+
+// An op of the path, or what was waited for before it.
+struct PathPiece {
+    static constexpr std::string_view kWait = "wait";
+
+    OpRef op;
+    std::string_view kind;  // kind_name() of the op, or kWait
+    TimePs start = 0;
+    TimePs end = 0;
+};
 
 // Ops of the path that follow each other and are alike, in order of time.
 struct CriticalPathStep {
@@ -23,11 +34,15 @@ struct CriticalPathStep {
 
 struct CriticalPath {
     // Kind names of ops, and "wait": time between an op's start and the end of all that it waited
-    // for. Both add up to the step time.
+    // for. This and by_resource add up to the step time.
     std::map<std::string, double> by_kind;
     // compute, expert_all_to_all, pipeline_messages, data_parallel_collectives (those of the
     // optimizer step), wait.
     std::map<std::string, double> by_resource;
+    // Seconds on each pipeline rank; they add up too.
+    std::vector<double> by_rank;
+    // Without gaps, in order of time. Ops that took none are left out.
+    std::vector<PathPiece> pieces;
     // One a run of ops of one kind in one item; if those are too many, one an item, with the kind
     // that took most of it; if those are too many, the longest of them.
     std::vector<CriticalPathStep> steps;

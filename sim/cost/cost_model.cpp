@@ -70,6 +70,12 @@ std::map<std::string, double> columns_of(const ComputeOp& op, const SymbolValues
     return columns;
 }
 
+void add_kernel(const CurveTime& kernel, OpTime& time) {
+    time.busy += kernel.time;
+    time.matrix_units += kernel.time * kernel.shares.compute;
+    time.hbm += kernel.time * kernel.shares.memory;
+}
+
 }  // namespace
 
 FittedCostModel::FittedCostModel(const Calibration& calibration, const Topology& topology)
@@ -158,20 +164,20 @@ OpTime FittedCostModel::compute(const ChunkTemplate& chunk, const Op& op,
         return time;  // no rows were routed here
     }
     const std::map<std::string, double> columns = columns_of(body, values, sms);
-    time.busy += use.model->time(columns, scale_of(use.model->curve().kernel));
+    add_kernel(use.model->predict(columns, scale_of(use.model->curve().kernel)), time);
     const bool accumulates = use.model->curve().kernel.find("wgrad") != std::string::npos;
     if (use.borrowed && !accumulates) {
-        time.busy += accumulation(body, columns);
+        add_kernel(accumulation(body, columns), time);
     }
     return time;
 }
 
 // A weight gradient that stands on a plain GEMM's curve also reads and writes its FP32 sums; in the
 // trace, FP8 weight gradients take about that much longer than GEMMs of their shape.
-Seconds FittedCostModel::accumulation(const ComputeOp& op,
-                                      const std::map<std::string, double>& columns) const {
+CurveTime FittedCostModel::accumulation(const ComputeOp& op,
+                                        const std::map<std::string, double>& columns) const {
     if (name(op.kernel).find("wgrad") == std::string_view::npos) {
-        return Seconds(0);
+        return {};
     }
     const auto groups = columns.find("groups");
     const double sums =
@@ -181,7 +187,7 @@ Seconds FittedCostModel::accumulation(const ComputeOp& op,
         memory = model("elementwise");
     }
     R1_CHECK(memory != nullptr);  // the constructor made sure
-    return memory->time({{"bytes", 2 * 4 * sums}}, scale_of("memory_bound"));
+    return memory->predict({{"bytes", 2 * 4 * sums}}, scale_of("memory_bound"));
 }
 
 bool FittedCostModel::extrapolates(const ChunkTemplate& chunk, const Op& op,
@@ -214,8 +220,8 @@ ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange
     const double nominal =
         (one_node ? topology_.nvlink.bandwidth : topology_.nic.bandwidth).value() / 1e9;
     const char* measured = one_node ? "reference_nvlink_gb_per_s" : "reference_nic_gb_per_s";
-    return {Seconds(0), exchange_time(*calibration_.curve(kernel), model(kernel + "_sm_limit"),
-                                      exchange, {nominal, constant(measured, nominal)})};
+    return exchange_time(*calibration_.curve(kernel), model(kernel + "_sm_limit"), exchange,
+                         {nominal, constant(measured, nominal)});
 }
 
 Seconds FittedCostModel::notify() const {

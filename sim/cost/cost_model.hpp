@@ -17,8 +17,20 @@ namespace r1 {
 struct OpTime {
     Seconds gap;   // until the first kernel starts, and between kernels: launches, dependencies
     Seconds busy;  // its kernel, and helper kernels before it
+    // Of `busy`, what goes by the rate of the matrix units and by that of HBM. The rest is fixed:
+    // launches, and helper kernels.
+    Seconds matrix_units{};
+    Seconds hbm{};
 
     [[nodiscard]] Seconds total() const { return gap + busy; }
+    void scale_busy(double factor) {
+        busy = busy * factor;
+        matrix_units = matrix_units * factor;
+        hbm = hbm * factor;
+    }
+    [[nodiscard]] RateShares shares_of_busy() const {
+        return busy.value() > 0 ? RateShares{matrix_units / busy, hbm / busy} : RateShares{};
+    }
 };
 
 class CostModel {
@@ -68,8 +80,8 @@ public:
 
 private:
     [[nodiscard]] OpTime overhead(const Op& op, double bytes) const;
-    [[nodiscard]] Seconds accumulation(const ComputeOp& op,
-                                       const std::map<std::string, double>& columns) const;
+    [[nodiscard]] CurveTime accumulation(const ComputeOp& op,
+                                         const std::map<std::string, double>& columns) const;
     [[nodiscard]] DeviceScale scale_of(const std::string& curve) const;
     [[nodiscard]] double constant(const std::string& name, double fallback) const;
 

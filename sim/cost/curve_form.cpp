@@ -14,14 +14,46 @@ double either(double a, double b) { return std::sqrt(std::sqrt(a * a * a * a + b
 
 double blocks(double extent, int block) { return std::ceil(extent / block); }
 
-double waves_us(std::span<const double> p, const KernelShape& s, const DeviceScale& scale) {
-    const double tile = s.k / 128 * (p[1] * s.tile_area + p[2]) + p[3];
-    return p[0] + either(s.waves * tile * scale.compute, s.bytes / (p[4] * 1e3) * scale.memory);
-}
+// What a time is made of, in microseconds; `compute` and `memory` overlap.
+struct TimeParts {
+    double fixed = 0;
+    double compute = 0;
+    double memory = 0;
+
+    [[nodiscard]] double together() const {
+        return compute > 0 && memory > 0 ? either(compute, memory) : compute + memory;
+    }
+};
 
 double links_us(std::span<const double> p, const KernelShape& s) {
     return (s.low_latency ? p[0] : 0) +
            std::max(s.nvlink_us / (s.forwarded ? p[1] : 1), s.rdma_us / p[2]);
+}
+
+TimeParts parts_us(CurveForm form, std::span<const double> p, const KernelShape& s,
+                   const DeviceScale& scale) {
+    const auto compute = [&](double rate) {
+        return s.flops / (rate * s.sms * 1e6) * scale.compute;
+    };
+    const auto memory = [&](double bandwidth) {
+        return s.bytes / (bandwidth * 1e3) * scale.memory;
+    };
+    switch (form) {
+        case CurveForm::constant: return {p[0]};
+        case CurveForm::affine: return {p[0] + p[1] * s.bytes / 1e6};
+        case CurveForm::rate: return {0, 0, memory(p[0])};
+        case CurveForm::bytes: return {p[0], 0, memory(p[1])};
+        case CurveForm::per_sm: return {p[0], 0, memory(p[1] * s.sms)};
+        case CurveForm::efficiency: return {0, compute(p[0])};
+        case CurveForm::compute: return {p[0], compute(p[1])};
+        case CurveForm::roofline: return {p[0], compute(p[1]), memory(p[2])};
+        case CurveForm::waves: {
+            const double tile = s.k / 128 * (p[1] * s.tile_area + p[2]) + p[3];
+            return {p[0], s.waves * tile * scale.compute, memory(p[4])};
+        }
+        case CurveForm::links: return {links_us(p, s)};
+    }
+    return {};
 }
 
 double value_at(const std::map<std::string, double>& columns, const char* key,
@@ -72,27 +104,24 @@ const std::vector<FormParameter>& parameters(CurveForm form) {
     return table[static_cast<std::size_t>(form)];
 }
 
-double time_us(CurveForm form, std::span<const double> p, const KernelShape& s,
+double time_us(CurveForm form, std::span<const double> p, const KernelShape& shape,
                const DeviceScale& scale) {
-    const auto compute = [&](double rate) {
-        return s.flops / (rate * s.sms * 1e6) * scale.compute;
-    };
-    const auto memory = [&](double bandwidth) {
-        return s.bytes / (bandwidth * 1e3) * scale.memory;
-    };
-    switch (form) {
-        case CurveForm::constant: return p[0];
-        case CurveForm::affine: return p[0] + p[1] * s.bytes / 1e6;
-        case CurveForm::rate: return memory(p[0]);
-        case CurveForm::bytes: return p[0] + memory(p[1]);
-        case CurveForm::per_sm: return p[0] + memory(p[1] * s.sms);
-        case CurveForm::efficiency: return compute(p[0]);
-        case CurveForm::compute: return p[0] + compute(p[1]);
-        case CurveForm::roofline: return p[0] + either(compute(p[1]), memory(p[2]));
-        case CurveForm::waves: return waves_us(p, s, scale);
-        case CurveForm::links: return links_us(p, s);
+    const TimeParts parts = parts_us(form, p, shape, scale);
+    return parts.fixed + parts.together();
+}
+
+RateShares rate_shares(CurveForm form, std::span<const double> p, const KernelShape& shape,
+                       const DeviceScale& scale) {
+    const TimeParts parts = parts_us(form, p, shape, scale);
+    const double together = parts.together();
+    if (!(together > 0)) {
+        return {};
     }
-    return 0;
+    // either() is homogeneous, so its parts' shares add up to it: those of the fourth powers.
+    const double compute = std::pow(parts.compute / together, 4);
+    const double memory = std::pow(parts.memory / together, 4);
+    const double variable = together / (parts.fixed + together) / (compute + memory);
+    return {compute * variable, memory * variable};
 }
 
 void choose_tiling(KernelShape& s) {

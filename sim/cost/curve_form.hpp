@@ -61,6 +61,16 @@ const std::vector<FormParameter>& parameters(CurveForm form);
 double time_us(CurveForm form, std::span<const double> p, const KernelShape& shape,
                const DeviceScale& scale);
 
+// How much of a time goes by each rate of the device: d log(time) / d log(scale), so that time and
+// shares together say, to first order, what another scale makes of it. The rest is fixed: launches,
+// and forms that know no rate.
+struct RateShares {
+    double compute = 0;
+    double memory = 0;
+};
+RateShares rate_shares(CurveForm form, std::span<const double> p, const KernelShape& shape,
+                       const DeviceScale& scale);
+
 // Sets waves and tile_area of a GEMM as DeepGEMM chooses (csrc/heuristics): blocks of 64 or 128
 // rows and a multiple of 8 columns up to 160; the fewest waves, and of those the smallest tile.
 void choose_tiling(KernelShape& shape);

@@ -257,8 +257,8 @@ double CurveModel::neighbours(const Sample& at, Skip skip) const {
     return sum / weights;
 }
 
-Seconds CurveModel::time(const std::map<std::string, double>& columns,
-                         const DeviceScale& scale) const {
+CurveTime CurveModel::predict(const std::map<std::string, double>& columns,
+                              const DeviceScale& scale) const {
     Sample sample;
     sample.shape = shape_of(curve_.kernel, columns);
     sample.implementation = reference_;
@@ -273,7 +273,8 @@ Seconds CurveModel::time(const std::map<std::string, double>& columns,
             [f](const Sample& a, const Sample& b) { return a.features[f] < b.features[f]; });
         sample.features[f] = std::clamp(sample.features[f], low->features[f], high->features[f]);
     }
-    return microseconds(formula_us(sample, scale) * std::exp(neighbours(sample, {})));
+    return {microseconds(formula_us(sample, scale) * std::exp(neighbours(sample, {}))),
+            rate_shares(form_, parameters_, sample.shape, scale)};
 }
 
 bool CurveModel::extrapolates(const std::map<std::string, double>& columns) const {

@@ -19,6 +19,12 @@ struct FittedPoint {
     double left_out_percent = 0;  // signed error of the model fitted without this point
 };
 
+// A predicted time, and how it follows from the device's rates.
+struct CurveTime {
+    Seconds time;
+    RateShares shares;
+};
+
 class CurveModel {
 public:
     // Fits. The largest form of the curve's kind that leaves more points than parameters; a curve
@@ -27,8 +33,12 @@ public:
     CurveModel(const CalibrationCurve& curve, const Calibration& calibration);
 
     // Of a kernel with these columns (those that the curve lacks are ignored).
+    [[nodiscard]] CurveTime predict(const std::map<std::string, double>& columns,
+                                    const DeviceScale& scale) const;
     [[nodiscard]] Seconds time(const std::map<std::string, double>& columns,
-                               const DeviceScale& scale) const;
+                               const DeviceScale& scale) const {
+        return predict(columns, scale).time;
+    }
     // Whether a column lies outside the measured range.
     [[nodiscard]] bool extrapolates(const std::map<std::string, double>& columns) const;
 

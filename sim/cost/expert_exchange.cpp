@@ -70,13 +70,12 @@ Bytes logical_bytes(const ExpertExchangeCall& x) {
 }
 
 // What SMs can do was measured between nodes; on one node the same kernels are faster.
-Seconds limited_by_sms(Seconds time, const CurveModel* sm_limit, const ExpertExchangeCall& x) {
+Seconds time_of_sms(const CurveModel* sm_limit, const ExpertExchangeCall& x) {
     if (sm_limit == nullptr || x.sms <= 0 || x.group.nodes() == 1) {
-        return time;
+        return Seconds(0);
     }
-    return std::max(
-        time, sm_limit->time(
-                  {{"bytes", logical_bytes(x).value()}, {"sms", static_cast<double>(x.sms)}}, {}));
+    return sm_limit->time(
+        {{"bytes", logical_bytes(x).value()}, {"sms", static_cast<double>(x.sms)}}, {});
 }
 
 }  // namespace
@@ -134,12 +133,16 @@ ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
                            const ExpertExchangeCall& x, BytesPerSecond achievable_nvlink,
                            BytesPerSecond nic) {
     const std::map<std::string, double> columns = link_columns(x, achievable_nvlink, nic);
-    const Seconds whole = links.time(columns, {});
-    if (low_latency(x.collective)) {
-        const Seconds startup = microseconds(links.parameters().front());
-        return {startup, whole - startup};
-    }
-    return {Seconds(0), limited_by_sms(whole, sm_limit, x)};
+    const bool direct = low_latency(x.collective);
+    const Seconds startup = direct ? microseconds(links.parameters().front()) : Seconds(0);
+    const auto without = [&](const char* column) {
+        std::map<std::string, double> others = columns;
+        others[column] = 0;
+        return links.time(others, {}) - startup;
+    };
+    const TransferBounds bounds{without("rdma_us"), without("nvlink_us"),
+                                direct ? Seconds(0) : time_of_sms(sm_limit, x)};
+    return {startup, std::max(links.time(columns, {}) - startup, bounds.comm_sms), bounds};
 }
 
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
@@ -149,13 +152,17 @@ bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
     });
 }
 
-Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                      const ExpertExchangeCall& x, const LinkRates& links) {
+ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
+                           const ExpertExchangeCall& x, const LinkRates& links) {
     // Rates scale with the links that they were measured on.
-    const double rate = link_rate(curve, static_cast<double>(x.group.ranks), x.group.nodes() == 1,
-                                  x.overlapped, x.backward) *
-                        links.nominal_gb_per_s / links.measured_gb_per_s;
-    return limited_by_sms(logical_bytes(x) / gb_per_s(rate), sm_limit, x);
+    const bool one_node = x.group.nodes() == 1;
+    const double rate =
+        link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward) *
+        links.nominal_gb_per_s / links.measured_gb_per_s;
+    const Seconds time = logical_bytes(x) / gb_per_s(rate);
+    const TransferBounds bounds{one_node ? time : Seconds(0), one_node ? Seconds(0) : time,
+                                time_of_sms(sm_limit, x)};
+    return {Seconds(0), bounds.longest(), bounds};
 }
 
 std::vector<std::optional<double>> exchange_errors_percent(const CalibrationCurve& curve) {

@@ -1,6 +1,7 @@
 // What an expert all-to-all takes at least: DeepEP's kernels on idle links, with the SMs they have.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,10 +38,20 @@ struct LinkRates {
 double logical_copies(Collective collective, const ExpertTraffic& traffic,
                       const ExpertGroupShape& group);
 
+// What a transfer takes at least, by what bounds it.
+struct TransferBounds {
+    Seconds nvlink;
+    Seconds network;
+    Seconds comm_sms;  // what SMs can move
+
+    [[nodiscard]] Seconds longest() const { return std::max({nvlink, network, comm_sms}); }
+};
+
 // How long an exchange takes before its bytes move, and for them.
 struct ExchangeTime {
     Seconds startup;
     Seconds transfer;
+    TransferBounds bounds{};  // of the transfer
 };
 
 // From what its bytes take on each link at best (form `links`), and for normal kernels between
@@ -60,8 +71,8 @@ bool measured_alone(const CalibrationCurve& curve, std::int64_t ep);
 // then of the same surroundings and pass where there are such; between EP sizes inverse squared
 // distance in log space), and between nodes the same copies through the SMs (`sm_limit`, may be
 // null).
-Seconds exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                      const ExpertExchangeCall& exchange, const LinkRates& links);
+ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
+                           const ExpertExchangeCall& exchange, const LinkRates& links);
 
 // Inverse-squared-distance interpolation of `values` over log-space `features`: the value of a
 // point that is hit exactly (the mean, if several), else a weighted mean of the nearest four.

@@ -58,7 +58,8 @@ compare() {
         "pipeline/breakdown_s/one_f_one_b", "pipeline/breakdown_s/bubble",
         "pipeline/breakdown_s/optimizer",
         "overlap/comm_total_s", "overlap/comm_exposed_s", "overlap/by_kind",
-        "critical_path/by_kind", "critical_path/by_resource", "critical_path/ops/0",
+        "critical_path/by_kind", "critical_path/by_resource", "critical_path/by_rank/15",
+        "critical_path/ops/0", "sensitivity/0/resource", "sensitivity/0/faster/predicted_s",
         "network/links/0/id", "network/links/0/kind", "network/links/0/mean_utilisation",
         "network/links/0/peak_utilisation", "network/links/0/bytes", "network/hottest",
         "routing/nodes_per_token_mean", "routing/nodes_per_token_max",
@@ -100,7 +101,10 @@ compare() {
     json '[.memory.per_rank[].total] | max < 84943110144'
     json '.memory.fits and .routing.nodes_per_token_max == 4 and .routing.nodes_per_token_mean > 3'
     json '.overlap.comm_exposed_s <= .overlap.comm_total_s'
-    json '(.critical_path.by_resource | add) <= .step.time_s * (1 + 1e-9)'
+    json '.step.time_s as $t | .critical_path
+        | all(.by_kind, .by_resource, .by_rank; add / $t - 1 | fabs < 1e-9)'
+    json '(.critical_path.by_resource | keys) - ["comm_sms", "hbm", "latency", "matrix_units",
+        "network", "nvlink", "overhead", "wait"] == []'
 }
 
 @test "main job: time and memory stay in bounds" {
@@ -301,6 +305,30 @@ compare() {
         run -0 "$R1SIM" simulate "scenarios/$scenario.json" --json
         json '.step.time_s > 0'
     done
+}
+
+@test "sensitivity: predicted by default, replayed on request, and near each other" {
+    use_report
+    json '[.sensitivity[].resource]
+        == ["compute", "matrix_units", "hbm", "nvlink", "network", "rest"]'
+    json 'all(.sensitivity[] | .faster, .slower; has("resimulated_s") and .resimulated_s == null)'
+    json '.step.time_s as $t
+        | all(.sensitivity[]; .faster.predicted_s <= $t and .slower.predicted_s >= $t)'
+    json '.step.time_s as $t | .sensitivity[0] | (.faster.predicted_s / $t - 0.922 | fabs) < 0.005
+        and (.slower.predicted_s / $t - 1.096 | fabs) < 0.005'
+    grep -q 'step if 10 % faster .*compute -7\.[0-9]* %' "$BATS_FILE_TMPDIR/table.txt"
+
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --engine fluid --check-sensitivity --json
+    json '.step.time_s as $t | all(.sensitivity[] | .faster, .slower;
+        (.predicted_s - .resimulated_s | fabs) < 0.001 * $t)'
+    network=$(jq '.sensitivity[] | select(.resource == "network") | .faster.resimulated_s' \
+        <<<"$output")
+    time=$(step_time "$main_job" --engine fluid --set cluster.nic.bandwidth_gb_per_s=55)
+    compare "$time / $network - 1 < 1e-9 && 1 - $time / $network < 1e-9"
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --engine fluid --check-sensitivity
+    holds ' replayed +compute -[0-9.]+ %'
+    run -2 "$R1SIM" simulate "$main_job" --dry-run --check-sensitivity
+    holds 'check-sensitivity needs a replay'
 }
 
 @test "baseline: H100 for H800 is explained by NVLink alone" {

@@ -36,6 +36,13 @@ TEST_CASE("critical path: a step solved by hand", "[model][timeline]") {
                                                        {"data_parallel_collectives", 2}};
     CHECK(path.by_resource == by_resource);
     CHECK(test::sum(path.by_kind) == 25);
+    CHECK(path.by_rank == std::vector<double>{14, 11});
+    TimePs now = 0;
+    for (const PathPiece& piece : path.pieces) {
+        CHECK(piece.start == now);
+        now = piece.end;
+    }
+    CHECK(now == 25 * test::kSecond);
     CHECK(path.ops_total == 14);  // both receives are on the path, for no time
 
     REQUIRE(path.steps.size() == 12);

@@ -25,7 +25,7 @@ inline constexpr TimePs kSecond = 1'000'000'000'000;
 class HandGraph {
 public:
     // F of stage 0: norm -> dispatch (comm) beside a second norm -> sum of both.
-    static ChunkTemplate first_forward() {
+    static ChunkTemplate first_forward(double dispatch_bytes = 0) {
         ChunkBuilder builder("F(0)");
         builder.set_layer(0);
         const TensorId a = activation(builder, "a");
@@ -38,6 +38,7 @@ public:
         dispatch.collective = Collective::dispatch;
         dispatch.group = GroupKind::expert_parallel;
         dispatch.tokens = 4;
+        dispatch.payload_bytes = dispatch_bytes;  // a copy of a token
         builder.communicate(dispatch, {a}, {d});
         builder.set_stream(Stream::compute);
         norm(builder, a, b);
@@ -102,7 +103,8 @@ public:
         return std::move(builder).take();
     }
 
-    static ExecutionGraph build(std::int32_t data_parallel = 1, std::int32_t expert_parallel = 1) {
+    static ExecutionGraph build(std::int32_t data_parallel = 1, std::int32_t expert_parallel = 1,
+                                double dispatch_bytes = 0) {
         GraphBuilder graph({2, data_parallel, expert_parallel});
         const auto item = [&](ItemKind kind, ChunkTemplate chunk, std::int32_t stage,
                               std::int32_t peer = -1) {
@@ -116,7 +118,7 @@ public:
         const Collective recv = Collective::recv;
         graph.add(
             RankProgram{{0},
-                        {item(ItemKind::forward, first_forward(), 0),
+                        {item(ItemKind::forward, first_forward(dispatch_bytes), 0),
                          item(ItemKind::send, message(send, forward, "hidden.out"), 0, 1),
                          item(ItemKind::recv, message(recv, back, "hidden.out.grad"), 0, 1),
                          item(ItemKind::backward, backward("hidden.out.grad", "tokens.grad"), 0),

@@ -354,6 +354,40 @@ TEST_CASE("curve model: other peaks scale their part of the time", "[sim][cost]"
     CHECK(time_us(CurveForm::roofline, fast_compute, gemm, {}) == Approx(1 + gemm.bytes / 2e6));
 }
 
+TEST_CASE("curve model: shares say what slightly other peaks make of a time", "[sim][cost]") {
+    const KernelShape gemm =
+        shape_of("gemm_fp8", {{"m", 4096}, {"n", 7168}, {"k", 2048}, {"sms", 132}});
+    const std::vector<std::pair<CurveForm, std::vector<double>>> formulas = {
+        {CurveForm::constant, {5}},
+        {CurveForm::affine, {5, 0.1}},
+        {CurveForm::rate, {2000}},
+        {CurveForm::bytes, {5, 2000}},
+        {CurveForm::per_sm, {5, 20}},
+        {CurveForm::efficiency, {4}},
+        {CurveForm::compute, {5, 4}},
+        {CurveForm::roofline, {10, 4, 400}},
+        {CurveForm::waves, {3, 0.35, 0.12, 1.5, 400}}};
+    constexpr double kStep = 1e-4;
+    for (const auto& [form, parameters] : formulas) {
+        INFO(name(form));
+        const auto time = [&, form = form, &p = parameters](double compute, double memory) {
+            return time_us(form, p, gemm, {compute, memory});
+        };
+        const auto slope = [&](double compute, double memory) {
+            return (time(1 + compute, 1 + memory) - time(1 - compute, 1 - memory)) /
+                   (2 * kStep * time(1, 1));
+        };
+        const RateShares shares = rate_shares(form, parameters, gemm, {});
+        CHECK(shares.compute == Approx(slope(kStep, 0)).margin(1e-7));
+        CHECK(shares.memory == Approx(slope(0, kStep)).margin(1e-7));
+    }
+    CHECK(rate_shares(CurveForm::rate, std::vector<double>{2000}, gemm, {}).memory == 1);
+    CHECK(rate_shares(CurveForm::efficiency, std::vector<double>{4}, gemm, {}).compute == 1);
+    const RateShares nothing =
+        rate_shares(CurveForm::compute, std::vector<double>{5, 4}, KernelShape{}, {});
+    CHECK(nothing.compute == 0);
+}
+
 TEST_CASE("tiling: the fewest waves, and the smallest tile of those", "[sim][cost]") {
     std::mt19937 random(7);
     const auto draw = [&](int low, int high) {

@@ -116,13 +116,14 @@ TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]")
     const double bytes = 4096 * 3.5 * 7168;
     const auto time_us = [&](int sms) {
         exchange.sms = sms;
-        return exchange_time(curve, &sm_limit, exchange, {50, 50}).value() * 1e6;
+        return exchange_time(curve, &sm_limit, exchange, {50, 50}).transfer.value() * 1e6;
     };
     CHECK(time_us(4) == Approx(20 + bytes / 16e3).epsilon(1e-4));
     CHECK(time_us(10) == Approx(20 + bytes / 40e3).epsilon(1e-4));
     CHECK(time_us(16) == Approx(bytes / 50e3));
-    CHECK(exchange_time(curve, nullptr, exchange, {50, 50}).value() * 1e6 == Approx(bytes / 50e3));
-    CHECK(exchange_time(curve, nullptr, exchange, {100, 50}).value() * 1e6 ==
+    CHECK(exchange_time(curve, nullptr, exchange, {50, 50}).transfer.value() * 1e6 ==
+          Approx(bytes / 50e3));
+    CHECK(exchange_time(curve, nullptr, exchange, {100, 50}).transfer.value() * 1e6 ==
           Approx(bytes / 100e3));
 }
 
@@ -136,7 +137,8 @@ TEST_CASE("expert exchange: rates of the same links, surroundings and pass", "[s
         exchange.overlapped = overlapped;
         exchange.backward = backward;
         const double copies = ranks == 8 ? 7.0 : 3.5;
-        return 4096 * copies * 7168 / exchange_time(curve, nullptr, exchange, {1, 1}).value() / 1e9;
+        return 4096 * copies * 7168 /
+               exchange_time(curve, nullptr, exchange, {1, 1}).transfer.value() / 1e9;
     };
     CHECK(rate(64, false, false) == Approx(50));
     CHECK(rate(64, false, true) == Approx(50));  // no such point: that of the other pass

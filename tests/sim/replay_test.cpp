@@ -1,5 +1,5 @@
 // Toy steps on toy clusters, lowered and replayed, against times worked out in comments. A kernel
-// takes 1 s; a NIC carries 64 B/s and NVLink 128 B/s; latencies are 0.5 s and 0.25 s.
+// takes 1 s.
 #include <cmath>
 #include <map>
 #include <string>
@@ -10,6 +10,7 @@
 #include "sim/simulate.hpp"
 #include "tests/model/timeline_fixture.hpp"
 #include "tests/sim/small_scenario.hpp"
+#include "tests/sim/toy_cluster.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
@@ -30,43 +31,14 @@ private:
     Seconds exchange_;
 };
 
-Topology toy_topology(int nodes, int gpus_per_node) {
-    Topology topology;
-    topology.device.sms = 1;
-    topology.nodes = nodes;
-    topology.gpus_per_node = gpus_per_node;
-    topology.nvlink.bandwidth = BytesPerSecond(128);
-    topology.nvlink.latency = Seconds(0.25);
-    topology.nvlink.switches = 1;
-    topology.nvlink.domain_gpus = gpus_per_node;
-    topology.nic.per_node = gpus_per_node;
-    topology.nic.bandwidth = BytesPerSecond(64);
-    for (int gpu = 0; gpu < gpus_per_node; ++gpu) {
-        topology.nic.affinity.push_back(gpu);
-    }
-    topology.fabric.kind = FabricKind::single_switch;
-    topology.fabric.same_leaf_latency = Seconds(0.5);
-    topology.fabric.cross_leaf_latency = Seconds(0.5);
-    return topology;
-}
-
 // A multi-rail tree of 4-port switches: a leaf holds two NICs and, at 2 to 1, has one uplink.
 Topology oversubscribed_topology(int nodes) {
-    Topology topology = toy_topology(nodes, 1);
+    Topology topology = test::toy_topology(nodes, 1);
     topology.fabric.kind = FabricKind::mrft;
     topology.fabric.switch_ports = 4;
     topology.fabric.planes = 1;
     topology.fabric.oversubscription = 2;
     return topology;
-}
-
-ChunkTemplate with_dispatch(ChunkTemplate chunk, double payload_bytes) {
-    for (Op& op : chunk.ops) {
-        if (auto* comm = std::get_if<CommOp>(&op.body)) {
-            comm->payload_bytes = payload_bytes;
-        }
-    }
-    return chunk;
 }
 
 // F of stage 0 whose output is ready before its dispatch starts: message and all-to-all together.
@@ -198,7 +170,7 @@ RingPart ring_part(const Topology& topology, std::int32_t replicas, Collective c
 TEST_CASE("replay: a two-stage step takes what its chain of ops takes", "[sim][replay]") {
     // A rank a node. A message is 4 x 8 BF16 = 64 B: 0.5 s + 64 / 64 = 1.5 s. Experts are local.
     const Timeline timeline =
-        replayed(toy_graph({2, 1, 1}, test::HandGraph::first_forward()), toy_topology(2, 1));
+        replayed(toy_graph({2, 1, 1}, test::HandGraph::first_forward()), test::toy_topology(2, 1));
     check_times(timeline, {0, 0, 0}, 0, 1);
     check_times(timeline, kDispatch, 1, 1);
     check_times(timeline, {0, 0, 2}, 1, 2);
@@ -225,7 +197,7 @@ TEST_CASE("replay: a two-stage step takes what its chain of ops takes", "[sim][r
 TEST_CASE("replay: a message within a node takes NVLink", "[sim][replay]") {
     // 0.25 s + 64 / 128.
     const Timeline timeline =
-        replayed(toy_graph({2, 1, 1}, test::HandGraph::first_forward()), toy_topology(1, 2));
+        replayed(toy_graph({2, 1, 1}, test::HandGraph::first_forward()), test::toy_topology(1, 2));
     CHECK(duration_s(timeline, kFirstSend) == Approx(0.75));
 }
 
@@ -234,9 +206,8 @@ TEST_CASE("replay: an all-to-all between nodes runs beside computation", "[sim][
     // 0.25 + 0.5 s of latency and 1 s, from 1 to 2.75; the norm beside it ends at 2.
     ExpertTraffic traffic;
     traffic.ib_copies_per_token = 0.5;
-    const ExecutionGraph graph =
-        toy_graph({2, 2, 2}, with_dispatch(test::HandGraph::first_forward(), 32));
-    const Timeline timeline = replayed(graph, toy_topology(4, 1), traffic);
+    const ExecutionGraph graph = toy_graph({2, 2, 2}, test::HandGraph::first_forward(32));
+    const Timeline timeline = replayed(graph, test::toy_topology(4, 1), traffic);
     check_times(timeline, kDispatch, 1, 2.75);
     check_times(timeline, {0, 0, 2}, 1, 2);
     check_times(timeline, {0, 0, 3}, 2.75, 3.75);
@@ -246,9 +217,8 @@ TEST_CASE("replay: an all-to-all takes its slower network", "[sim][replay]") {
     // Two nodes of two GPUs a group; 4 tokens x 32 B = 128 B a copy. Latency is 0.25 + 0.5 s.
     //   0.5 copies over InfiniBand 64 B / 64 = 1 s, 1.5 over NVLink 192 / 128 = 1.5 s -> 1.5 s
     //   1.0 copies over InfiniBand 128 / 64 = 2 s,  1.5 over NVLink                   -> 2 s
-    const ExecutionGraph graph =
-        toy_graph({2, 4, 4}, with_dispatch(test::HandGraph::first_forward(), 32));
-    const Topology topology = toy_topology(4, 2);
+    const ExecutionGraph graph = toy_graph({2, 4, 4}, test::HandGraph::first_forward(32));
+    const Topology topology = test::toy_topology(4, 2);
     ExpertTraffic traffic;
     traffic.ib_copies_per_token = 0.5;
     traffic.nvlink_copies_per_token = 1.5;
@@ -256,8 +226,7 @@ TEST_CASE("replay: an all-to-all takes its slower network", "[sim][replay]") {
     traffic.ib_copies_per_token = 1.0;
     CHECK(duration_s(replayed(graph, topology, traffic), kDispatch) == Approx(0.75 + 2));
     // Within one node there is no InfiniBand: 0.25 + 1.5 s.
-    const ExecutionGraph local =
-        toy_graph({2, 2, 2}, with_dispatch(test::HandGraph::first_forward(), 32));
+    const ExecutionGraph local = toy_graph({2, 2, 2}, test::HandGraph::first_forward(32));
     traffic.ib_copies_per_token = 0;
     CHECK(duration_s(replayed(local, topology, traffic), kDispatch) == Approx(0.25 + 1.5));
     // Kernels that need 5 s for it are what limits then.
@@ -267,14 +236,13 @@ TEST_CASE("replay: an all-to-all takes its slower network", "[sim][replay]") {
 TEST_CASE("replay: an all-to-all stays on its rail", "[sim][replay]") {
     // In a multi-plane tree rank 0 reaches its like on the other node within a leaf: 0.25 + 0.5 s.
     // Another plane would cost NVLink once more, or the longer path.
-    Topology topology = toy_topology(4, 2);
+    Topology topology = test::toy_topology(4, 2);
     topology.fabric.kind = FabricKind::mpft;
     topology.fabric.planes = 2;
     topology.fabric.cross_leaf_latency = Seconds(50);
     ExpertTraffic traffic;
     traffic.ib_copies_per_token = 0.5;
-    const ExecutionGraph graph =
-        toy_graph({2, 4, 4}, with_dispatch(test::HandGraph::first_forward(), 32));
+    const ExecutionGraph graph = toy_graph({2, 4, 4}, test::HandGraph::first_forward(32));
     CHECK(duration_s(replayed(graph, topology, traffic), kDispatch) == Approx(0.75 + 1));
 }
 
@@ -285,7 +253,7 @@ TEST_CASE("replay: a message and an all-to-all share their NIC", "[sim][replay]"
     ExpertTraffic traffic;
     traffic.ib_copies_per_token = 0.5;
     const ExecutionGraph graph = toy_graph({2, 2, 2}, early_output_forward(32));
-    const Timeline timeline = replayed(graph, toy_topology(4, 1), traffic);
+    const Timeline timeline = replayed(graph, test::toy_topology(4, 1), traffic);
     check_times(timeline, kFirstSend, 2, 4.25);
     check_times(timeline, {0, 0, 2}, 2, 4.5);
 }
@@ -293,7 +261,7 @@ TEST_CASE("replay: a message and an all-to-all share their NIC", "[sim][replay]"
 TEST_CASE("replay: a message starts when its tensor is ready, not when its chunk ends",
           "[sim][replay]") {
     const ExecutionGraph graph = toy_graph({2, 1, 1}, late_work_forward());
-    const Topology topology = toy_topology(2, 1);
+    const Topology topology = test::toy_topology(2, 1);
     const Timeline timeline = replayed(graph, topology);
     check_times(timeline, {0, 0, 1}, 1, 2);
     check_times(timeline, {0, 0, 2}, 2, 3);
@@ -330,7 +298,7 @@ TEST_CASE("replay: rings pass on all but one part of the buffer", "[sim][replay]
     };
     for (const Case& c : cases) {
         INFO(c.ranks << " ranks, " << c.gpus << " a node");
-        const Topology topology = toy_topology(c.nodes, c.gpus);
+        const Topology topology = test::toy_topology(c.nodes, c.gpus);
         for (const Collective once : {Collective::reduce_scatter, Collective::all_gather}) {
             const RingPart part = ring_part(topology, c.ranks, once, GroupKind::data_parallel);
             CHECK(part.nic == Approx(c.nic));
@@ -372,17 +340,17 @@ TEST_CASE("replay: an oversubscribed spine caps what crosses leaves", "[sim][rep
 
 TEST_CASE("replay: a degraded or removed link slows what uses it", "[sim][replay]") {
     const ExecutionGraph graph = toy_graph({2, 1, 1}, test::HandGraph::first_forward());
-    Topology topology = toy_topology(2, 1);
+    Topology topology = test::toy_topology(2, 1);
     topology.overrides = {{"node1.nic0", 0.25, false}};
     CHECK(duration_s(replayed(graph, topology), kFirstSend) == Approx(0.5 + 4));
     // Two GPUs of a node share the NIC that is left.
-    topology = toy_topology(4, 2);
+    topology = test::toy_topology(4, 2);
     const ExecutionGraph wide = toy_graph({2, 2, 1}, test::HandGraph::first_forward());
     CHECK(duration_s(replayed(wide, topology), kFirstSend) == Approx(0.5 + 1));
     topology.overrides = {{"node0.nic1", 1, true}};
     CHECK(duration_s(replayed(wide, topology), kFirstSend) == Approx(0.5 + 2));
     // The only NIC of a node: nothing can be sent, and the message says so.
-    topology = toy_topology(2, 1);
+    topology = test::toy_topology(2, 1);
     topology.overrides = {{"node1.nic0", 1, true}};
     CHECK_THROWS_AS(replayed(graph, topology), InputError);
 }

@@ -7,6 +7,8 @@
 
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
+#include "tests/support/json_schema.hpp"
 #include "tools/report/report.hpp"
 
 namespace r1 {
@@ -102,7 +104,7 @@ std::vector<std::string> contract_paths() {
                  "tflops_per_gpu.causal", "tflops_per_gpu.non_causal"});
     add("pipeline.breakdown_s", categories());
     add("overlap", {"comm_total_s", "comm_exposed_s", "one_f_one_b", "by_kind"});
-    add("critical_path", {"by_kind", "by_resource", "ops"});
+    add("critical_path", {"by_kind", "by_resource", "by_rank", "ops"});
     add("routing", {"nodes_per_token_mean", "nodes_per_token_max", "ib_bytes_per_token",
                     "nvlink_bytes_per_token"});
     add("cost", {"gpu_hours", "usd", "energy_kwh"});
@@ -176,7 +178,8 @@ TEST_CASE("report: the six parts add up to the step", "[tools][report]") {
         for (const Json& rank : report["pipeline"]["per_rank"]) {
             CHECK(breakdown_sum(rank["breakdown_s"]) == Approx(step).epsilon(1e-9));
         }
-        for (const char* shares : {"by_kind", "by_resource"}) {
+        CHECK(report["critical_path"]["by_rank"].size() == 4);
+        for (const char* shares : {"by_kind", "by_resource", "by_rank"}) {
             double sum = 0;
             for (const auto& [kind, seconds] : report["critical_path"][shares].items()) {
                 sum += seconds.get<double>();
@@ -271,6 +274,26 @@ TEST_CASE("report: two runs print the same bytes but for run_info", "[tools][rep
         };
         CHECK(run() == run());
     }
+}
+
+TEST_CASE("report: sensitivity as its schema says, replayed or not", "[tools][report]") {
+    const auto file = data_root() / "scenarios" / "report.schema.json";
+    const Json schema = Json::parse(read_file(file));
+    for (const bool check : {false, true}) {
+        Simulation simulation = dualpipe().simulation;
+        simulation.sensitivity = step_sensitivity(dualpipe().setting, simulation, check);
+        const Json report = report_of(dualpipe().setting, simulation);
+        CHECK(test::schema_problems(schema, report).empty());
+        const Json& compute = report["sensitivity"][0];
+        CHECK(compute["resource"] == "compute");
+        CHECK(compute["faster"]["predicted_s"] < at(report, "step.time_s"));
+        CHECK(compute["slower"]["resimulated_s"].is_null() == !check);
+        const std::string table = report_table(report, false);
+        CHECK(test::contains(table, "step if 10 % faster"));
+        CHECK(test::contains(table, "  replayed") == check);
+        CHECK(test::contains(table, "matrix_units -"));
+    }
+    CHECK_FALSE(dualpipe_report().contains("sensitivity"));
 }
 
 TEST_CASE("report: without a replay it ends with what the graph tells", "[tools][report]") {

@@ -45,11 +45,15 @@ int run_simulate(const Invocation& invocation) {
     if (detail != "segments" && detail != "ops") {
         throw UsageError("--trace-detail takes segments or ops, not '" + detail + "'");
     }
-    for (const char* of_replay : {"trace", "timeline"}) {
-        if (invocation.flag("dry-run") && invocation.has(of_replay)) {
-            throw UsageError(fmt::format("--{} needs a replay, --dry-run makes none", of_replay));
+    const bool replays = !invocation.flag("dry-run");
+    const auto need_replay = [&](const char* option, bool given) {
+        if (given && !replays) {
+            throw UsageError(fmt::format("--{} needs a replay, --dry-run makes none", option));
         }
-    }
+    };
+    need_replay("trace", invocation.has("trace"));
+    need_replay("timeline", invocation.has("timeline"));
+    need_replay("check-sensitivity", invocation.flag("check-sensitivity"));
     std::vector<std::string> notes;
     const Setting setting =
         read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
@@ -61,9 +65,14 @@ int run_simulate(const Invocation& invocation) {
     }
     invocation.progress("building the execution graph …");
     Simulation simulation = prepare(setting);
-    if (!invocation.flag("dry-run")) {
+    if (replays) {
         invocation.progress(fmt::format("replaying {} ops …", simulation.graph.ops()));
         replay(setting, simulation);
+        const bool check = invocation.flag("check-sensitivity");
+        if (check) {
+            invocation.progress("replaying with faster and slower resources …");
+        }
+        simulation.sensitivity = step_sensitivity(setting, simulation, check);
         if (setting.baseline) {
             invocation.progress("replaying on the baseline …");
             simulation.baseline = compare_with_baseline(setting, simulation);
@@ -114,7 +123,9 @@ Command simulate_command() {
             ("timeline", po::value<std::string>()->value_name("FILE"),
              "write when each op ran (JSON)")  //
             ("graph", po::value<std::string>()->value_name("FILE"),
-             "write the execution graph (compressed if FILE ends in .zst)")                //
+             "write the execution graph (compressed if FILE ends in .zst)")  //
+            ("check-sensitivity", po::bool_switch(),
+             "replay with each resource 10 % faster and slower, beside the predictions")   //
             ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
             ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
     };

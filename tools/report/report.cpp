@@ -101,6 +101,21 @@ Json baseline_json(const BaselineComparison& baseline) {
             {"changed", changes_json(baseline.changed)}};
 }
 
+Json sensitivity_json(const std::vector<Sensitivity>& sensitivity) {
+    const auto times = [](const SensitivityTimes& of) {
+        return Json{
+            {"predicted_s", from_ps(of.predicted).value()},
+            {"resimulated_s", of.resimulated ? Json(from_ps(*of.resimulated).value()) : Json()}};
+    };
+    Json list = Json::array();
+    for (const Sensitivity& each : sensitivity) {
+        list.push_back({{"resource", each.resource},
+                        {"faster", times(each.faster)},
+                        {"slower", times(each.slower)}});
+    }
+    return list;
+}
+
 }  // namespace
 
 const Json* report_value(const Json& report, const std::string& metric) {
@@ -122,7 +137,7 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
     const Scenario& scenario = setting.scenario;
     Json report = report_head(scenario, simulation.graph);
     if (!simulation.timeline.lanes.empty()) {
-        add_times(report, {setting, simulation.graph, simulation.timeline});
+        add_times(report, {setting, simulation.graph, simulation.timeline, &simulation.dag});
         report["network"] = network_json(link_usage(simulation.dag, simulation.timeline));
         report["cost"] = cost_json(setting, report["step"]["time_s"].get<double>());
     }
@@ -130,6 +145,9 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         !simulation.timeline.lanes.empty()) {
         report["expert_all_to_all"] =
             all_to_all_json(simulation, expert_group_shape(simulation.graph, setting.topology));
+    }
+    if (!simulation.sensitivity.empty()) {
+        report["sensitivity"] = sensitivity_json(simulation.sensitivity);
     }
     if (simulation.baseline) {
         report["baseline"] = baseline_json(*simulation.baseline);

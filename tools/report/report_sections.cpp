@@ -8,6 +8,7 @@
 #include "model/timeline/critical_path.hpp"
 #include "model/timeline/layer_times.hpp"
 #include "model/timeline/overlap.hpp"
+#include "sim/path_resources.hpp"
 #include "tools/report/report.hpp"
 
 namespace r1 {
@@ -156,7 +157,8 @@ Json overlap_json(const Overlap& overlap) {
             {"by_kind", by_kind}};
 }
 
-Json critical_path_json(const CriticalPath& path) {
+Json critical_path_json(const RunFacts& facts) {
+    const CriticalPath path = critical_path(facts.graph, facts.timeline);
     Json ops = Json::array();
     for (const CriticalPathStep& step : path.steps) {
         ops.push_back({{"rank", step.rank.value},
@@ -165,11 +167,14 @@ Json critical_path_json(const CriticalPath& path) {
                        {"start_s", step.start_s},
                        {"end_s", step.end_s}});
     }
-    return {{"by_kind", path.by_kind},
-            {"by_resource", path.by_resource},
-            {"ops_total", path.ops_total},
-            {"ops_left_out", path.steps_left_out},
-            {"ops", ops}};
+    return {
+        {"by_kind", path.by_kind},
+        {"by_resource", facts.dag == nullptr ? path.by_resource
+                                             : path_resources(*facts.dag, facts.timeline, path)},
+        {"by_rank", path.by_rank},
+        {"ops_total", path.ops_total},
+        {"ops_left_out", path.steps_left_out},
+        {"ops", ops}};
 }
 
 }  // namespace
@@ -187,7 +192,7 @@ void add_times(Json& report, const RunFacts& facts) {
         report["layers"] = layers_json(facts);
     }
     report["overlap"] = overlap_json(comm_overlap(facts.graph, facts.timeline));
-    report["critical_path"] = critical_path_json(critical_path(facts.graph, facts.timeline));
+    report["critical_path"] = critical_path_json(facts);
 }
 
 Json memory_json(const Setting& setting, const MemoryPlan& memory) {

@@ -14,6 +14,7 @@ struct RunFacts {
     const Setting& setting;
     const ExecutionGraph& graph;
     const Timeline& timeline;
+    const ReplayDag* dag = nullptr;  // that was replayed; none: measured
 };
 
 // schema, scenario, graph.
