@@ -15,7 +15,7 @@ Hardware at_speeds(const Hardware& hardware, const Speeds& speeds) {
     measured_on("reference_bf16_tflops", device.peak(DType::bf16).value() / 1e12);
     measured_on("reference_fp8_tflops", device.peak(DType::e4m3).value() / 1e12);
     measured_on("reference_hbm_gb_per_s", device.hbm.value() / 1e9);
-    measured_on("reference_nvlink_gb_per_s", hardware.topology.nvlink.bandwidth.value() / 1e9);
+    measured_on("reference_nvlink_gb_per_s", hardware.topology.nvlink.achievable().value() / 1e9);
     measured_on("reference_nic_gb_per_s", hardware.topology.nic.bandwidth.value() / 1e9);
 
     const double matrix_units = speeds.matrix_units / speeds.rest;

@@ -206,6 +206,8 @@ const CurveModel* FittedCostModel::links_of(Collective collective, std::int64_t 
 
 ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange) const {
     const std::string kernel(name(exchange.collective));
+    const CurveModel* sm_limit = model(kernel + "_sm_limit");
+    const LinkRates cluster{topology_.nvlink.achievable(), topology_.nic.bandwidth};
     const CurveModel* links =
         links_of(exchange.collective, exchange.group.ranks, exchange.overlapped);
     if (low_latency(exchange.collective) && links == nullptr) {
@@ -213,15 +215,15 @@ ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange
                          "has no curve for expert_all_to_all, which low-latency kernels need");
     }
     if (links != nullptr) {
-        return exchange_time(*links, model(kernel + "_sm_limit"), exchange,
-                             topology_.nvlink.achievable(), topology_.nic.bandwidth);
+        return exchange_time(*links, sm_limit, exchange, cluster);
     }
-    const bool one_node = exchange.group.nodes() == 1;
-    const double nominal =
-        (one_node ? topology_.nvlink.bandwidth : topology_.nic.bandwidth).value() / 1e9;
-    const char* measured = one_node ? "reference_nvlink_gb_per_s" : "reference_nic_gb_per_s";
-    return exchange_time(*calibration_.curve(kernel), model(kernel + "_sm_limit"), exchange,
-                         {nominal, constant(measured, nominal)});
+    const auto measured = [this](const char* name, BytesPerSecond otherwise) {
+        return gb_per_s(constant(name, otherwise.value() / 1e9));
+    };
+    return exchange_time(*calibration_.curve(kernel), model("expert_all_to_all"), sm_limit,
+                         exchange, cluster,
+                         {measured("reference_nvlink_gb_per_s", cluster.nvlink),
+                          measured("reference_nic_gb_per_s", cluster.nic)});
 }
 
 Seconds FittedCostModel::notify() const {

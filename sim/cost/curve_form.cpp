@@ -30,6 +30,12 @@ double links_us(std::span<const double> p, const KernelShape& s) {
            std::max(s.nvlink_us / (s.forwarded ? p[1] : 1), s.rdma_us / p[2]);
 }
 
+// SMs copy token after token, and several are under way in the buffers of each.
+double copies_us(std::span<const double> p, const KernelShape& s) {
+    const double copying = (s.nvlink_bytes / p[1] + s.rdma_bytes / p[2]) / (s.sms * 1e3);
+    return p[0] + (s.tokens + std::min(s.tokens, p[3] * s.sms)) * std::max(copying, s.link_us);
+}
+
 TimeParts parts_us(CurveForm form, std::span<const double> p, const KernelShape& s,
                    const DeviceScale& scale) {
     const auto compute = [&](double rate) {
@@ -52,6 +58,7 @@ TimeParts parts_us(CurveForm form, std::span<const double> p, const KernelShape&
             return {p[0], s.waves * tile * scale.compute, memory(p[4])};
         }
         case CurveForm::links: return {links_us(p, s)};
+        case CurveForm::copies: return {copies_us(p, s)};
     }
     return {};
 }
@@ -78,14 +85,14 @@ void gemm_shape(const std::string& kernel, const std::map<std::string, double>& 
 }  // namespace
 
 std::string name(CurveForm form) {
-    static const std::array<std::string, 10> names = {
-        "constant",   "affine",  "rate",     "bytes", "per_sm",
-        "efficiency", "compute", "roofline", "waves", "links"};
+    static const std::array<std::string, 11> names = {
+        "constant", "affine",   "rate",  "bytes", "per_sm", "efficiency",
+        "compute",  "roofline", "waves", "links", "copies"};
     return names[static_cast<std::size_t>(form)];
 }
 
 const std::vector<FormParameter>& parameters(CurveForm form) {
-    static const std::array<std::vector<FormParameter>, 10> table = {{
+    static const std::array<std::vector<FormParameter>, 11> table = {{
         {{"time", "us", 10}},
         {{"launch", "us", 3}, {"per_byte", "us/MB", 0.1}},
         {{"bandwidth", "GB/s", 2000}},
@@ -100,6 +107,10 @@ const std::vector<FormParameter>& parameters(CurveForm form) {
          {"wave", "us", 1},
          {"bandwidth", "GB/s", 2500}},
         {{"startup", "us", 30}, {"forwarding", "of NVLink", 1}, {"rdma", "of the line rate", 0.9}},
+        {{"startup", "us", 30},
+         {"nvlink", "GB/s/SM", 20},
+         {"rdma", "GB/s/SM", 10},
+         {"under_way", "tokens/SM", 5}},
     }};
     return table[static_cast<std::size_t>(form)];
 }
@@ -152,6 +163,12 @@ KernelShape shape_of(const std::string& kernel, const std::map<std::string, doub
         s.forwarded = value_at(columns, "forwarded") > 0;
         s.low_latency = value_at(columns, "low_latency") > 0;
         s.bytes = s.nvlink_us + s.rdma_us;  // as far as sizes are compared
+    } else if (columns.count("rdma_bytes") > 0) {
+        s.tokens = value_at(columns, "tokens");
+        s.nvlink_bytes = value_at(columns, "nvlink_bytes");
+        s.rdma_bytes = value_at(columns, "rdma_bytes");
+        s.link_us = value_at(columns, "link_us");
+        s.bytes = s.tokens * (s.nvlink_bytes + s.rdma_bytes);
     } else if (columns.count("n") > 0) {
         gemm_shape(kernel, columns, s);
     } else if (columns.count("kv_len") > 0) {

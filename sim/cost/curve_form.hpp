@@ -25,6 +25,11 @@ struct KernelShape {
     double rdma_us = 0;
     bool forwarded = false;  // over NVLink, after InfiniBand
     bool low_latency = false;
+    // The same through SMs: of each token, the bytes that they copy and what links take at best.
+    double tokens = 0;
+    double nvlink_bytes = 0;
+    double rdma_bytes = 0;
+    double link_us = 0;
 };
 
 // Peaks of the device that was measured over those of the device that is predicted.
@@ -47,6 +52,9 @@ enum class CurveForm {
     waves,
     // t = a if low-latency + max(NVLink time / f if forwarded, RDMA time / e)
     links,
+    // t = a + (tokens + c x SMs, at most twice the tokens) x
+    //         max((NVLink bytes / n + RDMA bytes / r) / SMs, link time)
+    copies,
 };
 std::string name(CurveForm form);
 

@@ -57,6 +57,9 @@ std::vector<CurveForm> candidate_forms(const CalibrationCurve& curve) {
     if (curve.column("rdma_us") >= 0) {
         return {CurveForm::links};
     }
+    if (curve.column("rdma_bytes") >= 0) {
+        return {CurveForm::copies};
+    }
     const bool bytes = curve.column("bytes") >= 0;
     if (curve.quantity == "us") {
         return bytes ? std::vector{CurveForm::affine, CurveForm::constant}

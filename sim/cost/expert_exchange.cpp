@@ -69,13 +69,14 @@ Bytes logical_bytes(const ExpertExchangeCall& x) {
                  x.token_bytes.value());
 }
 
-// What SMs can do was measured between nodes; on one node the same kernels are faster.
-Seconds time_of_sms(const CurveModel* sm_limit, const ExpertExchangeCall& x) {
-    if (sm_limit == nullptr || x.sms <= 0 || x.group.nodes() == 1) {
+// Of normal kernels, through the SMs that they have; links take `link_us` a token.
+Seconds time_of_sms(const CurveModel* sm_limit, const ExpertExchangeCall& x, double link_us) {
+    if (sm_limit == nullptr || x.sms <= 0 || x.tokens == 0) {
         return Seconds(0);
     }
-    return sm_limit->time(
-        {{"bytes", logical_bytes(x).value()}, {"sms", static_cast<double>(x.sms)}}, {});
+    std::map<std::string, double> columns = copy_columns(x);
+    columns["link_us"] = link_us;
+    return sm_limit->time(columns, {});
 }
 
 }  // namespace
@@ -116,23 +117,30 @@ double logical_copies(Collective collective, const ExpertTraffic& traffic,
     return by_rank ? traffic.ranks_per_token : traffic.nodes_per_token;
 }
 
-std::map<std::string, double> link_columns(const ExpertExchangeCall& x,
-                                           BytesPerSecond achievable_nvlink, BytesPerSecond nic) {
+std::map<std::string, double> link_columns(const ExpertExchangeCall& x, const LinkRates& rates) {
     const bool direct = low_latency(x.collective);
     const Bytes copy = x.token_bytes * static_cast<double>(x.tokens);
     // Normal kernels move rows for the rank itself as those for others, low-latency ones do not.
     const double on_node = direct ? x.traffic.nvlink_copies_per_token : x.traffic.ranks_per_token;
     const auto us = [](Seconds time) { return time.value() * 1e6; };
-    return {{"nvlink_us", us(copy * on_node / achievable_nvlink)},
-            {"rdma_us", us(copy * x.traffic.ib_copies_per_token / nic)},
-            {"forwarded", !direct && x.group.nodes() > 1 ? 1 : 0},
-            {"low_latency", direct ? 1 : 0}};
+    return {
+        {"nvlink_us", us(copy * on_node / rates.nvlink)},
+        {"rdma_us", x.group.nodes() > 1 ? us(copy * x.traffic.ib_copies_per_token / rates.nic) : 0},
+        {"forwarded", !direct && x.group.nodes() > 1 ? 1 : 0},
+        {"low_latency", direct ? 1 : 0}};
+}
+
+std::map<std::string, double> copy_columns(const ExpertExchangeCall& x) {
+    const double bytes = x.token_bytes.value();
+    return {{"tokens", static_cast<double>(x.tokens)},
+            {"sms", static_cast<double>(x.sms)},
+            {"nvlink_bytes", bytes * x.traffic.ranks_per_token},
+            {"rdma_bytes", x.group.nodes() > 1 ? bytes * x.traffic.nodes_per_token : 0}};
 }
 
 ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
-                           const ExpertExchangeCall& x, BytesPerSecond achievable_nvlink,
-                           BytesPerSecond nic) {
-    const std::map<std::string, double> columns = link_columns(x, achievable_nvlink, nic);
+                           const ExpertExchangeCall& x, const LinkRates& cluster) {
+    const std::map<std::string, double> columns = link_columns(x, cluster);
     const bool direct = low_latency(x.collective);
     const Seconds startup = direct ? microseconds(links.parameters().front()) : Seconds(0);
     const auto without = [&](const char* column) {
@@ -140,9 +148,16 @@ ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
         others[column] = 0;
         return links.time(others, {}) - startup;
     };
+    if (direct) {
+        return {startup,
+                links.time(columns, {}) - startup,
+                {without("rdma_us"), without("nvlink_us"), Seconds(0)}};
+    }
     const TransferBounds bounds{without("rdma_us"), without("nvlink_us"),
-                                direct ? Seconds(0) : time_of_sms(sm_limit, x)};
-    return {startup, std::max(links.time(columns, {}) - startup, bounds.comm_sms), bounds};
+                                time_of_sms(sm_limit, x, 0)};
+    const double link_us = std::max(columns.at("nvlink_us"), columns.at("rdma_us")) /
+                           std::max(static_cast<double>(x.tokens), 1.0);
+    return {startup, std::max(bounds.longest(), time_of_sms(sm_limit, x, link_us)), bounds};
 }
 
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
@@ -152,16 +167,23 @@ bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
     });
 }
 
-ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                           const ExpertExchangeCall& x, const LinkRates& links) {
-    // Rates scale with the links that they were measured on.
+ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* links,
+                           const CurveModel* sm_limit, const ExpertExchangeCall& x,
+                           const LinkRates& cluster, const LinkRates& measured) {
     const bool one_node = x.group.nodes() == 1;
     const double rate =
-        link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward) *
-        links.nominal_gb_per_s / links.measured_gb_per_s;
+        link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward);
     const Seconds time = logical_bytes(x) / gb_per_s(rate);
-    const TransferBounds bounds{one_node ? time : Seconds(0), one_node ? Seconds(0) : time,
-                                time_of_sms(sm_limit, x)};
+    TransferBounds bounds{one_node ? time * (measured.nvlink / cluster.nvlink) : Seconds(0),
+                          one_node ? Seconds(0) : time * (measured.nic / cluster.nic),
+                          time_of_sms(sm_limit, x, 0)};
+    if (links != nullptr) {
+        // What was measured, times what the formula says of other links.
+        const Seconds there = exchange_time(*links, nullptr, x, measured).transfer;
+        const TransferBounds here = exchange_time(*links, nullptr, x, cluster).bounds;
+        bounds.nvlink = time * (here.nvlink / there);
+        bounds.network = time * (here.network / there);
+    }
     return {Seconds(0), bounds.longest(), bounds};
 }
 

@@ -26,10 +26,10 @@ struct ExpertExchangeCall {
     bool backward = false;
 };
 
-// Rates of links that the kernels were measured on, and those of this cluster.
+// What a GPU's NVLink port reaches, and the line rate of its NIC.
 struct LinkRates {
-    double nominal_gb_per_s = 0;
-    double measured_gb_per_s = 0;
+    BytesPerSecond nvlink;
+    BytesPerSecond nic;
 };
 
 // Copies of a token as DeepEP counts them: for each distinct node, the own one included; on one
@@ -54,25 +54,27 @@ struct ExchangeTime {
     TransferBounds bounds{};  // of the transfer
 };
 
-// From what its bytes take on each link at best (form `links`), and for normal kernels between
-// nodes through the SMs. `achievable_nvlink` and the line rate `nic` are this cluster's.
+// From what its bytes take on each link at best (form `links`), and for normal kernels through the
+// SMs (form `copies`; `sm_limit` may be null).
 ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
-                           const ExpertExchangeCall& exchange, BytesPerSecond achievable_nvlink,
-                           BytesPerSecond nic);
+                           const ExpertExchangeCall& exchange, const LinkRates& cluster);
 
-// The columns of such a curve for an exchange.
+// The columns of such curves for an exchange; those of `copies` but for link_us.
+std::map<std::string, double> copy_columns(const ExpertExchangeCall& exchange);
 std::map<std::string, double> link_columns(const ExpertExchangeCall& exchange,
-                                           BytesPerSecond achievable_nvlink, BytesPerSecond nic);
+                                           const LinkRates& rates);
 
 // Whether the curve has points of this EP size that were measured alone.
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep);
 
-// The longer of: the tokens' copies at the measured rate of the links (points of the same links,
-// then of the same surroundings and pass where there are such; between EP sizes inverse squared
-// distance in log space), and between nodes the same copies through the SMs (`sm_limit`, may be
-// null).
-ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* sm_limit,
-                           const ExpertExchangeCall& exchange, const LinkRates& links);
+// The longer of: the tokens' copies at the measured rate (points of the same links, then of the
+// same surroundings and pass where there are such; between EP sizes inverse squared distance in log
+// space), and the same copies through the SMs (form `copies`, may be null), as if links took no
+// time. What was measured on other links is as much longer or shorter as the form `links` says or,
+// without it, in proportion to the link that the kernels are bound by.
+ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* links,
+                           const CurveModel* sm_limit, const ExpertExchangeCall& exchange,
+                           const LinkRates& cluster, const LinkRates& measured);
 
 // Inverse-squared-distance interpolation of `values` over log-space `features`: the value of a
 // point that is hit exactly (the mean, if several), else a weighted mean of the nearest four.

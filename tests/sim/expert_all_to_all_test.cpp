@@ -112,7 +112,7 @@ TEST_CASE("expert all-to-all: points and replay are what DeepEP measured", "[sim
             call.group = expert_group_shape(simulation.graph, topology);
             call.traffic = traffic;
             const auto columns =
-                link_columns(call, topology.nvlink.achievable(), topology.nic.bandwidth);
+                link_columns(call, {topology.nvlink.achievable(), topology.nic.bandwidth});
             for (std::size_t i = 0; i < links_curve().columns.size(); ++i) {
                 INFO(links_curve().columns[i]);
                 CHECK(point.columns[i] ==
@@ -162,7 +162,7 @@ TEST_CASE("expert all-to-all: more nodes take longer, and half a network twice a
     }
 }
 
-TEST_CASE("expert all-to-all: too few SMs slow normal kernels between nodes only", "[sim][cost]") {
+TEST_CASE("expert all-to-all: too few SMs slow normal kernels only", "[sim][cost]") {
     const auto seconds = [](bool low_latency, int ep, int sms) {
         std::vector<std::string> all = options(low_latency, ep);
         all.push_back("plan.comm_sms=" + std::to_string(sms));
@@ -170,7 +170,7 @@ TEST_CASE("expert all-to-all: too few SMs slow normal kernels between nodes only
     };
     CHECK(seconds(false, 32, 4) > 1.5 * seconds(false, 32, 24));
     CHECK(seconds(true, 32, 4) == seconds(true, 32, 24));
-    CHECK(seconds(false, 8, 4) == seconds(false, 8, 24));
+    CHECK(seconds(false, 8, 4) > 1.5 * seconds(false, 8, 24));
 }
 
 TEST_CASE("expert all-to-all: no folding changes even traffic", "[sim][folding]") {

@@ -2,7 +2,12 @@
 #include "sim/cost/expert_exchange.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <optional>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/cost/cost_model.hpp"
@@ -84,8 +89,7 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     for (int sms = 23; sms >= 1; --sms) {
         exchange.sms = sms;
         const double time = cost.expert_exchange(exchange).transfer.value();
-        const double sms_alone =
-            limit.time({{"bytes", bytes}, {"sms", static_cast<double>(sms)}}, {}).value();
+        const double sms_alone = limit.time(copy_columns(exchange), {}).value();
         INFO(sms << " SMs");
         CHECK(time >= before * (1 - 1e-12));
         CHECK(time == Approx(std::max(bytes / kDispatchRate, sms_alone)));
@@ -101,30 +105,73 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
 
 TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]") {
     const CalibrationCurve curve = exchange_curve({rate_at(64, false, false, 50)});
-    // 20 us and 4 GB/s an SM, exactly.
-    CalibrationCurve limit{"dispatch_sm_limit", "logical_gb_per_s", {"bytes", "sms"}, {}};
-    for (const double bytes : {1e7, 1e8, 1e9}) {
+    // 20 us, NVLink copies at 16 GB/s an SM and RDMA copies at 4, 5 tokens under way: exactly.
+    CalibrationCurve limit{
+        "dispatch_sm_limit", "us", {"tokens", "sms", "nvlink_bytes", "rdma_bytes", "link_us"}, {}};
+    const auto through_sms = [](double tokens, double sms, double nvlink, double rdma,
+                                double link_us) {
+        const double token = std::max((nvlink / 16e3 + rdma / 4e3) / sms, link_us);
+        return 20 + (tokens + std::min(tokens, 5 * sms)) * token;
+    };
+    for (const double tokens : {1.0, 16.0, 128.0, 4096.0}) {
         for (const double sms : {4.0, 8.0, 16.0}) {
-            const double us = 20 + bytes / (4e3 * sms);
-            limit.points.push_back({{bytes, sms}, bytes / us / 1e3, "s", "r"});
+            for (const double rdma : {0.0, 2e4}) {
+                const double us = through_sms(tokens, sms, 5e4, rdma, 0.3);
+                limit.points.push_back({{tokens, sms, 5e4, rdma, 0.3}, us, "s", "r"});
+            }
         }
     }
     Calibration calibration;
     calibration.sources["s"] = {};
     const CurveModel sm_limit(limit, calibration);
     ExpertExchangeCall exchange = exchange_at_ep64();
-    const double bytes = 4096 * 3.5 * 7168;
-    const auto time_us = [&](int sms) {
-        exchange.sms = sms;
-        return exchange_time(curve, &sm_limit, exchange, {50, 50}).transfer.value() * 1e6;
+    const double copies = 4096 * 3.5 * 7168;
+    const LinkRates links{gb_per_s(160), gb_per_s(50)};
+    const auto time_us = [&](const CurveModel* through, const LinkRates& cluster) {
+        return exchange_time(curve, nullptr, through, exchange, cluster, links).transfer.value() *
+               1e6;
     };
-    CHECK(time_us(4) == Approx(20 + bytes / 16e3).epsilon(1e-4));
-    CHECK(time_us(10) == Approx(20 + bytes / 40e3).epsilon(1e-4));
-    CHECK(time_us(16) == Approx(bytes / 50e3));
-    CHECK(exchange_time(curve, nullptr, exchange, {50, 50}).transfer.value() * 1e6 ==
-          Approx(bytes / 50e3));
-    CHECK(exchange_time(curve, nullptr, exchange, {100, 50}).transfer.value() * 1e6 ==
-          Approx(bytes / 100e3));
+    for (const int sms : {4, 10, 16}) {
+        exchange.sms = sms;
+        CHECK(time_us(&sm_limit, links) ==
+              Approx(std::max(copies / 50e3, through_sms(4096, sms, 7.0 * 7168, 3.5 * 7168, 0)))
+                  .epsilon(1e-4));
+    }
+    CHECK(time_us(nullptr, links) == Approx(copies / 50e3));
+    // Without a formula for links the rate is the NIC's affair between nodes.
+    CHECK(time_us(nullptr, {gb_per_s(160), gb_per_s(100)}) == Approx(copies / 100e3));
+    CHECK(time_us(nullptr, {gb_per_s(320), gb_per_s(50)}) == Approx(copies / 50e3));
+}
+
+TEST_CASE("expert exchange: what was measured on other links scales with the slower one",
+          "[sim][cost]") {
+    const CalibrationCurve curve = exchange_curve({rate_at(64, false, false, 50)});
+    // NVLink forwards at 0.8 of its rate, RDMA reaches 0.9 of the line rate.
+    CalibrationCurve formula{
+        "expert_all_to_all", "us", {"nvlink_us", "rdma_us", "forwarded", "low_latency"}, {}};
+    for (const double us : {100.0, 300.0, 1000.0, 4000.0}) {
+        formula.points.push_back({{us, 0, 1, 0}, us / 0.8, "s", "r"});
+        formula.points.push_back({{0, us, 0, 0}, us / 0.9, "s", "r"});
+        formula.points.push_back({{us, 0, 0, 1}, 30 + us, "s", "r"});
+    }
+    Calibration calibration;
+    calibration.sources["s"] = {};
+    const CurveModel links(formula, calibration);
+    const ExpertExchangeCall exchange = exchange_at_ep64();
+    const LinkRates measured{gb_per_s(160), gb_per_s(50)};
+    const auto ratio = [&](double nvlink, double nic) {
+        const LinkRates cluster{gb_per_s(nvlink), gb_per_s(nic)};
+        return exchange_time(curve, &links, nullptr, exchange, cluster, measured).transfer.value() /
+               exchange_time(curve, &links, nullptr, exchange, measured, measured).transfer.value();
+    };
+    // A token: 7 copies over NVLink, 3.5 x 7/8 over RDMA, so RDMA binds.
+    const auto slower = [](double nvlink, double nic) {
+        return std::max(7 / nvlink / 0.8, 3.5 * 7 / 8 / nic / 0.9);
+    };
+    CHECK(ratio(160, 50) == 1);
+    for (const auto& [nvlink, nic] : {std::pair{160.0, 25.0}, {40.0, 50.0}, {450.0, 100.0}}) {
+        CHECK(ratio(nvlink, nic) == Approx(slower(nvlink, nic) / slower(160, 50)).epsilon(1e-4));
+    }
 }
 
 TEST_CASE("expert exchange: rates of the same links, surroundings and pass", "[sim][cost]") {
@@ -137,8 +184,9 @@ TEST_CASE("expert exchange: rates of the same links, surroundings and pass", "[s
         exchange.overlapped = overlapped;
         exchange.backward = backward;
         const double copies = ranks == 8 ? 7.0 : 3.5;
+        const LinkRates same{gb_per_s(1), gb_per_s(1)};
         return 4096 * copies * 7168 /
-               exchange_time(curve, nullptr, exchange, {1, 1}).transfer.value() / 1e9;
+               exchange_time(curve, nullptr, nullptr, exchange, same, same).transfer.value() / 1e9;
     };
     CHECK(rate(64, false, false) == Approx(50));
     CHECK(rate(64, false, true) == Approx(50));  // no such point: that of the other pass
@@ -161,6 +209,40 @@ TEST_CASE("expert exchange: leave-one-out errors by hand", "[sim][cost]") {
     CHECK(*exchange_error_percent(curve) == Approx(25));
     curve.points.erase(curve.points.begin());
     CHECK_FALSE(exchange_error_percent(curve).has_value());
+}
+
+TEST_CASE("expert exchange: each token count and each number of SMs follows from the others",
+          "[sim][cost]") {
+    // One and two nodes of 8 H100: four parameters for what each kernel takes on both.
+    for (const char* kernel : {"dispatch_sm_limit", "combine_sm_limit"}) {
+        const CalibrationCurve& curve = *h800_calibration().curve(kernel);
+        CHECK(curve.points.size() == 299);
+        for (const char* column : {"tokens", "sms"}) {
+            INFO(kernel << " without each value of " << column);
+            const auto c = static_cast<std::size_t>(curve.column(column));
+            std::set<double> values;
+            for (const CalibrationPoint& point : curve.points) values.insert(point.columns[c]);
+            std::vector<double> errors;
+            for (const double value : values) {
+                CalibrationCurve others = curve;
+                std::erase_if(others.points, [&](const auto& p) { return p.columns[c] == value; });
+                const CurveModel model(others, h800_calibration());
+                CHECK(model.parameters().size() + model.factors().size() == 4);
+                for (const CalibrationPoint& point : curve.points) {
+                    if (point.columns[c] != value) continue;
+                    std::map<std::string, double> columns;
+                    for (std::size_t i = 0; i < curve.columns.size(); ++i) {
+                        columns[curve.columns[i]] = point.columns[i];
+                    }
+                    const double us = model.time(columns, {}).value() * 1e6;
+                    errors.push_back(std::abs(us / point.value - 1));
+                }
+            }
+            std::sort(errors.begin(), errors.end());
+            CHECK(errors[errors.size() / 2] <= 0.05);
+            CHECK(errors[errors.size() * 9 / 10] <= 0.15);
+        }
+    }
 }
 
 TEST_CASE("expert exchange: scales with the links it uses", "[sim][cost]") {

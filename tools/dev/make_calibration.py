@@ -669,19 +669,72 @@ def expert_communication(curves, trace):
                        "bytes / us; runs beside compute")
 
 
+# EP: ranks, nodes, and other nodes than the source's that a token of DeepEP's tests goes to. They
+# follow from the model's router with even experts; tests/sim/expert_all_to_all_test.cpp says so.
+TOKEN_COPIES = {8: (5.304, 1, 0), 16: (6.541, 1.993, 0.9967), 64: (7.49, 3.953, 3.459)}
+LINKS = ["nvlink_us", "rdma_us", "forwarded", "low_latency"]
+NVLINK_GB_PER_S, RDMA_GB_PER_S = 160, 50  # H800: isca.h800.nvlink_achievable, isca.ib.nominal
+LOW_LATENCY_TOKENS = 128
+HEADER = 16  # bytes beside a token in a low-latency dispatch message
+
+
+def expert_all_to_alls(curves):
+    """Whole exchanges alone, and what their bytes take on each link at best."""
+    kernels = (("dispatch", FP8), ("combine", BF16))
+    for row in table(load("deepep.json"), "deepep.normal.v1_2025-04-22_final")[0]:
+        ep = row["ep"]
+        ranks, nodes, others = TOKEN_COPIES[ep]
+        copies, what = (ranks, "ranks") if ep == 8 else (nodes, "nodes")
+        for kernel, per_value in kernels:
+            size, rate = round(HIDDEN * per_value), row[f"{kernel}_GBps"]
+            curves.add("expert_all_to_all", "us", LINKS,
+                       (round(TOKENS * ranks * size / NVLINK_GB_PER_S / 1e3, 2),
+                        round(TOKENS * others * size / RDMA_GB_PER_S / 1e3, 2), int(ep > 8), 0),
+                       TOKENS * copies * size / rate / 1e3, "deepep.normal",
+                       f"ep {ep} {kernel}_GBps: {rate}",
+                       f"4096 tokens x {copies} {what} a token x {size} bytes / GB/s; NVLink: "
+                       f"{ranks} ranks a token at 160 GB/s; RDMA: {others} other nodes at 50 GB/s; "
+                       "DeepEP's test: 256 experts, at most 4 nodes")
+    for row in table(load("deepep.json"),
+                     "deepep.low_latency.v1_2025-06-05_nvlink_assisted")[0]:
+        ep = row["ep"]
+        for kernel, per_value in kernels:
+            size = round(HIDDEN * per_value) + (HEADER if kernel == "dispatch" else 0)
+            sent = LOW_LATENCY_TOKENS * 8 * size
+            curves.add("expert_all_to_all", "us", LINKS,
+                       (round(sent * 7 / ep / NVLINK_GB_PER_S / 1e3, 2),
+                        round(sent * (ep - 8) / ep / RDMA_GB_PER_S / 1e3, 2), 0, 1),
+                       row[f"{kernel}_us"], "deepep.low_latency", f"ep {ep} {kernel}_us",
+                       f"128 tokens x 8 experts x {size} bytes; 7/{ep} of them over NVLink at "
+                       f"160 GB/s, {ep - 8}/{ep} over RDMA at 50 GB/s")
+
+
+SM_COPIES = ["tokens", "sms", "nvlink_bytes", "rdma_bytes", "link_us"]
+H100_NVLINK_GB_PER_S = 370  # achievable, as in topologies/h100_8x8.json
+
+
 def expert_sm_limits(curves):
-    """What the communication kernels move with few SMs, where these and not the links limit."""
-    for row in table(load("aic_h100_deepep.json"), "aic.deepep.normal.h100")[0]:
-        if row["nodes"] != 2 or row["tokens_per_gpu"] < 1024:
-            continue
-        for kernel, per_value in (("dispatch", FP8), ("combine", BF16)):
-            sms, us = row[f"{kernel}_sms"], row[f"{kernel}_transmit_us"]
-            size = row["tokens_per_gpu"] * 2 * HIDDEN * per_value
-            curves.add(f"{kernel}_sm_limit", "logical_gb_per_s", ["bytes", "sms"],
-                       (round(size), sms), size / us / 1e3, "aic.deepep.normal",
-                       f"nodes 2 tokens {row['tokens_per_gpu']} {kernel}_sms {sms}: {us} us",
-                       f"tokens x 2 nodes x 7168 x {'33/32' if per_value == FP8 else 2} bytes / us; "
-                       "dispatch assumed in FP8, not stated")
+    """What the communication kernels copy with few SMs, where these and not the links limit."""
+    file = load("aic_h100_deepep.json")
+    rows = [(r["nodes"], r["tokens_per_gpu"], kernel, r[f"{kernel}_sms"],
+             r[f"{kernel}_transmit_us"], "aic.deepep.normal")
+            for r in table(file, "aic.deepep.normal.h100")[0] if r["nodes"] <= 2
+            for kernel in ("dispatch", "combine")]
+    rows += [(1, r["tokens_per_gpu"], kernel, r["sms"], r[f"{kernel}_transmit_us"],
+              "aic.deepep.normal.v0512")
+             for r in table(file, "aic.deepep.normal.h100.1node.v0512")[0]
+             for kernel in ("dispatch", "combine")]
+    for nodes, tokens, kernel, sms, us, source in rows:
+        ranks, copies, others = TOKEN_COPIES[8 * nodes]
+        size = round(HIDDEN * (FP8 if kernel == "dispatch" else BF16))
+        nvlink, rdma = ranks * size, copies * size if nodes > 1 else 0
+        link_us = max(nvlink / H100_NVLINK_GB_PER_S, others * size / RDMA_GB_PER_S) / 1e3
+        curves.add(f"{kernel}_sm_limit", "us", SM_COPIES,
+                   (tokens, sms, round(nvlink), round(rdma), rounded(link_us)), us, source,
+                   f"nodes {nodes} tokens {tokens} {kernel}_sms {sms}",
+                   f"{ranks} ranks" + (f" and {copies} nodes" if nodes > 1 else "") +
+                   f" a token x {size} bytes; links: 370 GB/s NVLink, 50 GB/s NIC" +
+                   ("; FP8 assumed, not stated" if kernel == "dispatch" else ""))
 
 
 def notifications(curves, trace):
@@ -748,8 +801,8 @@ def network_constants(device):
     add("reference_sms", ALL_SMS, "hardware.peaks", "h800.device sms")
     # Rates of dispatch and combine scale with the links that they were measured on: H800 nodes.
     add("reference_nic_gb_per_s", nominal, "isca.network", "isca.ib.nominal: NICs of the H800 nodes")
-    add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_oneway"], "isca.network",
-        "isca.h800.nvlink_oneway: NVLink of the H800 nodes")
+    add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_achievable"], "isca.network",
+        "isca.h800.nvlink_achievable: NVLink of the H800 nodes")
     for name, key in (("nvlink_latency_us", "isca.t5.nvlink"),
                       ("same_leaf_latency_us", "isca.t5.ib.same_leaf"),
                       ("cross_leaf_latency_us", "isca.t5.ib.cross_leaf")):
@@ -787,9 +840,10 @@ def sources(device):
         out[name] = entry("h800_kernels_shenh10.json",
                           table(shenh10_file, name)[1].get("measures", "MLA decode, FlashMLA"),
                           shenh10_file["source"], "measured", "h800")
-    out["aic.deepep.normal"] = entry(
-        "aic_h100_deepep.json", "DeepEP normal kernels by SMs, 2 nodes of 8 H100",
-        load("aic_h100_deepep.json")["source"], "measured", "h100")
+    for name, what in (("aic.deepep.normal", "DeepEP normal kernels by SMs, 1 and 2 nodes of 8 H100"),
+                       ("aic.deepep.normal.v0512", "the same, 1 node, collected 2026-07-31")):
+        out[name] = entry("aic_h100_deepep.json", what, load("aic_h100_deepep.json")["source"],
+                          "measured", "h100", "deepep")
     same_cores = "; H100, whose tensor cores the H800 has: peak 989 TFLOPS BF16 in both"
     out["aic.gemm.bfloat16"] = entry(
         "aic_h100_gemm.json", "dense GEMM latency, bfloat16" +
@@ -811,8 +865,12 @@ def sources(device):
     out["hardware.peaks"] = entry(
         "hardware_h100_h800_h200.json", "dense peaks of the devices that were measured",
         "ai-dynamo/aiconfigurator systems/h100_sxm.yaml", "datasheet", "h100")
+    out["deepep.low_latency"] = entry(
+        "deepep.json", "latency of low-latency kernels, NVLink assisted",
+        table(load("deepep.json"), "deepep.low_latency.v1_2025-06-05_nvlink_assisted")[1]["source"],
+        "measured", "h800", "deepep")
     out["deepep.normal"] = entry("deepep.json", deepep_table["measures"], deepep_table["source"],
-                                 "measured", "h800")
+                                 "measured", "h800", "deepep")
     first = table(load("deepep.json"), "deepep.normal.v1_2025-02-25")[1]
     out["deepep.normal.first"] = entry("deepep.json", first["measures"] + ", first release",
                                        first["source"], "measured", "h800")
@@ -843,6 +901,7 @@ def build(device):
     overheads(curves, trace)
     stream_copy(curves)
     expert_communication(curves, trace)
+    expert_all_to_alls(curves)
     expert_sm_limits(curves)
     notifications(curves, trace)
     all_constants = constants(trace) + network_constants(device)
@@ -870,7 +929,7 @@ def build_assumed_cpu(like):
              "hidden": 256, "overlapped": False, "backward": False, "sms": hardware["sms"]}
     curves = Curves()
     for curve in like["curves"]:
-        if curve["kernel"].startswith("overhead.") or curve["kernel"].endswith("_sm_limit"):
+        if curve["kernel"].startswith("overhead.") or curve["columns"] in (LINKS, SM_COPIES):
             continue
         quantity, columns = curve["quantity"], curve["columns"]
         curves.add(curve["kernel"], quantity, columns, [shape[c] for c in columns],
@@ -881,7 +940,7 @@ def build_assumed_cpu(like):
     values = dict.fromkeys(zero, 0.0)
     values.update(launch_gap_us=1.0, overhead_idle_fraction=1.0, reference_sms=hardware["sms"], nic_achievable_fraction=1.0, nvlink_achievable_fraction=0.8,
                   nvlink_latency_us=1.0, reference_nic_gb_per_s=5.0,
-                  reference_nvlink_gb_per_s=5.0,
+                  reference_nvlink_gb_per_s=4.0,
                   reference_bf16_tflops=hardware["peaks_tflops"]["bf16"],
                   reference_fp8_tflops=hardware["peaks_tflops"]["bf16"],
                   reference_hbm_gb_per_s=hardware["hbm_bandwidth_gb_per_s"])
