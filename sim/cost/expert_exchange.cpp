@@ -9,7 +9,9 @@ namespace r1 {
 
 namespace {
 
-constexpr double kMeasuredNode = 8;  // every published measurement has nodes of 8 GPUs
+// Every published measurement has nodes of 8 GPUs, and of normal kernels 4096 tokens a GPU.
+constexpr double kMeasuredNode = 8;
+constexpr double kMeasuredTokens = 4096;
 
 // The columns of an exchange curve; 0 where the curve has no such column.
 class Columns {
@@ -69,14 +71,60 @@ Bytes logical_bytes(const ExpertExchangeCall& x) {
                  x.token_bytes.value());
 }
 
-// Of normal kernels, through the SMs that they have; links take `link_us` a token.
-Seconds time_of_sms(const CurveModel* sm_limit, const ExpertExchangeCall& x, double link_us) {
-    if (sm_limit == nullptr || x.sms <= 0 || x.tokens == 0) {
-        return Seconds(0);
+// What normal kernels do before bytes move and with their buffers, by the form `copies`; nothing of
+// that without its curve.
+class Kernels {
+public:
+    Kernels(const CurveModel* sm_limit, const ExpertExchangeCall& x)
+        : model_(x.sms > 0 ? sm_limit : nullptr), exchange_(x) {}
+
+    [[nodiscard]] Seconds startup() const {
+        return microseconds(model_ == nullptr ? 0 : model_->parameters()[0]);
     }
-    std::map<std::string, double> columns = copy_columns(x);
-    columns["link_us"] = link_us;
-    return sm_limit->time(columns, {});
+    // Tokens that pass the slowest step one after the other, those of the filling buffers included.
+    [[nodiscard]] double turns(double tokens) const {
+        return model_ == nullptr
+                   ? tokens
+                   : tokens + std::min(tokens, model_->parameters()[3] * exchange_.sms);
+    }
+    // If links took no time.
+    [[nodiscard]] Seconds copying() const {
+        return model_ == nullptr || exchange_.tokens == 0
+                   ? Seconds(0)
+                   : model_->time(copy_columns(exchange_), {}) - startup();
+    }
+    // Of an exchange of any size on links on which kMeasuredTokens take `measured` in all, of which
+    // the start-up is half at most.
+    [[nodiscard]] Seconds moving(Seconds measured) const {
+        return std::max(measured - startup(), measured * 0.5) *
+               (turns(static_cast<double>(exchange_.tokens)) / turns(kMeasuredTokens));
+    }
+    [[nodiscard]] ExchangeTime time(TransferBounds bounds) const {
+        bounds.comm_sms = copying();
+        return {exchange_.tokens == 0 ? Seconds(0) : startup(), bounds.longest(), bounds};
+    }
+
+private:
+    const CurveModel* model_;
+    const ExpertExchangeCall& exchange_;
+};
+
+ExpertExchangeCall as_measured(ExpertExchangeCall x) {
+    x.tokens = static_cast<std::int64_t>(kMeasuredTokens);
+    return x;
+}
+
+// What the bytes of an exchange take on NVLink and on the network, by the form `links`.
+TransferBounds on_links(const CurveModel& links, const ExpertExchangeCall& x,
+                        const LinkRates& rates) {
+    const std::map<std::string, double> columns = link_columns(x, rates);
+    const double startup = low_latency(x.collective) ? links.parameters()[0] : 0;
+    const auto without = [&](const char* column) {
+        std::map<std::string, double> others = columns;
+        others[column] = 0;
+        return links.time(others, {}) - microseconds(startup);
+    };
+    return {without("rdma_us"), without("nvlink_us"), Seconds(0)};
 }
 
 }  // namespace
@@ -140,24 +188,15 @@ std::map<std::string, double> copy_columns(const ExpertExchangeCall& x) {
 
 ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
                            const ExpertExchangeCall& x, const LinkRates& cluster) {
-    const std::map<std::string, double> columns = link_columns(x, cluster);
-    const bool direct = low_latency(x.collective);
-    const Seconds startup = direct ? microseconds(links.parameters().front()) : Seconds(0);
-    const auto without = [&](const char* column) {
-        std::map<std::string, double> others = columns;
-        others[column] = 0;
-        return links.time(others, {}) - startup;
-    };
-    if (direct) {
-        return {startup,
-                links.time(columns, {}) - startup,
-                {without("rdma_us"), without("nvlink_us"), Seconds(0)}};
+    if (low_latency(x.collective)) {
+        const TransferBounds bounds = on_links(links, x, cluster);
+        return {microseconds(links.parameters()[0]), bounds.longest(), bounds};
     }
-    const TransferBounds bounds{without("rdma_us"), without("nvlink_us"),
-                                time_of_sms(sm_limit, x, 0)};
-    const double link_us = std::max(columns.at("nvlink_us"), columns.at("rdma_us")) /
-                           std::max(static_cast<double>(x.tokens), 1.0);
-    return {startup, std::max(bounds.longest(), time_of_sms(sm_limit, x, link_us)), bounds};
+    const Kernels kernels(sm_limit, x);
+    const TransferBounds measured = on_links(links, as_measured(x), cluster);
+    const Seconds moving = kernels.moving(measured.longest());
+    const auto share = [&](Seconds bound) { return moving * (bound / measured.longest()); };
+    return kernels.time({share(measured.nvlink), share(measured.network), Seconds(0)});
 }
 
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep) {
@@ -173,18 +212,21 @@ ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* link
     const bool one_node = x.group.nodes() == 1;
     const double rate =
         link_rate(curve, static_cast<double>(x.group.ranks), one_node, x.overlapped, x.backward);
-    const Seconds time = logical_bytes(x) / gb_per_s(rate);
-    TransferBounds bounds{one_node ? time * (measured.nvlink / cluster.nvlink) : Seconds(0),
-                          one_node ? Seconds(0) : time * (measured.nic / cluster.nic),
-                          time_of_sms(sm_limit, x, 0)};
-    if (links != nullptr) {
-        // What was measured, times what the formula says of other links.
-        const Seconds there = exchange_time(*links, nullptr, x, measured).transfer;
-        const TransferBounds here = exchange_time(*links, nullptr, x, cluster).bounds;
-        bounds.nvlink = time * (here.nvlink / there);
-        bounds.network = time * (here.network / there);
+    const ExpertExchangeCall there = as_measured(x);
+    const Kernels kernels(sm_limit, x);
+    const Seconds moving = kernels.moving(logical_bytes(there) / gb_per_s(rate));
+    if (links == nullptr) {
+        const double slower =
+            one_node ? measured.nvlink / cluster.nvlink : measured.nic / cluster.nic;
+        const Seconds time = moving * slower;
+        return kernels.time(
+            {one_node ? time : Seconds(0), one_node ? Seconds(0) : time, Seconds(0)});
     }
-    return {Seconds(0), bounds.longest(), bounds};
+    // What was measured, times what the formula says of other links.
+    const Seconds formula = on_links(*links, there, measured).longest();
+    const TransferBounds here = on_links(*links, there, cluster);
+    return kernels.time(
+        {moving * (here.nvlink / formula), moving * (here.network / formula), Seconds(0)});
 }
 
 std::vector<std::optional<double>> exchange_errors_percent(const CalibrationCurve& curve) {

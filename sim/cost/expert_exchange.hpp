@@ -55,7 +55,8 @@ struct ExchangeTime {
 };
 
 // From what its bytes take on each link at best (form `links`), and for normal kernels through the
-// SMs (form `copies`; `sm_limit` may be null).
+// SMs (form `copies`; `sm_limit` may be null), whose start-up and buffers the measured 4096 tokens
+// include.
 ExchangeTime exchange_time(const CurveModel& links, const CurveModel* sm_limit,
                            const ExpertExchangeCall& exchange, const LinkRates& cluster);
 
@@ -67,11 +68,10 @@ std::map<std::string, double> link_columns(const ExpertExchangeCall& exchange,
 // Whether the curve has points of this EP size that were measured alone.
 bool measured_alone(const CalibrationCurve& curve, std::int64_t ep);
 
-// The longer of: the tokens' copies at the measured rate (points of the same links, then of the
+// The same from measured rates of this EP size or others (points of the same links, then of the
 // same surroundings and pass where there are such; between EP sizes inverse squared distance in log
-// space), and the same copies through the SMs (form `copies`, may be null), as if links took no
-// time. What was measured on other links is as much longer or shorter as the form `links` says or,
-// without it, in proportion to the link that the kernels are bound by.
+// space). What was measured on other links is as much longer or shorter as the form `links` says
+// or, without it, in proportion to the link that the kernels are bound by.
 ExchangeTime exchange_time(const CalibrationCurve& curve, const CurveModel* links,
                            const CurveModel* sm_limit, const ExpertExchangeCall& exchange,
                            const LinkRates& cluster, const LinkRates& measured);

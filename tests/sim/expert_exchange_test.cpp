@@ -30,6 +30,11 @@ ExpertExchangeCall exchange_at_ep64() {
     return exchange;
 }
 
+double whole(const CostModel& cost, const ExpertExchangeCall& exchange) {
+    const ExchangeTime time = cost.expert_exchange(exchange);
+    return (time.startup + time.transfer).value();
+}
+
 // ep, overlapped and backward, and the rate.
 CalibrationPoint rate_at(double ep, bool overlapped, bool backward, double rate) {
     return {{ep, overlapped ? 1.0 : 0.0, backward ? 1.0 : 0.0}, rate, "s", "r"};
@@ -65,18 +70,27 @@ TEST_CASE("expert exchange: copies at the measured rate", "[sim][cost]") {
     // Isolated dispatch at EP64 was published three times: 46, 51 and 50.58 GB/s.
     const FittedCostModel cost(h800_calibration(), h800_topology());
     ExpertExchangeCall exchange = exchange_at_ep64();
-    const double bytes = 4096 * 3.5 * 7168;
-    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(bytes / kDispatchRate));
-    // Twice the tokens, or twice the bytes of each, take twice as long; no tokens none.
-    exchange.tokens *= 2;
-    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(2 * bytes / kDispatchRate));
+    const double measured = 4096 * 3.5 * 7168 / kDispatchRate;
+    CHECK(whole(cost, exchange) == Approx(measured));
+    // Twice the bytes of each token take twice as long.
     exchange.token_bytes = exchange.token_bytes * 2;
-    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(4 * bytes / kDispatchRate));
-    // On one node a copy goes to each rank, over NVLink: 153 GB/s at EP8, more than the SMs reach
-    // between nodes.
+    CHECK(whole(cost, exchange) == Approx(2 * measured));
+    exchange.token_bytes = Bytes(7168);
+    // Start-up and the tokens in the buffers of each of 24 SMs come once, however many tokens.
+    const std::vector<double>& kernel = cost.model("dispatch_sm_limit")->parameters();
+    const double startup = kernel[0] / 1e6;
+    const double buffers = kernel[3] * 24;
+    for (const int tokens : {512, 8192, 100000}) {
+        exchange.tokens = tokens;
+        CHECK(whole(cost, exchange) ==
+              Approx(startup + (measured - startup) * (tokens + buffers) / (4096 + buffers)));
+    }
+    exchange.tokens = 0;
+    CHECK(whole(cost, exchange) == 0);
+    // On one node a copy goes to each rank, over NVLink: 153 GB/s at EP8.
     exchange = exchange_at_ep64();
     exchange.group = {8, 8};
-    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(4096 * 7.0 * 7168 / 153e9));
+    CHECK(whole(cost, exchange) == Approx(4096 * 7.0 * 7168 / 153e9));
 }
 
 TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
@@ -84,11 +98,11 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     const CurveModel& limit = *cost.model("dispatch_sm_limit");
     ExpertExchangeCall exchange = exchange_at_ep64();
     const double bytes = 4096 * 3.5 * 7168;
-    double before = cost.expert_exchange(exchange).transfer.value();
+    double before = whole(cost, exchange);
     int bound = 0;
     for (int sms = 23; sms >= 1; --sms) {
         exchange.sms = sms;
-        const double time = cost.expert_exchange(exchange).transfer.value();
+        const double time = whole(cost, exchange);
         const double sms_alone = limit.time(copy_columns(exchange), {}).value();
         INFO(sms << " SMs");
         CHECK(time >= before * (1 - 1e-12));
@@ -100,7 +114,7 @@ TEST_CASE("expert exchange: too few SMs cannot fill the links", "[sim][cost]") {
     CHECK(bound >= 4);
     CHECK(bound < 20);
     exchange.sms = 20;
-    CHECK(cost.expert_exchange(exchange).transfer.value() == Approx(bytes / kDispatchRate));
+    CHECK(whole(cost, exchange) == Approx(bytes / kDispatchRate));
 }
 
 TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]") {
@@ -128,8 +142,8 @@ TEST_CASE("expert exchange: the limit of the SMs in closed form", "[sim][cost]")
     const double copies = 4096 * 3.5 * 7168;
     const LinkRates links{gb_per_s(160), gb_per_s(50)};
     const auto time_us = [&](const CurveModel* through, const LinkRates& cluster) {
-        return exchange_time(curve, nullptr, through, exchange, cluster, links).transfer.value() *
-               1e6;
+        const ExchangeTime time = exchange_time(curve, nullptr, through, exchange, cluster, links);
+        return (time.startup + time.transfer).value() * 1e6;
     };
     for (const int sms : {4, 10, 16}) {
         exchange.sms = sms;
@@ -248,15 +262,19 @@ TEST_CASE("expert exchange: each token count and each number of SMs follows from
 TEST_CASE("expert exchange: scales with the links it uses", "[sim][cost]") {
     Topology topology = h800_topology();
     const FittedCostModel cost(h800_calibration(), topology);
-    const double before = cost.expert_exchange(exchange_at_ep64()).transfer.value();
-    ExpertExchangeCall local = exchange_at_ep64();
+    const auto transfer = [&](const ExpertExchangeCall& exchange) {
+        return cost.expert_exchange(exchange).transfer.value();
+    };
+    const ExpertExchangeCall between = exchange_at_ep64();
+    ExpertExchangeCall local = between;
     local.group = {8, 8};
-    const double local_before = cost.expert_exchange(local).transfer.value();
+    const double before = transfer(between);
+    const double local_before = transfer(local);
     topology.nic.bandwidth = topology.nic.bandwidth / 2;
-    CHECK(cost.expert_exchange(exchange_at_ep64()).transfer.value() == Approx(2 * before));
-    CHECK(cost.expert_exchange(local).transfer.value() == local_before);
+    CHECK(transfer(between) == Approx(2 * before));
+    CHECK(transfer(local) == local_before);
     topology.nvlink.bandwidth = topology.nvlink.bandwidth / 2;
-    CHECK(cost.expert_exchange(local).transfer.value() == Approx(2 * local_before));
+    CHECK(transfer(local) == Approx(2 * local_before));
 }
 
 }  // namespace r1

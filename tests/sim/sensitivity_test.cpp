@@ -282,7 +282,7 @@ TEST_CASE("sensitivity: all resources at once scale the step", "[sim][sensitivit
 TEST_CASE("sensitivity: predictions are near what replays give", "[sim][sensitivity]") {
     for (const char* schedule : {"dualpipe", "1f1b", "zb1p", "dualpipev", "interleaved"}) {
         INFO(schedule);
-        check_predictions(test::tiny_h800_setting(schedule, 4), 1e-6);
+        check_predictions(test::tiny_h800_setting(schedule, 4), 5e-6);
     }
     // Kernels large enough for matrix units and HBM to matter at once.
     std::vector<std::string> notes;
