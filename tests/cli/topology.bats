@@ -142,3 +142,24 @@ node=tests/sim/data/nccl_topology/oci_h100_container.xml
         --verbose
     [[ "$stderr" == *"new.xml:16:16: /system/cpu[1]/pci[1]/pci[2]/pci/nic/@shiny: ignored"* ]]
 }
+
+@test "topology: --import infragraph reads hosts, NICs and the switches between them" {
+    local pair=tests/sim/data/infragraph/single_tier_dgx_h100.json out=$BATS_TEST_TMPDIR/pair.json
+    refused_with 3 "single_tier_dgx_h100.json:[0-9]+:[0-9]+: /devices/0/links/1: .*--set nvlink" \
+        topology "$pair" --import infragraph
+    [[ "$stderr" =~ "--set device=h100" ]]
+    run -0 --separate-stderr "$R1SIM" topology "$pair" --import infragraph --json \
+        --set device=h100 --set nvlink.bandwidth_gb_per_s=450 --topology-out "$out"
+    [ -z "$stderr" ]
+    # 8 NICs of 100 Gb/s at the preset's 94 %
+    json '.nodes == 2 and .gpus == 16 and .bisection_gb_per_s == 94'
+    run -0 "$R1SIM" simulate scenarios/expert_all_to_all_h800.json --set "cluster=$out" \
+        --set plan.expert_parallel=16 --json
+    json '.step.time_s > 0'
+    printf 'devices:\n- name: a\n  connections:\n  - a.0.b.c.0\n' >"$BATS_TEST_TMPDIR/old.yaml"
+    refused_with 3 "old.yaml: this is the old draft of InfraGraph" \
+        topology "$BATS_TEST_TMPDIR/old.yaml" --import infragraph
+    printf '{"name"' >"$BATS_TEST_TMPDIR/cut.json"
+    refused_with 3 "cut.json:1:8: .*unexpected end of input" \
+        topology "$BATS_TEST_TMPDIR/cut.json" --import infragraph
+}
