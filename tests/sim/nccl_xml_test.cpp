@@ -372,6 +372,8 @@ TEST_CASE("nccl xml: wrong values are reported with line and path and all at onc
                    "0:11:0.0 stands at line 3 too"));
     CHECK(contains(with([](NodeText& t) { t.extra = "<pci busid='0-11-0'/><pci/>"; }),
                    "@busid: expects a bus id like 0000:1b:00.0, found '0-11-0'"));
+    CHECK(contains(with([](NodeText& t) { t.nvlink += "</gpu><gpu dev='5'><nvlink target='0'/>"; }),
+                   "/gpu[2]: a second GPU in the same pci element"));
     std::string twice = NodeText{}.xml();
     twice.replace(twice.find("dev=\"1\" rank"), 7, "dev=\"0\"");
     twice.replace(twice.rfind("dev=\"1\""), 7, "dev=\"0\"");

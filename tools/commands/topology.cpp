@@ -97,10 +97,8 @@ Command topology_command() {
             ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //
             ("import", po::value<std::string>()->value_name("nccl-xml|infragraph"),
              "FILE is of this format; --set gives what it lacks")  //
-            (
-                "topology-out", po::value<std::string>()->value_name("FILE"),
-                "write the topology, as --set changed it; simulate takes it with --set "
-                "cluster=FILE")                                                                //
+            ("topology-out", po::value<std::string>()->value_name("FILE"),
+             "write the topology, with what --set changed, for simulate --set cluster=FILE")   //
             ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
             ("diff", po::value<std::string>()->value_name("FILE2"),
              "in what another topology differs, in words; --set changes FILE alone")(

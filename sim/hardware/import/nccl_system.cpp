@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "model/base/index.hpp"
+#include "sim/hardware/import/nccl_elements.hpp"
 #include "sim/hardware/import/pci.hpp"
 
 namespace r1 {
@@ -19,35 +21,6 @@ constexpr std::size_t kDevicesMax = 1024;   // GPUs or NICs of a node, as in a t
 constexpr double kDefaultMbitPerS = 10000;  // what NCCL takes where a net has no speed
 constexpr double kMbitPerGbPerS = 8000;     // 1 GB/s = 8000 Mbit/s
 constexpr std::string_view kVersion = "1";
-
-struct KnownElement {
-    std::string_view name;
-    std::vector<std::string_view> parents;
-    std::vector<std::string_view> attributes;
-};
-
-const std::vector<KnownElement>& known_elements() {
-    static const std::vector<KnownElement> known{
-        {"system", {}, {"version", "name"}},
-        {"cpu",
-         {"system"},
-         {"numaid", "affinity", "arch", "vendor", "familyid", "modelid", "host_hash"}},
-        {"pci",
-         {"cpu", "pci"},
-         {"busid", "class", "link_speed", "link_width", "vendor", "device", "subsystem_vendor",
-          "subsystem_device"}},
-        {"pcilink", {"pci"}, {"target"}},
-        {"gpu", {"pci"}, {"dev", "sm", "rank", "gdr", "mlopart"}},
-        {"nic", {"cpu", "pci"}, {}},
-        {"net",
-         {"nic"},
-         {"name", "dev", "speed", "port", "latency", "guid", "maxconn", "gdr", "coll", "net", "gin",
-          "rma", "rail", "plane", "keep"}},
-        {"nvlink", {"gpu"}, {"target", "count", "tclass"}},
-        {"c2c", {"gpu"}, {"bw", "count"}},
-    };
-    return known;
-}
 
 template <class Names>
 bool holds(const Names& names, std::string_view name) {
@@ -64,7 +37,7 @@ public:
 private:
     // What is known of each element from those above it.
     struct Context {
-        const KnownElement* known = nullptr;  // nullptr: ignored, with all below it
+        const NcclElement* known = nullptr;  // nullptr: ignored, with all below it
         int node = -1;
         NcclPlace place;  // of what stands inside the element
         int device = -1;  // within a gpu: its index; within the nic of a pci: the NIC's
@@ -79,7 +52,7 @@ private:
 
     bool check_root();
     void visit(int element);
-    const KnownElement* known(int element);
+    const NcclElement* known(int element);
     void visit_cpu(int element, Context& context);
     void visit_pci(int element, Context& context);
     void visit_gpu(int element, Context& context, const Context& parent);
@@ -100,6 +73,7 @@ private:
     std::vector<Context> contexts_;                        // by element
     std::map<std::string, int> hosts_;                     // host_hash -> node
     std::map<std::pair<int, std::string>, int> bus_ids_;   // (node, bus id) -> element
+    std::set<int> gpu_pcis_;                               // pci elements with a gpu
     std::map<std::pair<int, std::string>, int> gpu_devs_;  // (node, dev) -> element
     std::map<std::pair<int, std::string>, int> net_devs_;  // (node, dev) -> element
     std::map<std::pair<int, int>, int> pci_nics_;          // (node, NIC) -> pci element
@@ -148,10 +122,10 @@ bool NcclReader::check_root() {
     return diagnostics_.ok();
 }
 
-const KnownElement* NcclReader::known(int element) {
+const NcclElement* NcclReader::known(int element) {
     const XmlElement& here = document_.element(element);
     std::vector<std::string> names;
-    for (const KnownElement& candidate : known_elements()) {
+    for (const NcclElement& candidate : nccl_elements()) {
         names.emplace_back(candidate.name);
         if (candidate.name != here.name) continue;
         const std::string& parent = document_.element(here.parent).name;
@@ -228,6 +202,11 @@ void NcclReader::bare_pci(int element, const Context& context) {
 
 void NcclReader::visit_gpu(int element, Context& context, const Context& parent) {
     const int pci = document_.element(element).parent;
+    if (!gpu_pcis_.insert(pci).second) {
+        error(element, "a second GPU in the same pci element");
+        context.known = nullptr;
+        return;
+    }
     NcclGpu gpu;
     gpu.element = element;
     gpu.bus_id = text(pci, "busid", false);
@@ -429,7 +408,7 @@ void NcclReader::report_classless() {
 NcclSystem NcclReader::read() {
     if (!check_root()) return std::move(system_);
     contexts_.resize(document_.elements().size());
-    contexts_[0].known = known_elements().data();
+    contexts_[0].known = nccl_elements().data();
     for (int element = 1; element < static_cast<int>(contexts_.size()); ++element) {
         if (diagnostics_.errors().size() >= kProblemsMax) return std::move(system_);
         visit(element);

@@ -1,7 +1,6 @@
 #include "sim/hardware/import/nccl_xml.hpp"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <set>
 
@@ -10,41 +9,13 @@
 #include "model/base/index.hpp"
 #include "sim/hardware/import/nccl_system.hpp"
 #include "sim/hardware/import/node_nics.hpp"
+#include "sim/hardware/import/nvidia_gpus.hpp"
 #include "sim/hardware/import/pci.hpp"
 
 namespace r1 {
 namespace {
 
 constexpr std::string_view kInvisibleSwitch = "fffffff:ff:ff.0";  // of virtual machines
-
-struct PciDevice {
-    int id;
-    const char* preset;  // in topologies/devices/
-};
-// Of vendor 0x10de, as dumps of such machines show.
-constexpr std::array<PciDevice, 3> kPciDevices{
-    {{0x2324, "h800"}, {0x2330, "h100"}, {0x2335, "h200"}}};
-
-// One NVLink and direction in GB/s. Nominal: 200 over the 8 links of the H800, 450 over the 18 of
-// the H100 (both as in topologies/); other generations: NVIDIA's data sheets, recalled. Effective:
-// what NCCL takes (src/graph/topo.h at commit 5067397c26).
-struct NvlinkRate {
-    int sm_min;
-    double nominal;
-    double effective;
-};
-constexpr std::array<NvlinkRate, 6> kNvlinkRates{{{100, 50, 40.1},
-                                                  {90, 25, 20.6},
-                                                  {86, 14.0625, 12.0},
-                                                  {80, 25, 20.0},
-                                                  {70, 25, 20.0},
-                                                  {60, 20, 18.0}}};
-
-const NvlinkRate* nvlink_rate(int sm) {
-    const auto found = std::find_if(kNvlinkRates.begin(), kNvlinkRates.end(),
-                                    [sm](const NvlinkRate& rate) { return sm >= rate.sm_min; });
-    return found == kNvlinkRates.end() ? nullptr : &*found;
-}
 
 // The importer sees the file's own values; the document beside them is for places and messages.
 class NcclImport {
@@ -207,14 +178,11 @@ void NcclImport::put_device(const std::vector<NcclGpu>& gpus) {
         }
     }
     const std::string sm = first.sm ? fmt::format(", sm {}", *first.sm) : "";
-    for (const PciDevice& device : kPciDevices) {
-        if (first.device_id == device.id) {
-            put("device", device.preset, first.element,
-                fmt::format("PCI device {:#06x}{}", device.id, sm));
-            return;
-        }
-    }
-    if (first.device_id) {
+    const char* preset = first.device_id ? device_preset(*first.device_id) : nullptr;
+    if (preset != nullptr) {
+        put("device", preset, first.element,
+            fmt::format("PCI device {:#06x}{}", *first.device_id, sm));
+    } else if (first.device_id) {
         need("device", "FILE", first.element,
              fmt::format("no device file for GPUs of PCI device {:#06x}{}; write one like "
                          "topologies/devices/h100.json",
@@ -301,13 +269,13 @@ void NcclImport::put_nvlink(const std::vector<NcclGpu>& gpus) {
     if (needs_nvlink_rate(gpus)) return;
     const NvlinkRate& rate = *nvlink_rate(*first.sm);
     const int links = links_to(first, NvlinkEnd::nvswitch) + links_to(first, NvlinkEnd::gpu);
-    put("nvlink.bandwidth_gb_per_s", links * rate.nominal, element,
-        fmt::format("{} NVLinks a GPU, {:g} GB/s nominal for sm {}", links, rate.nominal,
+    put("nvlink.bandwidth_gb_per_s", links * rate.nominal_gb_per_s, element,
+        fmt::format("{} NVLinks a GPU, {:g} GB/s nominal for sm {}", links, rate.nominal_gb_per_s,
                     *first.sm));
     if (rate.sm_min != 90) {  // of sm 90 the presets have measurements
-        put("nvlink.achievable_fraction", rate.effective / rate.nominal, element,
-            fmt::format("NCCL takes {:g} of {:g} GB/s for sm {}", rate.effective, rate.nominal,
-                        *first.sm));
+        put("nvlink.achievable_fraction", rate.nccl_gb_per_s / rate.nominal_gb_per_s, element,
+            fmt::format("NCCL takes {:g} of {:g} GB/s for sm {}", rate.nccl_gb_per_s,
+                        rate.nominal_gb_per_s, *first.sm));
     }
 }
 
