@@ -101,7 +101,8 @@ void read_fabric(ObjectReader& reader, Topology& topology) {
         if (cross_leaf_us < same_leaf_us) {
             reader.error("cross_leaf_latency_us", "must not be below same_leaf_latency_us");
         }
-        if (fabric.switch_ports / 2 < fabric.oversubscription) {
+        const int down = fabric.switch_ports / 2;
+        if (down < fabric.oversubscription) {
             reader.error("oversubscription",
                          "leaves no uplink: a leaf has half of its "
                          "switch_ports for NICs");

@@ -5,8 +5,11 @@
 #include <filesystem>
 #include <iostream>
 #include <numeric>
+#include <set>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "tests/support/catch.hpp"
 #include "tests/support/contains.hpp"
@@ -72,13 +75,12 @@ struct NodeText {
     [[nodiscard]] std::string cpu() const {
         std::string text = "<cpu numaid=\"0\" host_hash=\"" + host + "\">\n" + extra;
         for (int i = 0; i < gpus; ++i) {
-            const std::string n = std::to_string(i + 1);
-            text += "<pci busid=\"0:" + n + "0:0.0\" class=\"0x060400\">\n<pci busid=\"0:" + n +
-                    "1:0.0\" " + gpu_pci + "><gpu dev=\"" + std::to_string(i) + "\" rank=\"" +
-                    std::to_string(i) + "\" " + gpu + ">" + nvlink +
-                    "</gpu></pci>\n<pci busid=\"0:" + n +
-                    "2:0.0\" class=\"0x020700\"><nic><net name=\"mlx5_" + std::to_string(i) +
-                    "\" dev=\"" + std::to_string(i) + "\" " + net + "/></nic></pci>\n</pci>\n";
+            text += fmt::format(
+                "<pci busid=\"0:{1}0:0.0\" class=\"0x060400\">\n"
+                "<pci busid=\"0:{1}1:0.0\" {2}><gpu dev=\"{0}\" rank=\"{0}\" {3}>{4}</gpu></pci>\n"
+                "<pci busid=\"0:{1}2:0.0\" class=\"0x020700\"><nic>"
+                "<net name=\"mlx5_{0}\" dev=\"{0}\" {5}/></nic></pci>\n</pci>\n",
+                i, i + 1, gpu_pci, gpu, nvlink, net);
         }
         return text + "</cpu>\n";
     }

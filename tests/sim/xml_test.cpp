@@ -18,6 +18,8 @@
 namespace r1 {
 namespace {
 
+using test::contains;
+
 // "line:column: message", or "" if it is read.
 std::string xml_problem(const std::string& text) {
     try {

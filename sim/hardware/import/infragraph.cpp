@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/check.hpp"
 #include "model/base/index.hpp"
 #include "sim/hardware/import/infragraph_fabric.hpp"
 #include "sim/hardware/import/node_nics.hpp"
@@ -224,6 +225,7 @@ void InfraImport::put_nic_rate(const std::vector<NicCandidate>& candidates,
             return;
         }
     }
+    R1_CHECK(link != nullptr);  // the rate is its own
     std::string what = "link " + quote(link->name);
     if (first.size() > 1) {
         what += fmt::format(" of {} NICs for each accelerator, merged into one", first.size());

@@ -39,7 +39,7 @@ public:
         if (!open_.empty()) {
             std::string names;
             for (const int index : open_) {
-                names = fmt::format("</{}>", document_.element(index).name) + names;
+                names.insert(0, fmt::format("</{}>", document_.element(index).name));
             }
             fail(at_, "the file ends before " + quote(names) + ": it is cut short");
         }
@@ -269,7 +269,7 @@ std::string XmlDocument::path(int index) const {
             }
             if (count > 1) step += fmt::format("[{}]", position);
         }
-        out = step + out;
+        out.insert(0, step);
     }
     return out;
 }
