@@ -101,7 +101,8 @@ void read_fabric(ObjectReader& reader, Topology& topology) {
         if (cross_leaf_us < same_leaf_us) {
             reader.error("cross_leaf_latency_us", "must not be below same_leaf_latency_us");
         }
-        if (fabric.switch_ports / 2 < fabric.oversubscription) {
+        const int down = fabric.switch_ports / 2;
+        if (down < fabric.oversubscription) {
             reader.error("oversubscription",
                          "leaves no uplink: a leaf has half of its "
                          "switch_ports for NICs");
@@ -121,7 +122,10 @@ void check_size(ObjectReader& reader, const Topology& topology) {
         return;
     }
     if (fabric.kind == FabricKind::none) {
-        if (nodes > 1) reader.error("fabric", "kind 'none' joins no nodes: nodes must be 1");
+        if (nodes > 1)
+            reader.error("fabric",
+                         "kind 'none' joins no nodes: nodes must be 1, or kind one "
+                         "of mpft, mrft, single_switch");
         return;
     }
     const std::int64_t ports = fabric.switch_ports;
@@ -251,6 +255,13 @@ void graft_device(Document& document, const std::string& pointer,
         throw InputError(problems);
     }
     document.graft(at, file);
+}
+
+void set_topology_field(Document& document, const Override& override_) {
+    if (!document.set(override_.pointer, override_.value, {"--set", 0, 0})) {
+        throw InputError("--set " + override_.text, "there is no such field to override");
+    }
+    graft_device(document, "", {});
 }
 
 Document load_topology(const std::string& file_or_preset, const std::filesystem::path& base) {

@@ -86,6 +86,10 @@ Topology read_topology(const Document& document, const std::string& pointer,
 // Loads a topology file or preset and puts the device that it names in place. Throws InputError.
 Document load_topology(const std::string& file_or_preset, const std::filesystem::path& base = {});
 
+// As --set does; a device that it names is put in place. Throws InputError if there is no such
+// field.
+void set_topology_field(Document& document, const Override& override_);
+
 // The second half of load_topology, for a topology that stands inside another document: replaces
 // the device name at `pointer`/device, if it is a text, by the device file.
 void graft_device(Document& document, const std::string& pointer,

@@ -1,9 +1,14 @@
 #include "sim/hardware/topology.hpp"
 
+#include <algorithm>
 #include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "model/base/json.hpp"
 #include "sim/hardware/fabric.hpp"
+#include "sim/hardware/import/import.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/topology_diff.hpp"
 #include "tools/report/topology_svg.hpp"
@@ -20,28 +25,47 @@ Topology checked(const Document& document) {
     return topology;
 }
 
+Document imported(const Invocation& invocation) {
+    const std::vector<std::string>& names = foreign_format_names();
+    const std::string format = invocation.text("import");
+    const auto found = std::find(names.begin(), names.end(), format);
+    if (found == names.end()) {
+        throw UsageError(fmt::format("--import takes {}, not {}{}", fmt::join(names, " or "),
+                                     quote(format), did_you_mean(format, names)));
+    }
+    const ImportedTopology topology =
+        import_topology(invocation.text("file"), static_cast<ForeignFormat>(found - names.begin()));
+    for (const std::string& note : topology.notes) invocation.detail(note);
+    for (const std::string& warning : topology.warnings) invocation.warn(warning);
+    return topology_document(topology, invocation.overrides());
+}
+
+Document described(const Invocation& invocation) {
+    if (invocation.has("import")) return imported(invocation);
+    Document document = load_topology(invocation.text("file"));
+    for (const Override& override_ : invocation.overrides()) {
+        set_topology_field(document, override_);
+    }
+    return document;
+}
+
 int run_topology(const Invocation& invocation) {
-    for (const char* later : {"import", "discover"}) {
-        if (invocation.has(later)) {
-            throw FeatureError(std::string("topology --") + later +
-                               " is not implemented in this version");
-        }
+    if (invocation.has("discover")) {
+        throw FeatureError("topology --discover is not implemented in this version");
     }
     if (!invocation.has("file")) {
         throw UsageError("missing FILE");
     }
-    Document document = load_topology(invocation.text("file"));
-    for (const Override& override : invocation.overrides()) {
-        if (!document.set(override.pointer, override.value, {"--set", 0, 0})) {
-            throw InputError("--set " + override.text, "there is no such field to override");
-        }
-    }
+    const Document document = described(invocation);
     const Topology topology = checked(document);
     std::optional<Topology> other;
     if (invocation.has("diff")) {
         other = checked(load_topology(invocation.text("diff")));
     }
     const Fabric fabric = generate_fabric(topology);
+    if (invocation.has("topology-out")) {
+        write_file_atomically(invocation.text("topology-out"), document.root().dump(2) + "\n");
+    }
     if (invocation.has("svg")) {
         write_file_atomically(invocation.text("svg"), topology_svg(topology, fabric));
     }
@@ -63,13 +87,18 @@ Command topology_command() {
     command.summary = "Checks, counts and draws a cluster.";
     command.arguments = "FILE";
     command.positional = "file";
-    command.examples = {"topology h800_256x8_mpft --svg h800.svg",
-                        "topology h100_256x8_mrft --set fabric.oversubscription=2",
-                        "topology h800_256x8_mpft --diff h100_256x8_mpft"};
+    command.examples = {
+        "topology h800_256x8_mpft --svg h800.svg",
+        "topology h800_256x8_mpft --diff h100_256x8_mpft",
+        "topology node.xml --import nccl-xml --set nodes=256 --set fabric.kind=mpft "
+        "--topology-out mine.json"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                  //
             ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //
-            ("import", po::value<std::string>(), "not in this version")                        //
+            ("import", po::value<std::string>()->value_name("nccl-xml|infragraph"),
+             "FILE is of this format; --set gives what it lacks")  //
+            ("topology-out", po::value<std::string>()->value_name("FILE"),
+             "write the topology, with what --set changed, for simulate --set cluster=FILE")   //
             ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
             ("diff", po::value<std::string>()->value_name("FILE2"),
              "in what another topology differs, in words; --set changes FILE alone")(
