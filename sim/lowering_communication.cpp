@@ -1,4 +1,5 @@
 // What lanes do at nodes that communicate (declared in lowering.hpp).
+#include "model/base/index.hpp"
 #include "sim/lowering.hpp"
 
 namespace r1 {
@@ -6,7 +7,8 @@ namespace r1 {
 std::uint32_t CommunicationWork::send(std::int32_t from, std::int32_t to, const CommOp& comm) {
     SendWork work;
     // Else the next stage is on the same rank, or the message is left out.
-    if (from != to && !input_.replay.without.pipeline_messages) {
+    const Without& without = input_.replay.without;
+    if (from != to && !without.pipeline_messages && !without.network) {
         work.bytes = Bytes(comm.payload_bytes.value(input_.symbols));
         work.routes = routes_between(from, to);
     }
@@ -52,6 +54,10 @@ std::uint32_t CommunicationWork::flows_of(std::int32_t program, const Op& op,
         exchange_flows_.try_emplace(key, static_cast<std::uint32_t>(dag_.exchange_flows.size()));
     if (is_new) {
         const auto groups = static_cast<std::int32_t>(dag_.groups_per_program());
+        if (input_.replay.without.network) {
+            dag_.exchange_flows.resize(dag_.exchange_flows.size() + at(groups));
+            return entry->second;
+        }
         for (std::int32_t group = 0; group < groups; ++group) {
             const ExpertLoads* loads =
                 differ ? &loads_.loads(loads_.index(context, op.layer, group)) : nullptr;
@@ -81,7 +87,9 @@ std::uint32_t CommunicationWork::collective(std::int32_t program, std::int32_t s
         }
         CollectiveWork& work = dag_.collectives[entry->second];
         work.parts.push_back({static_cast<std::uint32_t>(lane), node});
-        add_collective_flows(input_, lanes_, network_, comm, stage, lane, work.activity);
+        if (!input_.replay.without.network) {
+            add_collective_flows(input_, lanes_, network_, comm, stage, lane, work.activity);
+        }
         by_place.push_back(entry->second);
     }
     dag_.collective_of.push_back(std::move(by_place));

@@ -12,6 +12,7 @@
 #include "model/scenario/scenario.hpp"
 #include "model/timeline/timeline.hpp"
 #include "sim/baseline.hpp"
+#include "sim/bubble_parts.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/engine_difference.hpp"
 #include "sim/hardware/fabric.hpp"
@@ -53,7 +54,8 @@ struct Simulation {
     EngineCounts counts;
     WallClock wall;
     std::optional<EngineDifference> engine_difference;  // fluid against simgrid, of engine both
-    std::vector<Sensitivity> sensitivity;               // replay() leaves both empty
+    std::vector<Sensitivity> sensitivity;               // replay() leaves these empty
+    std::optional<BubbleParts> bubble_parts;
     std::optional<BaselineComparison> baseline;
 };
 

@@ -118,6 +118,7 @@ void read_without(ObjectReader& reader, Without& without) {
                                                 {"sm_split", &without.sm_split},
                                                 {"stage_imbalance", &without.stage_imbalance},
                                                 {"pipeline_messages", &without.pipeline_messages},
+                                                {"network", &without.network},
                                                 {"two_hop", &without.two_hop}};
     std::vector<std::string> names;
     for (const auto& [name, flag] : parts) {

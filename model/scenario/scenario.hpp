@@ -54,6 +54,7 @@ struct Without {
     bool sm_split = false;           // overlapped chunks compute on all SMs
     bool stage_imbalance = false;    // all stages take the mean of the stages' compute time
     bool pipeline_messages = false;  // they cost nothing
+    bool network = false;            // no transfer takes time: messages, exchanges, collectives
     bool two_hop = false;            // each destination GPU gets its own copy from the source
 };
 

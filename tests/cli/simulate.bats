@@ -475,3 +475,12 @@ compare() {
         --set workload.kernel=low_latency
     holds "expert_all_to_all"
 }
+
+@test "simulate: --bubble-parts says what bubbles come from, and needs a replay" {
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --engine fluid --bubble-parts --json
+    json '.pipeline | ([.bubble_parts_s[]] | add) - .breakdown_s.bubble | fabs < 1e-9'
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --engine fluid --bubble-parts
+    holds 'of the bubble +dependency [0-9.]+ s, network '
+    run -2 "$R1SIM" simulate "$main_job" --bubble-parts --dry-run
+    holds 'bubble-parts needs a replay'
+}

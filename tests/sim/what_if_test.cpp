@@ -67,7 +67,7 @@ TEST_CASE("what-if: what is left out changes the step and not the graph", "[sim]
     CHECK(step_s({without("pipeline_messages")}) < base);
     CHECK(step_s({without("two_hop")}) >= base);
     for (const char* part :
-         {"overlap", "sm_split", "stage_imbalance", "pipeline_messages", "two_hop"}) {
+         {"overlap", "sm_split", "stage_imbalance", "pipeline_messages", "network", "two_hop"}) {
         const Setting changed = test::tiny_h800_setting("dualpipe", 4, {without(part)});
         CHECK(prepare(changed).graph.hash() == prepare(plain).graph.hash());
     }

@@ -296,6 +296,17 @@ TEST_CASE("report: sensitivity as its schema says, replayed or not", "[tools][re
     CHECK_FALSE(dualpipe_report().contains("sensitivity"));
 }
 
+TEST_CASE("report: parts of the bubble as its schema says, when they are known",
+          "[tools][report]") {
+    const Json schema = Json::parse(read_file(data_root() / "scenarios" / "report.schema.json"));
+    Simulation simulation = dualpipe().simulation;
+    simulation.bubble_parts = bubble_parts(dualpipe().setting, simulation);
+    const Json report = report_of(dualpipe().setting, simulation);
+    CHECK(test::schema_problems(schema, report).empty());
+    CHECK(report["pipeline"]["bubble_parts_s"]["network"] == simulation.bubble_parts->network_s);
+    CHECK_FALSE(dualpipe_report()["pipeline"].contains("bubble_parts_s"));
+}
+
 TEST_CASE("report: without a replay it ends with what the graph tells", "[tools][report]") {
     const Simulation planned = prepare(dualpipe().setting);
     const Json report = report_of(dualpipe().setting, planned);

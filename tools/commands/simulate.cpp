@@ -54,6 +54,7 @@ int run_simulate(const Invocation& invocation) {
     need_replay("trace", invocation.has("trace"));
     need_replay("timeline", invocation.has("timeline"));
     need_replay("check-sensitivity", invocation.flag("check-sensitivity"));
+    need_replay("bubble-parts", invocation.flag("bubble-parts"));
     std::vector<std::string> notes;
     const Setting setting =
         read_setting(load_scenario(invocation.text("scenario"), all_overrides(invocation)), notes);
@@ -73,6 +74,10 @@ int run_simulate(const Invocation& invocation) {
             invocation.progress("replaying with faster and slower resources …");
         }
         simulation.sensitivity = step_sensitivity(setting, simulation, check);
+        if (invocation.flag("bubble-parts")) {
+            invocation.progress("replaying without transfers and with all SMs …");
+            simulation.bubble_parts = bubble_parts(setting, simulation);
+        }
         if (setting.baseline) {
             invocation.progress("replaying on the baseline …");
             simulation.baseline = compare_with_baseline(setting, simulation);
@@ -125,7 +130,9 @@ Command simulate_command() {
             ("graph", po::value<std::string>()->value_name("FILE"),
              "write the execution graph (compressed if FILE ends in .zst)")  //
             ("check-sensitivity", po::bool_switch(),
-             "replay with each resource 10 % faster and slower, beside the predictions")   //
+             "replay with each resource 10 % faster and slower, beside the predictions")  //
+            ("bubble-parts", po::bool_switch(),
+             "say what bubbles come from: dependencies, transfers, contention for SMs")    //
             ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
             ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
     };

@@ -146,6 +146,12 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         report["expert_all_to_all"] =
             all_to_all_json(simulation, expert_group_shape(simulation.graph, setting.topology));
     }
+    if (simulation.bubble_parts) {
+        const BubbleParts& parts = *simulation.bubble_parts;
+        report["pipeline"]["bubble_parts_s"] = {{"dependency", parts.dependency_s},
+                                                {"network", parts.network_s},
+                                                {"sm_contention", parts.sm_contention_s}};
+    }
     if (!simulation.sensitivity.empty()) {
         report["sensitivity"] = sensitivity_json(simulation.sensitivity);
     }

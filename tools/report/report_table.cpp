@@ -126,6 +126,13 @@ void add_breakdown(Table& table, const Json& report) {
         table.row(label, fmt::format("{:.3f} s", number(mean, key)),
                   share(number(mean, key), step));
     }
+    if (report.at("pipeline").contains("bubble_parts_s")) {
+        const Json& parts = report.at("pipeline").at("bubble_parts_s");
+        table.line(fmt::format(
+            "  of the bubble               dependency {:.3f} s, network {:.3f} "
+            "s, SM contention {:.3f} s",
+            number(parts, "dependency"), number(parts, "network"), number(parts, "sm_contention")));
+    }
     const Json& overlap = report.at("overlap");
     table.row("communication", fmt::format("{:.3f} s", number(overlap, "comm_total_s")),
               fmt::format("{:.3f} s exposed", number(overlap, "comm_exposed_s")));
