@@ -148,8 +148,8 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
             : "scenario");
     add("optimizer.gradient_reduction", "assumed", "FP32 ring reduce-scatter, BF16 all-gather");
     add("comm_sms", "assumed",
-        "what few SMs move was measured over two nodes (curves dispatch_sm_limit and "
-        "combine_sm_limit)");
+        "what few SMs move was measured on one and two nodes of H100 (curves dispatch_sm_limit "
+        "and combine_sm_limit)");
     add("left_out", "assumed",
         "stragglers unless the scenario has them, host stalls, checkpoints, data loading");
     return entries;
