@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "sim/cost/cost_model.hpp"
 
 namespace r1 {
@@ -142,6 +144,16 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
     add("routing",
         setting.scenario.routing.source == RoutingSource::captured ? "measured" : "assumed",
         routing_text(setting.scenario));
+    if (simulation.even_step) {
+        const TimePs step = simulation.timeline.makespan();
+        entries.push_back(
+            {"replay.fold", "calibrated",
+             (static_cast<double>(step) / static_cast<double>(*simulation.even_step) - 1) * 100,
+             fmt::format("at most: folding stage gives each rank what the fullest has in each "
+                         "layer; with even experts the step takes {:.4g} s, that of all ranks "
+                         "(folding ep_group or none) lies between",
+                         from_ps(*simulation.even_step).value())});
+    }
     add("plan.stage_layers", setting.scenario.plan.stage_layers.empty() ? "assumed" : "datasheet",
         setting.scenario.plan.stage_layers.empty()
             ? "contiguous partition with the smallest largest stage; not published"

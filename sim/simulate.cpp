@@ -103,11 +103,12 @@ void warn_of_time(const Scenario& scenario, std::vector<std::string>& warnings) 
     }
 }
 
-ReplayDag lower_step(const Setting& setting, const Simulation& simulation) {
+ReplayDag lower_step(const Setting& setting, const Simulation& simulation,
+                     const ExpertRouting* routing) {
     const FittedCostModel cost(setting.calibration, setting.topology);
     return lower({simulation.graph, setting.topology, setting.fabric, cost, simulation.symbols,
                   simulation.traffic, setting.scenario.plan.comm_sms, setting.scenario.replay,
-                  setting.scenario.seed, &simulation.routing});
+                  setting.scenario.seed, routing});
 }
 
 // Of two, SimGrid: its timeline is the one that counts.
@@ -192,7 +193,7 @@ Simulation prepare(const Setting& setting) {
 
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
-    simulation.dag = lower_step(setting, simulation);
+    simulation.dag = lower_step(setting, simulation, &simulation.routing);
     simulation.wall.lower_s = lowering.seconds();
     const Stopwatch replaying;
     const std::unique_ptr<ReplayEngine> engine =
@@ -205,10 +206,15 @@ void replay(const Setting& setting, Simulation& simulation) {
             replay(simulation.dag, *make_engine(Engine::fluid, simulation.dag.network)));
     }
     simulation.wall.replay_s = replaying.seconds();
+    if (setting.scenario.replay.fold == Folding::stage && !simulation.routing.even()) {
+        const ReplayDag even = lower_step(setting, simulation, nullptr);
+        simulation.even_step =
+            replay(even, *make_engine(first_engine(setting), even.network)).makespan();
+    }
 }
 
 Timeline replay_step(const Setting& setting, const Simulation& simulation) {
-    const ReplayDag dag = lower_step(setting, simulation);
+    const ReplayDag dag = lower_step(setting, simulation, &simulation.routing);
     return replay(dag, *make_engine(first_engine(setting), dag.network));
 }
 

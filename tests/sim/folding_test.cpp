@@ -131,6 +131,23 @@ TEST_CASE("folding: uneven experts, flow by flow and by what each rank sends and
     }
 }
 
+TEST_CASE("folding: stage states what its error is at most", "[sim][folding]") {
+    const std::vector<std::string> uneven = {
+        R"(routing={"source": "zipf", "skew": 0.15, "node_limit": 2})"};
+    const Simulation stage = folded("stage", "dualpipe", uneven);
+    const TimePs none = folded("none", "dualpipe", uneven).timeline.makespan();
+    REQUIRE(stage.even_step.has_value());
+    CHECK(*stage.even_step < none);
+    CHECK(none < stage.timeline.makespan());
+    // Even experts are those of a balanced source, but for the traffic that uneven ones cause.
+    const Simulation balanced =
+        folded("stage", "dualpipe", {R"(routing={"source": "balanced", "node_limit": 2})"});
+    CHECK_FALSE(balanced.even_step.has_value());
+    CHECK(static_cast<double>(*stage.even_step) ==
+          Approx(static_cast<double>(balanced.timeline.makespan())).epsilon(0.01));
+    CHECK_FALSE(folded("ep_group", "dualpipe", uneven).even_step.has_value());
+}
+
 TEST_CASE("folding: the rank with more rows computes longer", "[sim][folding]") {
     const Simulation s = folded("none", "1f1b", {R"(routing={"source": "zipf", "skew": 0.5})"});
     const RankProgram& program = s.graph.programs().front();
