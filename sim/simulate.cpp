@@ -173,8 +173,9 @@ Simulation prepare(const Setting& setting) {
         simulation.traffic =
             balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
     } else {
-        simulation.routing = sampled_routing(simulation.graph, scenario.model, group,
-                                             scenario.routing, scenario.seed);
+        simulation.routing =
+            sampled_routing(simulation.graph, scenario.model, group, scenario.routing,
+                            scenario.seed, scenario.plan.redundant_experts);
         simulation.traffic = mean_traffic(simulation.routing);
     }
     if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&

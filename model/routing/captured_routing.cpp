@@ -8,7 +8,7 @@
 
 #include "model/base/index.hpp"
 #include "model/base/json.hpp"
-#include "model/routing/token_places.hpp"
+#include "model/routing/expert_placement.hpp"
 
 namespace r1 {
 

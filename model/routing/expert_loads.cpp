@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "model/base/index.hpp"
 #include "model/base/permutation.hpp"
 #include "model/base/rng.hpp"
+#include "model/routing/expert_placement.hpp"
 #include "model/routing/token_places.hpp"
 
 namespace r1 {
@@ -14,7 +16,8 @@ namespace r1 {
 namespace {
 
 constexpr std::int64_t kLoadTokens = 65536;  // leaves 2 % on the load of one of 256 experts
-constexpr std::int64_t kBiasTokens = 4096;   // of one update of the bias
+constexpr double kShare = 1.0 / static_cast<double>(kLoadTokens);
+constexpr std::int64_t kBiasTokens = 4096;  // of one update of the bias
 
 // Streams of random numbers.
 constexpr std::uint64_t kPopularity = 0x6c6f616401;
@@ -88,6 +91,34 @@ std::vector<float> trained_bias(const TokenLogits& source, const RouterSettings&
     return bias;
 }
 
+// Where the tokens go; without the loads of experts.
+ExpertLoads placed(const std::vector<RouterChoice>& choices, const ExpertPlacement& placement,
+                   const ExpertGroupShape& group) {
+    ExpertLoads loads;
+    loads.traffic = {group, 1, std::vector<double>(at(group.nodes())),
+                     std::vector<double>(at(group.ranks))};
+    loads.rows.resize(at(group.ranks));
+    ReplicaTurns turns(placement);
+    std::size_t nodes_max = 0;
+    for (const RouterChoice& choice : choices) {
+        const std::vector<std::int64_t> ranks = turns.next(choice);
+        for (const std::int64_t rank : ranks) {
+            loads.rows[at(rank)] += kShare * static_cast<double>(group.ranks);
+        }
+        const TokenPlaces places = token_places(ranks, group);
+        for (const std::int64_t rank : places.ranks) {
+            loads.traffic.to_ranks[at(rank)] += kShare;
+        }
+        for (const std::int64_t node : places.nodes) {
+            loads.traffic.to_nodes[at(node)] += kShare;
+        }
+        nodes_max = std::max(nodes_max, places.nodes.size());
+    }
+    loads.mean = mean_traffic(loads.traffic);
+    loads.mean.nodes_per_token_max = static_cast<std::int64_t>(nodes_max);
+    return loads;
+}
+
 }  // namespace
 
 ExpertTraffic mean_traffic(const GroupTraffic& traffic) {
@@ -115,35 +146,26 @@ ExpertTraffic mean_traffic(const GroupTraffic& traffic) {
 }
 
 ExpertLoads sampled_loads(const ModelConfig& config, const ExpertGroupShape& group,
-                          const RoutingSpec& routing, std::uint64_t seed) {
-    const std::int64_t experts = config.n_routed_experts;
+                          const RoutingSpec& routing, std::uint64_t seed,
+                          std::int64_t redundant_experts) {
     const RouterSettings settings = group_router(config, group, routing.node_limit);
-    const TokenLogits source(routing, experts, seed);
+    const TokenLogits source(routing, settings.experts, seed);
     const std::vector<float> bias = trained_bias(source, settings, routing);
-    ExpertLoads loads;
-    loads.traffic = {group, 1, std::vector<double>(at(group.nodes())),
-                     std::vector<double>(at(group.ranks))};
-    loads.rows.resize(at(group.ranks));
-    loads.experts.resize(at(experts));
-    std::int64_t nodes_max = 0;
-    constexpr double kShare = 1.0 / static_cast<double>(kLoadTokens);
+    std::vector<RouterChoice> choices;
+    std::vector<double> experts(at(settings.experts));
     choose(source, settings, bias, 0, kLoadTokens, [&](const RouterChoice& choice) {
+        choices.push_back(choice);
         for (const std::int32_t expert : choice.experts) {
-            loads.experts[at(expert)] += kShare;
-            loads.rows[at(rank_of_expert(expert, experts, group))] +=
-                kShare * static_cast<double>(group.ranks);
+            experts[at(expert)] += kShare;
         }
-        const TokenPlaces places = token_places(choice, experts, group);
-        for (const std::int64_t rank : places.ranks) {
-            loads.traffic.to_ranks[at(rank)] += kShare;
-        }
-        for (const std::int64_t node : places.nodes) {
-            loads.traffic.to_nodes[at(node)] += kShare;
-        }
-        nodes_max = std::max(nodes_max, static_cast<std::int64_t>(places.nodes.size()));
     });
-    loads.mean = mean_traffic(loads.traffic);
-    loads.mean.nodes_per_token_max = nodes_max;
+    const ExpertPlacement placement =
+        routing.placement == PlacementPolicy::balanced
+            ? balanced_placement(experts, {settings.experts + redundant_experts, settings.groups,
+                                           group.nodes(), group.ranks})
+            : contiguous_placement(settings.experts, group);
+    ExpertLoads loads = placed(choices, placement, group);
+    loads.experts = std::move(experts);
     return loads;
 }
 

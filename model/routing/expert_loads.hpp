@@ -18,9 +18,11 @@ struct ExpertLoads {
 };
 
 // Of what the routers choose when tokens are drawn from `seed`: source `zipf` or `router`. All
-// sources of a group are alike.
+// sources of a group are alike. A balanced placement knows these loads, and has slots for
+// `redundant_experts` more than the model has.
 ExpertLoads sampled_loads(const ModelConfig& config, const ExpertGroupShape& group,
-                          const RoutingSpec& routing, std::uint64_t seed);
+                          const RoutingSpec& routing, std::uint64_t seed,
+                          std::int64_t redundant_experts = 0);
 
 // The same on other ranks: `nodes` nodes further, and on each node `locals` ranks further.
 ExpertLoads rotated(const ExpertLoads& loads, std::int64_t nodes, std::int64_t locals);

@@ -38,10 +38,10 @@ std::set<std::pair<std::int32_t, std::int32_t>> expert_layers(const ExecutionGra
 
 ExpertRouting sampled_routing(const ExecutionGraph& graph, const ModelConfig& config,
                               const ExpertGroupShape& group, const RoutingSpec& routing,
-                              std::uint64_t seed) {
+                              std::uint64_t seed, std::int64_t redundant_experts) {
     constexpr std::uint64_t kPlaces = 0x6c6f616403;
     ExpertRouting result;
-    const ExpertLoads loads = sampled_loads(config, group, routing, seed);
+    const ExpertLoads loads = sampled_loads(config, group, routing, seed, redundant_experts);
     const Rng draws(seed, kPlaces);
     std::uint64_t drawn = 0;
     for (const auto& [stage, layer] : expert_layers(graph)) {
@@ -81,6 +81,14 @@ LoadSpread load_spread(const ExpertRouting& routing) {
         mean.gini += spread.gini / count;
     }
     return mean;
+}
+
+double rank_load_max_over_mean(const ExpertRouting& routing) {
+    double sum = 0;
+    for (const ExpertLoads& loads : routing.all()) {
+        sum += load_spread(loads.rows).max_over_mean;
+    }
+    return sum / static_cast<double>(routing.all().size());
 }
 
 }  // namespace r1

@@ -50,12 +50,15 @@ std::set<std::pair<std::int32_t, std::int32_t>> expert_layers(const ExecutionGra
 // Sources `zipf` and `router`: one set of loads, which each layer has elsewhere in the group.
 ExpertRouting sampled_routing(const ExecutionGraph& graph, const ModelConfig& config,
                               const ExpertGroupShape& group, const RoutingSpec& routing,
-                              std::uint64_t seed);
+                              std::uint64_t seed, std::int64_t redundant_experts);
 
 // Means over all exchanges.
 ExpertTraffic mean_traffic(const ExpertRouting& routing);
 
-// Mean over the exchanges.
+// Of experts, mean over the exchanges.
 LoadSpread load_spread(const ExpertRouting& routing);
+
+// Rows of the fullest rank of a group over the mean over its ranks; mean over the exchanges.
+double rank_load_max_over_mean(const ExpertRouting& routing);
 
 }  // namespace r1

@@ -15,8 +15,14 @@ enum class RoutingSource : std::uint8_t {
 };
 std::string_view name(RoutingSource source);
 
+enum class PlacementPolicy : std::uint8_t {
+    contiguous,  // experts one after the other, each on one rank
+    balanced,    // by their loads, plan.redundant_experts of them a second time
+};
+
 struct RoutingSpec {
     RoutingSource source = RoutingSource::balanced;
+    PlacementPolicy placement = PlacementPolicy::contiguous;
     std::int64_t node_limit = 0;  // 0: groups as the model says
     // zipf: the k-th most popular expert is chosen in proportion to k^-skew, as long as a token
     // takes it once only.

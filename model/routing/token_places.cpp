@@ -1,6 +1,9 @@
 #include "model/routing/token_places.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "model/base/index.hpp"
 
 namespace r1 {
 
@@ -15,12 +18,20 @@ RouterSettings group_router(const ModelConfig& config, const ExpertGroupShape& g
     return settings;
 }
 
-TokenPlaces token_places(const RouterChoice& choice, std::int64_t experts,
-                         const ExpertGroupShape& group) {
-    TokenPlaces places;
+ReplicaTurns::ReplicaTurns(ExpertPlacement placement)
+    : placement_(std::move(placement)), turns_(placement_.ranks_of_expert.size()) {}
+
+std::vector<std::int64_t> ReplicaTurns::next(const RouterChoice& choice) {
+    std::vector<std::int64_t> ranks;
     for (const std::int32_t expert : choice.experts) {
-        places.ranks.push_back(rank_of_expert(expert, experts, group));
+        const std::vector<std::int64_t>& replicas = placement_.ranks_of_expert[at(expert)];
+        ranks.push_back(replicas[turns_[at(expert)]++ % replicas.size()]);
     }
+    return ranks;
+}
+
+TokenPlaces token_places(std::vector<std::int64_t> ranks, const ExpertGroupShape& group) {
+    TokenPlaces places{std::move(ranks), {}};
     std::sort(places.ranks.begin(), places.ranks.end());
     places.ranks.erase(std::unique(places.ranks.begin(), places.ranks.end()), places.ranks.end());
     for (const std::int64_t rank : places.ranks) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/config/model_config.hpp"
+#include "model/routing/expert_placement.hpp"
 #include "model/routing/router.hpp"
 #include "model/routing/traffic.hpp"
 
@@ -14,18 +15,24 @@ namespace r1 {
 RouterSettings group_router(const ModelConfig& config, const ExpertGroupShape& group,
                             std::int64_t node_limit);
 
-// Expert e lies on rank e * ranks / experts.
-constexpr std::int64_t rank_of_expert(std::int64_t expert, std::int64_t experts,
-                                      const ExpertGroupShape& group) {
-    return expert * group.ranks / experts;
-}
+// Tokens of an expert go to its replicas in turn, whatever node the token visits anyway.
+class ReplicaTurns {
+public:
+    explicit ReplicaTurns(ExpertPlacement placement);
+
+    // Ranks of one token's experts, in their order.
+    std::vector<std::int64_t> next(const RouterChoice& choice);
+
+private:
+    ExpertPlacement placement_;
+    std::vector<std::size_t> turns_;  // by expert
+};
 
 // Distinct, ascending.
 struct TokenPlaces {
     std::vector<std::int64_t> ranks;
     std::vector<std::int64_t> nodes;
 };
-TokenPlaces token_places(const RouterChoice& choice, std::int64_t experts,
-                         const ExpertGroupShape& group);
+TokenPlaces token_places(std::vector<std::int64_t> ranks, const ExpertGroupShape& group);
 
 }  // namespace r1

@@ -21,6 +21,7 @@ ExpertTraffic balanced_traffic(const ModelConfig& config, const ExpertGroupShape
         return traffic;
     }
     const RouterSettings settings = group_router(config, group, node_limit);
+    ReplicaTurns turns(contiguous_placement(config.n_routed_experts, group));
     const Rng rng(seed, /*stream=*/0x726f757465);
     const auto experts = static_cast<std::size_t>(config.n_routed_experts);
     std::vector<float> logits(experts);
@@ -32,7 +33,7 @@ ExpertTraffic balanced_traffic(const ModelConfig& config, const ExpertGroupShape
                 rng.uniform(static_cast<std::uint64_t>(token) * experts + expert));
         }
         const TokenPlaces places =
-            token_places(choose_experts(settings, logits, {}), config.n_routed_experts, group);
+            token_places(turns.next(choose_experts(settings, logits, {})), group);
         const auto count = static_cast<std::int64_t>(places.nodes.size());
         nodes_total += count;
         ranks_total += static_cast<std::int64_t>(places.ranks.size());

@@ -89,6 +89,9 @@ void read_routing(const Document& document, ObjectReader reader, RoutingSpec& ro
     reader.optional_choice("source", {"balanced", "zipf", "router", "captured"}, source);
     routing.source = static_cast<RoutingSource>(source);
     reader.optional("node_limit", routing.node_limit, kAtLeastOne);
+    int placement = 0;
+    reader.optional_choice("placement", {"contiguous", "balanced"}, placement);
+    routing.placement = static_cast<PlacementPolicy>(placement);
     const auto only_of = [&](RoutingSource owner, const char* key) {
         if (routing.source != owner && reader.has(key)) {
             reader.error(key, fmt::format("belongs to source '{}'", name(owner)));

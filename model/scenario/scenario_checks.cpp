@@ -28,7 +28,8 @@ public:
         size();
         schedule();
         layers();
-        routing();
+        node_limit();
+        placement();
     }
 
 private:
@@ -227,7 +228,7 @@ private:
         }
     }
 
-    void routing() {
+    void node_limit() {
         if (s_.routing.node_limit == 0 || !s_.model.has_experts()) {
             return;
         }
@@ -242,6 +243,29 @@ private:
             error("/routing/node_limit",
                   fmt::format("{} nodes hold too few experts for the top {}", s_.routing.node_limit,
                               s_.model.num_experts_per_tok));
+        }
+    }
+
+    void placement() {
+        if (s_.routing.placement == PlacementPolicy::contiguous || !s_.model.has_experts()) {
+            return;
+        }
+        if (s_.routing.source == RoutingSource::balanced) {
+            error("/routing/placement",
+                  "'balanced' goes by loads that differ: routing.source 'zipf' or 'router'");
+        } else if (s_.routing.source == RoutingSource::captured) {
+            error("/routing/placement",
+                  "'balanced' needs what each token chose, and a binding says only which ranks "
+                  "tokens went to: routing.source 'zipf' or 'router'");
+        }
+        const bool trains = s_.workload.kind == WorkloadKind::train ||
+                            s_.workload.kind == WorkloadKind::overlapped_pair;
+        if (trains && s_.plan.redundant_experts > 0) {
+            error("/plan/redundant_experts",
+                  fmt::format("must be 0 where '{}' has routing.placement 'balanced': the replicas "
+                              "of an expert would have to add up their gradients, which no op of "
+                              "the graph does",
+                              name(s_.workload.kind)));
         }
     }
 

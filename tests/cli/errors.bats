@@ -142,6 +142,19 @@ place='edited\.json:[0-9]+:[0-9]+: '
         | .workload.global_batch_sequences = 16384' "128 stages for 61"
 }
 
+@test "errors: scenario, where experts lie" {
+    local skewed='.routing = {"source": "zipf", "placement": "balanced"}'
+    bad scenario '.routing.placement = "balancd"' "$place/routing/placement: .*did you mean 'balanced'"
+    bad scenario '.routing = {"source": "balanced", "placement": "balanced"}' \
+        "/routing/placement: 'balanced' goes by loads that differ: routing.source 'zipf'"
+    bad scenario '.routing = {"source": "captured", "binding": "b.json", "placement": "balanced"}' \
+        "/routing/placement: 'balanced' needs what each token chose"
+    bad scenario "$skewed | .plan.redundant_experts = 64" \
+        "$place/plan/redundant_experts: must be 0 where 'train' .* add up their gradients"
+    bad scenario "$skewed | .plan.redundant_experts = 7" "64 does not divide the 263 routed and"
+    run -0 "$R1SIM" simulate "$(edit scenario "$skewed")" --dry-run
+}
+
 @test "errors: scenario, baselines" {
     bad scenario '.baseline = 5' "$place/baseline: expects an object"
     bad scenario '.baseline = {"cluster": 5}' "$place/baseline/cluster: expects an object"

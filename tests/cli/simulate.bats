@@ -64,6 +64,7 @@ compare() {
         "network/links/0/peak_utilisation", "network/links/0/bytes", "network/hottest",
         "routing/nodes_per_token_mean", "routing/nodes_per_token_max",
         "routing/expert_load/max_over_mean", "routing/expert_load/gini",
+        "routing/rank_load/max_over_mean",
         "routing/ib_bytes_per_token", "routing/nvlink_bytes_per_token",
         "memory/per_rank/0/weights", "memory/per_rank/0/gradients",
         "memory/per_rank/0/optimizer", "memory/per_rank/0/activations_peak",
@@ -425,6 +426,22 @@ compare() {
     run -3 "$R1SIM" simulate "$main_job" --set routing.skew=1 --set routing.bias_updates=-1
     holds "belongs to source 'zipf'"
     holds "/routing/bias_updates"
+}
+
+@test "what-if: experts placed by their loads take less time" {
+    local exchange=(scenarios/expert_all_to_all_h800.json --engine fluid --quiet
+        --set plan.expert_parallel=32 --set workload.experts=256 --set workload.kernel=low_latency)
+    local report="$BATS_TEST_TMPDIR/placed.json"
+    run -0 "$R1SIM" simulate "${exchange[@]}" -o "$report" \
+        --set 'routing={"source":"zipf","skew":0.5}'
+    local plain load
+    plain=$(jq .expert_all_to_all.dispatch.time_us "$report")
+    load=$(jq .routing.rank_load.max_over_mean "$report")
+    run -0 "$R1SIM" simulate "${exchange[@]}" -o "$report" --set plan.redundant_experts=32 \
+        --set 'routing={"source":"zipf","skew":0.5,"placement":"balanced"}'
+    jq -e '.expert_all_to_all.dispatch.time_us < $plain and .routing.rank_load.max_over_mean < $load
+        and .routing.rank_load.max_over_mean < 1.05 and .routing.expert_load.max_over_mean > 1.5' \
+        --argjson plain "$plain" --argjson load "$load" "$report"
 }
 
 @test "what-if: every schedule replays the main job's model" {

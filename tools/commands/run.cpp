@@ -64,6 +64,11 @@ Setting setting_of(const Invocation& invocation) {
             fmt::format("run executes workloads of kind train; '{}' is simulated only",
                         name(setting.scenario.workload.kind)));
     }
+    if (setting.scenario.routing.placement == PlacementPolicy::balanced) {
+        throw FeatureError(
+            "run holds experts one after the other; routing.placement 'balanced' is "
+            "simulated only");
+    }
     if (setting.scenario.workload.training.data.empty()) {
         throw InputError(invocation.text("scenario"),
                          "names no texts to train on: \"workload\": {\"data\": [\"FOLDER\"]}, or "

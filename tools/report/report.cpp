@@ -55,6 +55,9 @@ Json routing_json(const Simulation& simulation) {
             {"nodes_per_token_max", traffic.nodes_per_token_max},
             {"ranks_per_token_mean", traffic.ranks_per_token},
             {"expert_load", {{"max_over_mean", spread.max_over_mean}, {"gini", spread.gini}}},
+            {"rank_load",
+             {{"max_over_mean",
+               simulation.routing.even() ? 1.0 : rank_load_max_over_mean(simulation.routing)}}},
             {"ib_bytes_per_token", traffic.ib_copies_per_token * bytes},
             {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes}};
 }
