@@ -114,10 +114,11 @@ std::string routing_text(const Scenario& scenario) {
 }
 
 std::string spine_text(const Setting& setting) {
-    if (!Trunks(setting.fabric, setting.scenario.ranks()).any()) {
+    const Scenario& scenario = setting.scenario;
+    if (!Trunks(setting.fabric, scenario.ranks(), scenario.seed).any()) {
         return "cannot limit: the uplinks of each leaf carry what the job's NICs below it send";
     }
-    return setting.scenario.replay.fold == Folding::none
+    return scenario.replay.fold == Folding::none
                ? "flows that cross leaves share the uplinks of both, max-min"
                : "folded: ranks whose transfers cross leaves get the share of the worst placed, as "
                  "if all of a kind crossed at once";

@@ -55,7 +55,7 @@ LaneSet::LaneSet(const Instances& instances, Folding fold)
 LaneNetwork::LaneNetwork(const LoweringInput& input, const LaneSet& lanes)
     : input_(input),
       lanes_(lanes),
-      trunks_(input.fabric, input.graph.instances().ranks()),
+      trunks_(input.fabric, input.graph.instances().ranks(), input.seed),
       messages_(trunks_) {
     const bool folded = input.replay.fold == Folding::stage;
     if (input.replay.fold == Folding::none) {

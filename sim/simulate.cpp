@@ -84,7 +84,8 @@ std::vector<std::string> warnings_of(const Topology& topology, Folding fold) {
 
 void warn_of_trunks(const Scenario& scenario, const Fabric& fabric,
                     std::vector<std::string>& warnings) {
-    if (scenario.replay.fold != Folding::none && Trunks(fabric, scenario.ranks()).any()) {
+    if (scenario.replay.fold != Folding::none &&
+        Trunks(fabric, scenario.ranks(), scenario.seed).any()) {
         warnings.push_back(
             fmt::format("uplinks of leaf switches can limit: folding '{}' gives all ranks the "
                         "share of the worst placed, with all that crosses at once",

@@ -9,11 +9,13 @@
 
 #include "model/base/diagnostics.hpp"
 #include "model/base/index.hpp"
+#include "model/base/rng.hpp"
 
 namespace r1 {
 
 namespace {
 
+constexpr std::uint64_t kPathStream = 0x7061746873;  // "paths": its own random numbers
 constexpr double kRounding = 1e-9;  // uplinks of as many NICs carry what these send
 
 std::optional<NicId> nic_of_rank(const Fabric& fabric, RankId rank) {
@@ -39,8 +41,8 @@ std::map<int, BytesPerSecond> offered_by_leaf(const Fabric& fabric, std::int64_t
 
 }  // namespace
 
-Trunks::Trunks(const Fabric& fabric, std::int64_t ranks)
-    : fabric_(fabric), of_link_(fabric.links.size()) {
+Trunks::Trunks(const Fabric& fabric, std::int64_t ranks, std::uint64_t seed)
+    : fabric_(fabric), seed_(seed), of_link_(fabric.links.size()) {
     const std::map<int, BytesPerSecond> by_leaf = offered_by_leaf(fabric, ranks);
     for (const auto& [leaf, offered] : by_leaf) {
         add_leaf(leaf, offered);
@@ -53,17 +55,25 @@ Trunks::Trunks(const Fabric& fabric, std::int64_t ranks)
     }
 }
 
-// Traffic spreads evenly over the uplinks of a leaf: they are one trunk.
+// Adaptive traffic spreads evenly over the uplinks of a leaf: they are one trunk. Else each spine's
+// are one.
 void Trunks::add_leaf(int leaf, BytesPerSecond offered) {
-    BytesPerSecond uplinks;
-    for (const int link : fabric_.links_of_leaf[at(leaf)]) {
-        uplinks += fabric_.links[at(link)].total();
+    const std::vector<int>& uplinks = fabric_.links_of_leaf[at(leaf)];
+    const bool each = fabric_.path_choice == PathChoice::fixed;
+    BytesPerSecond sum;
+    for (const int link : uplinks) {
+        sum += fabric_.links[at(link)].total();
     }
-    if (!(uplinks.value() > 0) || offered <= uplinks * (1 + kRounding)) return;
-    for (const int link : fabric_.links_of_leaf[at(leaf)]) {
-        of_link_[at(link)] = TrunkId(all_.size());
+    const auto add = [&](const std::string& name, BytesPerSecond capacity) {
+        if (!(capacity.value() > 0) || offered <= capacity * (1 + kRounding)) return TrunkId();
+        all_.push_back({name, capacity, capacity});
+        return TrunkId(all_.size() - 1);
+    };
+    const TrunkId whole = each ? TrunkId() : add(fabric_.switches[at(leaf)].name, sum);
+    for (const int link : uplinks) {
+        const Link& one = fabric_.links[at(link)];
+        of_link_[at(link)] = each ? add(one.name, one.total()) : whole;
     }
-    all_.push_back({fabric_.switches[at(leaf)].name, uplinks, uplinks});
 }
 
 std::vector<TrunkId> Trunks::of(RankId rank) const {
@@ -77,12 +87,20 @@ std::vector<TrunkId> Trunks::of(RankId rank) const {
     return {found.begin(), found.end()};
 }
 
-TrunkPath Trunks::path(RankId from, RankId to) const {
+std::size_t Trunks::choose(NicId from, NicId to, std::size_t ways) const {
+    if (fabric_.path_choice == PathChoice::adaptive) return 0;  // all are one trunk
+    const auto id = [&](NicId nic) {
+        return static_cast<std::uint64_t>(nic.node * fabric_.nics_per_node + nic.nic);
+    };
+    return Rng(seed_, kPathStream).bits((id(from) << 32) | id(to)) % ways;
+}
+
+std::optional<SpinePair> Trunks::way(RankId from, RankId to) const {
     const std::optional<NicId> sender = nic_of_rank(fabric_, from);
     const std::optional<NicId> receiver = nic_of_rank(fabric_, to);
-    if (!sender || !receiver || sender->node == receiver->node) return {};
+    if (!sender || !receiver || sender->node == receiver->node) return std::nullopt;
     const std::optional<Crossing> leaves = crossing(fabric_, *sender, *receiver);
-    if (!leaves) return {};
+    if (!leaves) return std::nullopt;
     const std::vector<SpinePair> ways = ways_between(fabric_, leaves->up, leaves->landing);
     if (ways.empty()) {
         throw InputError(
@@ -92,12 +110,17 @@ TrunkPath Trunks::path(RankId from, RankId to) const {
                         fabric_.switches[at(leaves->up)].name,
                         fabric_.switches[at(leaves->landing)].name, from.value, to.value));
     }
-    TrunkPath path{of_link_[at(ways.front().up)], of_link_[at(ways.front().down)]};
-    if (leaves->landing != leaves->down) {
-        const std::vector<int>& down = fabric_.links_of_leaf[at(leaves->down)];
-        path.down = down.empty() ? TrunkId() : of_link_[at(down.front())];
+    SpinePair way = ways[choose(*sender, *receiver, ways.size())];
+    const std::vector<int>& downs = fabric_.links_of_leaf[at(leaves->down)];
+    if (leaves->landing != leaves->down && !downs.empty()) {
+        way.down = downs[choose(*sender, *receiver, downs.size())];
     }
-    return path;
+    return way;
+}
+
+TrunkPath Trunks::path(RankId from, RankId to) const {
+    const std::optional<SpinePair> links = way(from, to);
+    return links ? TrunkPath{of_link_[at(links->up)], of_link_[at(links->down)]} : TrunkPath{};
 }
 
 TrunkLoad::TrunkLoad(const Trunks& trunks)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "sim/engine.hpp"
@@ -13,8 +14,8 @@ namespace r1 {
 
 class Trunks {
 public:
-    // `ranks`: of the job, on the first GPUs of the cluster.
-    Trunks(const Fabric& fabric, std::int64_t ranks);
+    // `ranks`: of the job, on the first GPUs of the cluster. `seed`: of static paths.
+    Trunks(const Fabric& fabric, std::int64_t ranks, std::uint64_t seed);
 
     [[nodiscard]] bool any() const { return !all_.empty(); }
     // Whether path() can find a trunk, or that there is no way.
@@ -26,11 +27,15 @@ public:
     // way up in the sender's, the way down in the receiver's. Throws InputError if no spine joins
     // their leaves any more.
     [[nodiscard]] TrunkPath path(RankId from, RankId to) const;
+    // Links of that path. Adaptive: of one of the ways that it spreads over.
+    [[nodiscard]] std::optional<SpinePair> way(RankId from, RankId to) const;
 
 private:
+    [[nodiscard]] std::size_t choose(NicId from, NicId to, std::size_t ways) const;
     void add_leaf(int leaf, BytesPerSecond offered);
 
     const Fabric& fabric_;
+    std::uint64_t seed_;
     std::vector<EngineNetwork::Trunk> all_;
     bool torn_ = false;             // some leaves are not joined
     std::vector<TrunkId> of_link_;  // by link of the fabric; invalid: it cannot limit

@@ -298,6 +298,7 @@ Fabric generate_fabric(const Topology& topology) {
     fabric.affinity = topology.nic.affinity;
     fabric.same_leaf_latency = topology.fabric.same_leaf_latency;
     fabric.cross_leaf_latency = topology.fabric.cross_leaf_latency;
+    fabric.path_choice = topology.fabric.path_choice;
     add_nvlinks(topology, fabric);
     if (fabric.kind != FabricKind::none) add_network(topology, fabric);
     apply_overrides(topology, fabric);

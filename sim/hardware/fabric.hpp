@@ -67,6 +67,7 @@ struct Fabric {
     std::vector<std::vector<int>> links_of_leaf;  // [switch] its leaf_spine links
     Seconds same_leaf_latency;
     Seconds cross_leaf_latency;
+    PathChoice path_choice = PathChoice::adaptive;
 
     [[nodiscard]] int gpus() const { return nodes * gpus_per_node; }
 };

@@ -35,15 +35,7 @@ std::vector<std::string> options(bool low_latency, int ep) {
             "plan.expert_parallel=" + std::to_string(ep), "replay.engine=fluid"};
 }
 
-Setting all_to_all_setting(const std::vector<std::string>& overrides) {
-    std::vector<Override> parsed;
-    for (const std::string& text : overrides) {
-        parsed.push_back(parse_override(text));
-    }
-    std::vector<std::string> notes;
-    return read_setting(
-        load_scenario(data_root() / "scenarios" / "expert_all_to_all_h800.json", parsed), notes);
-}
+using test::all_to_all_setting;
 
 Json all_to_all(const std::vector<std::string>& overrides) {
     const Setting setting = all_to_all_setting(overrides);

@@ -326,7 +326,7 @@ TEST_CASE("replay: hops of rings that cross leaves share the trunks", "[sim][rep
     const Topology topology = oversubscribed_topology(8);
     const Fabric fabric = generate_fabric(topology);
     const ExecutionGraph graph = toy_graph({2, 4, 2}, test::HandGraph::first_forward());
-    const Trunks trunks(fabric, 8);
+    const Trunks trunks(fabric, 8, 0);
     const StubCost cost(0);
     const LoweringInput input{graph, topology, fabric, cost, {}, {}, 0};
     CommOp comm;
@@ -338,7 +338,7 @@ TEST_CASE("replay: hops of rings that cross leaves share the trunks", "[sim][rep
     comm.group = GroupKind::expert_data_parallel;
     CHECK(ring_share(input, trunks, comm, 0, 0).value() == 32);
     // Without trunks nothing is capped.
-    CHECK(ring_share(input, Trunks(generate_fabric(test::toy_topology(8, 1)), 4), comm, 0, 0)
+    CHECK(ring_share(input, Trunks(generate_fabric(test::toy_topology(8, 1)), 4, 0), comm, 0, 0)
               .value() == 0);
 }
 

@@ -29,13 +29,7 @@ RankId rank(std::size_t index) { return RankId(index); }
 Setting straddling(std::vector<std::string> overrides) {
     overrides.insert(overrides.begin(), {"plan.expert_parallel=64", "cluster.nodes=8",
                                          "cluster.fabric.switch_ports=8", "replay.engine=fluid"});
-    std::vector<Override> parsed;
-    for (const std::string& text : overrides) {
-        parsed.push_back(parse_override(text));
-    }
-    std::vector<std::string> notes;
-    return read_setting(
-        load_scenario(data_root() / "scenarios" / "expert_all_to_all_h800.json", parsed), notes);
+    return test::all_to_all_setting(overrides);
 }
 
 TimePs straddling_time(const std::vector<std::string>& overrides) {
@@ -57,24 +51,24 @@ Setting step(std::vector<std::string> overrides) {
 }  // namespace
 
 TEST_CASE("trunks: only uplinks that carry less than the NICs below can limit", "[sim][trunks]") {
-    CHECK_FALSE(Trunks(generate_fabric(leaves_of_two(4, 1, 1)), 4).any());
-    CHECK_FALSE(Trunks(generate_fabric(test::toy_topology(4, 1)), 4).any());
+    CHECK_FALSE(Trunks(generate_fabric(leaves_of_two(4, 1, 1)), 4, 0).any());
+    CHECK_FALSE(Trunks(generate_fabric(test::toy_topology(4, 1)), 4, 0).any());
     // 2:1, one uplink of 64 B/s for two NICs; the second leaf has but one node.
     const Fabric fabric = generate_fabric(leaves_of_two(3, 1, 2));
-    const Trunks trunks(fabric, 3);
+    const Trunks trunks(fabric, 3, 0);
     REQUIRE(trunks.all().size() == 1);
     CHECK(trunks.all()[0].name == "plane0.leaf0");
     CHECK(trunks.all()[0].up.value() == 64);
     CHECK(trunks.of(rank(1)) == std::vector<TrunkId>{TrunkId(std::size_t{0})});
     CHECK(trunks.of(rank(2)).empty());
     // A job on one GPU of the leaf fills no uplink.
-    CHECK_FALSE(Trunks(fabric, 1).any());
+    CHECK_FALSE(Trunks(fabric, 1, 0).any());
     // 1:1, but one of two uplinks is worth less, or is gone.
     for (const LinkOverride& item : {LinkOverride{"plane0.leaf1.spine0", 0.25, false},
                                      LinkOverride{"plane0.leaf1.spine0", 1, true}}) {
         Topology topology = leaves_of_two(8, 1, 1);
         topology.overrides = {item};
-        const Trunks changed(generate_fabric(topology), 8);
+        const Trunks changed(generate_fabric(topology), 8, 0);
         REQUIRE(changed.all().size() == 1);
         CHECK(changed.all()[0].name == "plane0.leaf1");
         CHECK(changed.all()[0].up.value() == (item.remove ? 64 : 80));
@@ -83,7 +77,7 @@ TEST_CASE("trunks: only uplinks that carry less than the NICs below can limit", 
 
 TEST_CASE("trunks: a path passes them where it crosses leaves", "[sim][trunks]") {
     const Fabric fabric = generate_fabric(leaves_of_two(4, 2, 2));
-    const Trunks trunks(fabric, 8);
+    const Trunks trunks(fabric, 8, 0);
     REQUIRE(trunks.all().size() == 4);  // two leaves of two planes
     const auto passes = [&](std::size_t from, std::size_t to) {
         const TrunkPath path = trunks.path(rank(from), rank(to));
@@ -102,8 +96,8 @@ TEST_CASE("trunks: a path passes them where it crosses leaves", "[sim][trunks]")
     Topology cut = leaves_of_two(4, 1, 2);
     cut.overrides = {{"plane0.leaf1.spine0", 1, true}};
     const Fabric torn = generate_fabric(cut);
-    CHECK_THROWS_AS(Trunks(torn, 4).path(rank(0), rank(2)), InputError);
-    CHECK_FALSE(Trunks(torn, 4).path(rank(0), rank(1)).up.valid());
+    CHECK_THROWS_AS(Trunks(torn, 4, 0).path(rank(0), rank(2)), InputError);
+    CHECK_FALSE(Trunks(torn, 4, 0).path(rank(0), rank(1)).up.valid());
 }
 
 TEST_CASE("trunks: an exchange over leaves takes what its bytes take on the uplinks",
@@ -192,6 +186,64 @@ TEST_CASE("trunks: a leaf without uplinks is an error where it must be crossed",
     CHECK_THROWS_AS(straddling_time({R"(cluster.overrides=[{"link": "plane3.leaf1.spine0",)"
                                      R"( "remove": true}])"}),
                     InputError);
+}
+
+TEST_CASE("trunks: two static paths on one uplink take twice as long", "[sim][trunks]") {
+    // 1:1, two uplinks to two spines for two NICs, whose ranks both send across.
+    Topology topology = leaves_of_two(8, 1, 1);
+    topology.fabric.path_choice = PathChoice::fixed;
+    const Fabric fabric = generate_fabric(topology);
+    int collisions = 0;
+    int others = 0;
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const Trunks trunks(fabric, 8, seed);
+        REQUIRE(trunks.all().size() == 8);
+        const TrunkPath a = trunks.path(rank(0), rank(2));
+        const TrunkPath b = trunks.path(rank(1), rank(3));
+        CHECK(trunks.of(rank(0)).size() == 2);
+        CHECK(trunks.path(rank(0), rank(2)).up == a.up);
+        EngineNetwork network;
+        for (std::size_t i = 0; i < 4; ++i) {
+            network.endpoints.push_back(
+                {"nic", BytesPerSecond(64), BytesPerSecond(64), trunks.of(rank(i))});
+        }
+        network.trunks = trunks.all();
+        const auto engine = make_engine(Engine::fluid, network);
+        const auto flow = [](std::size_t from, std::size_t to, TrunkPath path) {
+            return Flow{EndpointId(from), EndpointId(to), Bytes(64), 1, BytesPerSecond(0), path};
+        };
+        Activity both;
+        both.flows = {flow(0, 2, a), flow(1, 3, b)};
+        engine->start(0, both);
+        engine->run([&](ActivityId, TimePs now) {
+            const bool collide = a.up == b.up;
+            CHECK((a.down == b.down) == collide);
+            CHECK(from_ps(now).value() == Approx(collide ? 2 : 1));
+            ++(collide ? collisions : others);
+        });
+    }
+    CHECK(collisions > 0);
+    CHECK(others > 0);
+}
+
+TEST_CASE("trunks: adaptive paths are never slower than static ones", "[sim][trunks][folding]") {
+    for (const std::string fold : {"stage", "ep_group", "none"}) {
+        INFO(fold);
+        const auto time = [&](const std::string& choice) {
+            return straddling_time({"replay.fold=" + fold, "cluster.fabric.path_choice=" + choice,
+                                    "cluster.fabric.oversubscription=2"});
+        };
+        // One spine, which all take.
+        CHECK(time("adaptive") == time("static"));
+    }
+    // Leaves of two at 1:1: four leaves, two spines.
+    for (const std::string seed : {"0", "1", "2"}) {
+        const auto time = [&](const std::string& choice) {
+            return straddling_time({"replay.fold=none", "cluster.fabric.path_choice=" + choice,
+                                    "cluster.fabric.switch_ports=4", "seed=" + seed});
+        };
+        CHECK(time("adaptive") < time("static"));
+    }
 }
 
 }  // namespace r1
