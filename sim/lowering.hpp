@@ -133,6 +133,9 @@ private:
 ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                              const LaneNetwork& network, const Op& op, std::int32_t first,
                              bool overlapped, const ExpertLoads* loads);
+// Where what the NIC of a ring's member sends goes: to its like on the next node of the ring. The
+// member itself if all are on one node.
+RankId ring_successor(const Fabric& fabric, const std::vector<RankId>& members, std::size_t place);
 // What trunks give each of the rings of a program's ranks, which run at once; 0: no cap.
 BytesPerSecond ring_share(const LoweringInput& input, const Trunks& trunks, const CommOp& comm,
                           std::int32_t stage, std::int32_t program);

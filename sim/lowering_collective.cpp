@@ -12,8 +12,8 @@ namespace {
 
 double all_but_one(std::int64_t n) { return static_cast<double>(n - 1) / static_cast<double>(n); }
 
-// Where what the NIC of a ring's member sends goes: to its like on the next node of the ring. The
-// member itself if all are on one node.
+}  // namespace
+
 RankId ring_successor(const Fabric& fabric, const std::vector<RankId>& members, std::size_t place) {
     const std::size_t size = members.size();
     const auto node = [&](std::size_t i) { return node_of(fabric, members[i % size]); };
@@ -25,8 +25,6 @@ RankId ring_successor(const Fabric& fabric, const std::vector<RankId>& members, 
     const std::size_t like = next + (place - first);
     return members[(node(like) == node(next) ? like : next) % size];
 }
-
-}  // namespace
 
 BytesPerSecond ring_share(const LoweringInput& input, const Trunks& trunks, const CommOp& comm,
                           std::int32_t stage, std::int32_t program) {

@@ -10,6 +10,7 @@
 #include "sim/fluid_engine.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
+#include "sim/unused_overrides.hpp"
 #include "sim/what_if.hpp"
 #ifdef R1_HAVE_SIMGRID
 #include "sim/simgrid_engine.hpp"
@@ -200,6 +201,8 @@ void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
     simulation.dag = lower_step(setting, simulation);
     simulation.wall.lower_s = lowering.seconds();
+    simulation.warnings = unused_override_warnings(
+        setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
     const Stopwatch replaying;
     const std::unique_ptr<ReplayEngine> engine =
         make_engine(first_engine(setting), simulation.dag.network);

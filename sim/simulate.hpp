@@ -52,6 +52,7 @@ struct Simulation {
     Timeline timeline;
     EngineCounts counts;
     WallClock wall;
+    std::vector<std::string> warnings;                  // that only the replayed step can tell
     std::optional<EngineDifference> engine_difference;  // fluid against simgrid, of engine both
     std::vector<Sensitivity> sensitivity;               // replay() leaves both empty
     std::optional<BaselineComparison> baseline;
