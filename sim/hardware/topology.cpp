@@ -43,7 +43,8 @@ void read_nvlink(ObjectReader& reader, Topology& topology) {
     reader.optional("domain_gpus", nvlink.domain_gpus, Range{1, kGpusMax});
     if (nvlink.domain_gpus != topology.gpus_per_node && topology.gpus_per_node > 0) {
         reader.error("domain_gpus",
-                     fmt::format("an NVLink domain is a whole node: must equal gpus_per_node ({})",
+                     fmt::format("an NVLink domain is a node: must equal gpus_per_node ({}); trays "
+                                 "that NVLink joins, as 18 of 4 GPUs, are one node (of 72)",
                                  topology.gpus_per_node));
     }
     reader.finish();
