@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "sim/cost/cost_model.hpp"
+#include "sim/trunks.hpp"
 
 namespace r1 {
 
@@ -114,6 +115,17 @@ std::string routing_text(const Scenario& scenario) {
     return text;
 }
 
+std::string spine_text(const Setting& setting) {
+    const Scenario& scenario = setting.scenario;
+    if (!Trunks(setting.fabric, scenario.ranks(), scenario.seed).any()) {
+        return "cannot limit: the uplinks of each leaf carry what the job's NICs below it send";
+    }
+    return scenario.replay.fold == Folding::none
+               ? "flows that cross leaves share the uplinks of both, max-min"
+               : "folded: ranks whose transfers cross leaves get the share of the worst placed, as "
+                 "if all of a kind crossed at once";
+}
+
 std::string source_or(const Sources& sources, const std::string& key) {
     const auto found = sources.find(key);
     return found == sources.end() ? "topology file, no source given" : found->second;
@@ -138,8 +150,7 @@ std::vector<Confidence> confidence_of(const Setting& setting, const Simulation& 
         add("network.nic", published, source_or(topology.sources, "nic.achievable_fraction"));
         add("network.latency", published,
             source_or(topology.sources, "fabric.cross_leaf_latency_us"));
-        add("network.spine", "assumed",
-            "never limits, but for a share of an oversubscribed leaf's uplinks");
+        add("network.spine", "assumed", spine_text(setting));
     }
     add("routing",
         setting.scenario.routing.source == RoutingSource::captured ? "measured" : "assumed",

@@ -1,5 +1,6 @@
 #include "sim/engine.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "model/base/check.hpp"
@@ -14,11 +15,25 @@ constexpr Seconds kLongest{100 * 86400.0};
 
 }  // namespace
 
-ActivityLimits::ActivityLimits(const EngineNetwork& network)
-    : computes_(network.compute.size()), endpoints_(network.endpoints.size()) {
+ActivityLimits::ActivityLimits(const EngineNetwork& network) : computes_(network.compute.size()) {
     for (const EngineNetwork::Endpoint& endpoint : network.endpoints) {
         R1_CHECK(endpoint.up.value() > 0 && endpoint.down.value() > 0);
+        for (const TrunkId trunk : endpoint.trunks) {
+            R1_CHECK(trunk.index() < network.trunks.size());
+        }
+        trunks_.push_back(endpoint.trunks);
     }
+    for (const EngineNetwork::Trunk& trunk : network.trunks) {
+        R1_CHECK(trunk.up.value() > 0 && trunk.down.value() > 0);
+    }
+}
+
+bool ActivityLimits::passes(EndpointId end, TrunkId trunk) const {
+    if (!trunk.valid()) {
+        return true;
+    }
+    const std::vector<TrunkId>& trunks = trunks_[end.index()];
+    return std::find(trunks.begin(), trunks.end(), trunk) != trunks.end();
 }
 
 void ActivityLimits::check(const Activity& activity) const {
@@ -27,8 +42,10 @@ void ActivityLimits::check(const Activity& activity) const {
     R1_CHECK(!activity.compute.valid() || activity.compute.index() < computes_);
     for (const Flow& flow : activity.flows) {
         R1_CHECK(flow.from.valid() || flow.to.valid());
-        R1_CHECK(!flow.from.valid() || flow.from.index() < endpoints_);
-        R1_CHECK(!flow.to.valid() || flow.to.index() < endpoints_);
+        R1_CHECK(!flow.from.valid() || flow.from.index() < trunks_.size());
+        R1_CHECK(!flow.to.valid() || flow.to.index() < trunks_.size());
+        R1_CHECK(flow.from.valid() ? passes(flow.from, flow.trunks.up) : !flow.trunks.up.valid());
+        R1_CHECK(flow.to.valid() ? passes(flow.to, flow.trunks.down) : !flow.trunks.down.valid());
         R1_CHECK(amount(flow.bytes.value()) && amount(flow.rate_max.value()));
         R1_CHECK(flow.multiplicity >= 1);
     }

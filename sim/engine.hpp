@@ -17,6 +17,9 @@ namespace r1 {
 using ComputeId = Id<struct ComputeIdTag>;
 // One end of a star network: an up link and a down link. A GPU has one for each network it is on.
 using EndpointId = Id<struct EndpointIdTag>;
+// What several endpoints share on their way out and back: an up and a down link, like an
+// endpoint's.
+using TrunkId = Id<struct TrunkIdTag>;
 
 // What the platform builder fills: ids index the vectors. Names are for messages only.
 struct EngineNetwork {
@@ -24,10 +27,23 @@ struct EngineNetwork {
         std::string name;
         BytesPerSecond up;
         BytesPerSecond down;
+        std::vector<TrunkId> trunks{};  // that its flows may pass
+    };
+    struct Trunk {
+        std::string name;
+        BytesPerSecond up;
+        BytesPerSecond down;
     };
 
     std::vector<std::string> compute;
     std::vector<Endpoint> endpoints;
+    std::vector<Trunk> trunks{};
+};
+
+// The trunks that a flow passes: up one of its sender's, down one of its receiver's; invalid: none.
+struct TrunkPath {
+    TrunkId up;
+    TrunkId down;
 };
 
 // `multiplicity` identical flows of `bytes` each: they weigh that much in the fair share of every
@@ -39,6 +55,7 @@ struct Flow {
     Bytes bytes;
     int multiplicity = 1;
     BytesPerSecond rate_max{0};  // cap of each of the identical flows; 0: no cap
+    TrunkPath trunks{};
 };
 
 // Waits `delay`, then does its compute (if valid) and all its flows at once; complete when all are
@@ -60,8 +77,10 @@ public:
     void check(const Activity& activity) const;
 
 private:
+    [[nodiscard]] bool passes(EndpointId end, TrunkId trunk) const;
+
     std::size_t computes_;
-    std::size_t endpoints_;
+    std::vector<std::vector<TrunkId>> trunks_;  // by endpoint
 };
 
 // As a timeline counts, in 64 bits. Throws InputError beyond 100 days.

@@ -15,12 +15,16 @@ namespace r1 {
 
 namespace {
 
-// Links of the solver: the SMs of every compute, then up and down of every endpoint.
+// Links of the solver: the SMs of every compute, then up and down of every endpoint and trunk.
 std::vector<double> capacities_of(const EngineNetwork& network) {
     std::vector<double> capacities(network.compute.size(), 1.0);
     for (const EngineNetwork::Endpoint& endpoint : network.endpoints) {
         capacities.push_back(endpoint.up.value());
         capacities.push_back(endpoint.down.value());
+    }
+    for (const EngineNetwork::Trunk& trunk : network.trunks) {
+        capacities.push_back(trunk.up.value());
+        capacities.push_back(trunk.down.value());
     }
     return capacities;
 }
@@ -28,7 +32,10 @@ std::vector<double> capacities_of(const EngineNetwork& network) {
 class FluidEngine final : public ReplayEngine {
 public:
     explicit FluidEngine(const EngineNetwork& network)
-        : limits_(network), computes_(network.compute.size()), parts_(capacities_of(network)) {}
+        : limits_(network),
+          first_endpoint_(network.compute.size()),
+          first_trunk_(first_endpoint_ + 2 * network.endpoints.size()),
+          parts_(capacities_of(network)) {}
 
     void start(ActivityId id, Activity activity) override;
     void run(const std::function<void(ActivityId, TimePs)>& on_complete) override;
@@ -54,15 +61,19 @@ private:
         }
     };
 
-    // The first is there always.
-    [[nodiscard]] std::array<std::uint32_t, 2> links_of(const Flow& flow) const {
-        constexpr std::uint32_t kNone = FairFlow::kNoLink;
-        const auto link = [&](EndpointId end, std::size_t direction) {
-            return end.valid() ? static_cast<std::uint32_t>(computes_ + 2 * end.index() + direction)
-                               : kNone;
+    [[nodiscard]] FairFlow::Links links_of(const Flow& flow) const {
+        FairFlow::Links links = FairFlow().links;
+        std::size_t count = 0;
+        const auto add = [&](auto id, std::size_t first, std::size_t direction) {
+            if (id.valid()) {
+                links.at(count++) = static_cast<std::uint32_t>(first + 2 * id.index() + direction);
+            }
         };
-        const std::array<std::uint32_t, 2> links{link(flow.from, 0), link(flow.to, 1)};
-        return flow.from.valid() ? links : std::array<std::uint32_t, 2>{links[1], kNone};
+        add(flow.from, first_endpoint_, 0);
+        add(flow.to, first_endpoint_, 1);
+        add(flow.trunks.up, first_trunk_, 0);
+        add(flow.trunks.down, first_trunk_, 1);
+        return links;
     }
 
     void push_event(const FluidParts::Deadline& deadline, bool delay);
@@ -71,7 +82,8 @@ private:
     void settle();
 
     ActivityLimits limits_;
-    std::size_t computes_;
+    std::size_t first_endpoint_;  // links of the solver
+    std::size_t first_trunk_;
     FluidParts parts_;
     double now_ = 0;
     std::uint64_t started_ = 0;
@@ -112,7 +124,9 @@ void FluidEngine::begin(std::uint32_t slot) {
     const Activity activity = std::move(running_[slot].activity);
     if (activity.compute.valid() && activity.compute_time.value() > 0) {
         const auto link = static_cast<std::uint32_t>(activity.compute.index());
-        parts_.add(slot, {{link, FairFlow::kNoLink}}, activity.compute_time.value(), now_);
+        FairFlow part;
+        part.links[0] = link;
+        parts_.add(slot, part, activity.compute_time.value(), now_);
     }
     for (const Flow& flow : activity.flows) {
         if (flow.bytes.value() > 0) {

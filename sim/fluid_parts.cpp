@@ -202,15 +202,13 @@ std::uint32_t FluidParts::root(std::uint32_t link) {
 // The loose parts, by the links that they share.
 std::vector<std::uint32_t> FluidParts::divide() {
     for (const std::uint32_t part : loose_) {
-        const auto [a, b] = parts_[part].flow.links;
-        for (const std::uint32_t link : {a, b}) {
-            if (link != kNone && root_of_[link] == kNone) {
+        const std::uint32_t first = parts_[part].flow.links[0];
+        for_links(parts_[part], [&](std::uint32_t link) {
+            if (root_of_[link] == kNone) {
                 root_of_[link] = link;
             }
-        }
-        if (b != kNone) {
-            root_of_[root(b)] = root(a);
-        }
+            root_of_[root(link)] = root(first);
+        });
     }
     std::vector<std::uint32_t> found;
     for (const std::uint32_t part : loose_) {

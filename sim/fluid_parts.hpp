@@ -1,4 +1,4 @@
-// The part of a fluid engine that shares links: what activities do on a link or two, how fast each
+// The part of a fluid engine that shares links: what activities do on a few links, how fast each
 // part goes beside the others, and when the next of them ends.
 #pragma once
 

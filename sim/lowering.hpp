@@ -17,6 +17,7 @@
 #include "sim/cost/cost_model.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
+#include "sim/trunks.hpp"
 
 namespace r1 {
 
@@ -53,6 +54,10 @@ public:
     [[nodiscard]] RankId rank(std::int32_t lane, std::int32_t which = 0) const {
         return instances_.rank(program(lane), lane % per_program_ + which * per_program_);
     }
+    // Where each lane stands for one rank.
+    [[nodiscard]] std::int32_t lane_of(RankId rank) const {
+        return static_cast<std::int32_t>(rank.value);
+    }
 
 private:
     Instances instances_;
@@ -74,18 +79,30 @@ public:
         return network_.endpoints[endpoint.index()].up;
     }
 
-    // A message between two ranks: over NVLink if they share a node, else from NIC to NIC.
+    // Whether flows pass trunks; where lanes stand for several ranks, caps on flows stand for that.
+    [[nodiscard]] bool has_trunks() const {
+        return input_.replay.fold == Folding::none && trunks_.matter();
+    }
+    [[nodiscard]] const Trunks& trunks() const { return trunks_; }
+    [[nodiscard]] TrunkPath path(std::int32_t from, std::int32_t to) const {
+        return has_trunks() ? trunks_.path(lanes_.rank(from), lanes_.rank(to)) : TrunkPath{};
+    }
+
+    // Between two ranks, without trunks: over NVLink if they share a node, else from NIC to NIC.
     [[nodiscard]] Route route(RankId from, RankId to) const;
-    // Between all ranks of two lanes: over NVLink if all share their nodes. Checks that both have
-    // the link.
+    // A message between all ranks of two lanes: over NVLink if all share their nodes. Checks that
+    // both have the link.
     [[nodiscard]] Route route(std::int32_t from, std::int32_t to) const;
 
 private:
     EndpointId add(const std::string& name, BytesPerSecond bandwidth);
+    void add_messages();
     [[nodiscard]] EndpointId existing(EndpointId id, std::int32_t lane, const char* what) const;
 
     const LoweringInput& input_;
     const LaneSet& lanes_;
+    Trunks trunks_;
+    TrunkLoad messages_;  // a byte for each message that may be under way at once
     EngineNetwork network_;
     std::vector<LaneLinks> links_;
 };
@@ -116,10 +133,16 @@ private:
 ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                              const LaneNetwork& network, const Op& op, std::int32_t first,
                              bool overlapped, const ExpertLoads* loads);
-// Adds those of one lane's part in a collective.
+// Where what the NIC of a ring's member sends goes: to its like on the next node of the ring. The
+// member itself if all are on one node.
+RankId ring_successor(const Fabric& fabric, const std::vector<RankId>& members, std::size_t place);
+// What trunks give each of the rings of a program's ranks, which run at once; 0: no cap.
+BytesPerSecond ring_share(const LoweringInput& input, const Trunks& trunks, const CommOp& comm,
+                          std::int32_t stage, std::int32_t program);
+// Adds those of one lane's part in a collective, whose hops over spines get that share.
 void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
                           const LaneNetwork& network, const CommOp& comm, std::int32_t stage,
-                          std::int32_t lane, Activity& activity);
+                          std::int32_t lane, BytesPerSecond share, Activity& activity);
 
 // Fills in what lanes do at nodes that communicate; methods return ReplayNode::work.
 class CommunicationWork {

@@ -75,6 +75,9 @@ std::uint32_t CommunicationWork::collective(std::int32_t program, std::int32_t s
         comm.group == GroupKind::data_parallel || comm.group == GroupKind::expert_data_parallel;
     const std::int32_t group = staged ? stage : -1;
     const int ordinal = collectives_seen_[{comm.group, group}]++;
+    const BytesPerSecond share = network_.has_trunks()
+                                     ? BytesPerSecond(0)
+                                     : ring_share(input_, network_.trunks(), comm, stage, program);
     std::vector<std::uint32_t> by_place;
     for (std::int32_t place = 0; place < lanes_.per_program(); ++place) {
         const std::int32_t lane = program * lanes_.per_program() + place;
@@ -88,7 +91,7 @@ std::uint32_t CommunicationWork::collective(std::int32_t program, std::int32_t s
         CollectiveWork& work = dag_.collectives[entry->second];
         work.parts.push_back({static_cast<std::uint32_t>(lane), node});
         if (!input_.replay.without.network) {
-            add_collective_flows(input_, lanes_, network_, comm, stage, lane, work.activity);
+            add_collective_flows(input_, lanes_, network_, comm, stage, lane, share, work.activity);
         }
         by_place.push_back(entry->second);
     }

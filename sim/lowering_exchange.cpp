@@ -97,24 +97,55 @@ PlaceTotals totals_of(const PairBytes& pairs) {
     return totals;
 }
 
+// How long the trunks take for the exchange of a program's groups, if those of all programs do the
+// like at once: lanes that stand for several ranks get no more of them.
+Seconds trunk_time(const LoweringInput& input, const Trunks& trunks, std::int32_t program,
+                   const PairBytes& pairs) {
+    const Instances& instances = input.graph.instances();
+    TrunkLoad load(trunks);
+    std::vector<TrunkPath> own;
+    for (std::int32_t of = 0; of < instances.pipeline_parallel; ++of) {
+        for (std::int32_t i = 0; i < instances.data_parallel; i += instances.expert_parallel) {
+            for (const auto& [pair, bytes] : pairs) {
+                const auto& [over_nvlink, from, to] = pair;
+                if (over_nvlink) {
+                    break;  // pairs over InfiniBand come first
+                }
+                const TrunkPath path =
+                    trunks.path(instances.rank(of, i + from), instances.rank(of, i + to));
+                load.add(path, Bytes(bytes));
+                if (of == program) {
+                    own.push_back(path);
+                }
+            }
+        }
+    }
+    Seconds longest;
+    for (const TrunkPath& path : own) {
+        longest = std::max(longest, load.time(path));
+    }
+    return longest;
+}
+
 // How fast a place's kernels move bytes over a network: what they reach on whole links; degraded
-// ones slow them as much.
+// ones slow them as much, and so do trunks that take longer.
 class KernelRates {
 public:
     KernelRates(const LoweringInput& input, const LaneNetwork& network, std::int32_t first,
-                const ExpertExchangeCall& call, Bytes token, Seconds shortest)
+                const ExpertExchangeCall& call, Bytes token, Seconds shortest, Seconds of_trunks)
         : network_(network),
           first_(first),
           crosses_(call.group.nodes() > 1),
           ib_(token * call.traffic.ib_copies_per_token),
           nvlink_(token * call.traffic.nvlink_copies_per_token),
           shortest_(shortest),
+          of_trunks_(of_trunks),
           whole_(crosses_ ? input.topology.nic.achievable() : input.topology.nvlink.achievable()) {}
 
     [[nodiscard]] Seconds shortest(std::int32_t place) const {
         const std::int32_t lane = first_ + place;
-        return shortest_ *
-               (whole_ / network_.bandwidth(crosses_ ? network_.nic(lane) : network_.nvlink(lane)));
+        const EndpointId link = crosses_ ? network_.nic(lane) : network_.nvlink(lane);
+        return std::max(shortest_ * (whole_ / network_.bandwidth(link)), of_trunks_);
     }
     [[nodiscard]] BytesPerSecond of(std::int32_t place, bool over_nvlink) const {
         return (over_nvlink ? nvlink_ : ib_) / shortest(place);
@@ -130,6 +161,7 @@ private:
     Bytes ib_;
     Bytes nvlink_;
     Seconds shortest_;
+    Seconds of_trunks_;
     BytesPerSecond whole_;
 };
 
@@ -179,7 +211,7 @@ void add_totals(const PlaceTotals& totals, const KernelRates& rates, ExchangeFlo
 
 // A flow for each pair. The kernels serve peers in proportion to what is to be moved.
 void add_pairs(const PairBytes& pairs, const PlaceTotals& totals, const KernelRates& rates,
-               ExchangeFlows& exchange) {
+               const LaneNetwork& network, std::int32_t first, ExchangeFlows& exchange) {
     for (const auto& [pair, bytes] : pairs) {
         const auto& [over_nvlink, from, to] = pair;
         if (bytes > 0) {
@@ -187,16 +219,15 @@ void add_pairs(const PairBytes& pairs, const PlaceTotals& totals, const KernelRa
             const double got = bytes / totals.at({over_nvlink, to}).in;
             exchange.flows.push_back(
                 {from, to, over_nvlink, 1, Bytes(bytes),
-                 std::min(rates.of(from, over_nvlink) * sent, rates.of(to, over_nvlink) * got)});
+                 std::min(rates.of(from, over_nvlink) * sent, rates.of(to, over_nvlink) * got),
+                 over_nvlink ? TrunkPath{} : network.path(first + from, first + to)});
         }
     }
 }
 
-}  // namespace
-
-ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
-                             const LaneNetwork& network, const Op& op, std::int32_t first,
-                             bool overlapped, const ExpertLoads* loads) {
+// `loads`: nullptr where experts are even.
+ExpertExchangeCall call_of(const LoweringInput& input, const Op& op, bool overlapped,
+                           const ExpertLoads* loads) {
     const CommOp& comm = *op.comm();
     ExpertExchangeCall call;
     call.collective = comm.collective;
@@ -204,40 +235,21 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     call.tokens = comm.tokens;
     call.group = expert_group_shape(input.graph, input.topology);
     const bool direct = low_latency(comm.collective);
-    const bool single_hop = direct || input.replay.without.two_hop;
     call.traffic = input.traffic;
     if (loads != nullptr) {
-        call.traffic = direct       ? copy_per_expert(loads->mean, mean_rows(*loads), call.group)
-                       : single_hop ? single_hop_traffic(loads->mean, call.group)
-                                    : loads->mean;
+        call.traffic = direct ? copy_per_expert(loads->mean, mean_rows(*loads), call.group)
+                       : input.replay.without.two_hop ? single_hop_traffic(loads->mean, call.group)
+                                                      : loads->mean;
     }
     call.sms = input.comm_sms;
     call.overlapped = overlapped;
     call.backward = op.phase != Phase::forward;
-    ExchangeFlows exchange;
-    if (call.group.ranks == 1) {
-        return exchange;  // every expert is local
-    }
-    const Bytes token =
-        (call.token_bytes + Bytes(comm.metadata_bytes.constant)) * static_cast<double>(comm.tokens);
-    const ExchangeTime shortest = input.cost.expert_exchange(call);
-    exchange.kernels = shortest.bounds;
-    const KernelRates rates(input, network, first, call, token, shortest.transfer);
-    exchange.delay = input.topology.nvlink.latency;
-    if (call.group.nodes() > 1) {
-        // A token stays on its rail. The group's nodes follow each other: the first rank and its
-        // like on the last node are the farthest apart.
-        const RankId near = lanes.rank(first);
-        const RankId far(near.value +
-                         static_cast<std::size_t>(call.group.ranks - call.group.ranks_per_node));
-        exchange.delay += network.route(near, far).latency;
-    }
-    exchange.delay = std::max(exchange.delay, shortest.startup);  // measured with the links' own
-    const bool folded = input.replay.fold == Folding::stage;
-    if (folded && loads == nullptr) {
-        add_folded(call.group, rates, rates.ib(), rates.nvlink(), exchange);
-        return exchange;
-    }
+    return call;
+}
+
+PairBytes pairs_of(const LoweringInput& input, const ExpertExchangeCall& call, Bytes token,
+                   const ExpertLoads* loads) {
+    const bool direct = low_latency(call.collective);
     GroupTraffic traffic =
         loads != nullptr ? loads->traffic : even_traffic(input.traffic, call.group);
     if (direct && loads != nullptr) {  // as many copies as rows, as many from each source
@@ -247,11 +259,56 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
             copies /= static_cast<double>(call.group.ranks);
         }
     }
+    const bool single_hop = direct || input.replay.without.two_hop;
     PairBytes pairs =
         single_hop ? one_hop(traffic, token.value()) : two_hops(traffic, token.value());
-    if (comm.collective == Collective::combine ||
-        comm.collective == Collective::low_latency_combine) {
-        pairs = turned_round(pairs);
+    const bool combines = call.collective == Collective::combine ||
+                          call.collective == Collective::low_latency_combine;
+    return combines ? turned_round(pairs) : pairs;
+}
+
+// From the start to the first byte.
+Seconds delay_of(const LoweringInput& input, const LaneNetwork& network, RankId near,
+                 const ExpertGroupShape& group, Seconds startup) {
+    Seconds delay = input.topology.nvlink.latency;
+    if (group.nodes() > 1) {
+        // A token stays on its rail. The group's nodes follow each other: the first rank and its
+        // like on the last node are the farthest apart.
+        const RankId far(near.value + static_cast<std::size_t>(group.ranks - group.ranks_per_node));
+        delay += network.route(near, far).latency;
+    }
+    return std::max(delay, startup);  // measured with the links' own
+}
+
+}  // namespace
+
+ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
+                             const LaneNetwork& network, const Op& op, std::int32_t first,
+                             bool overlapped, const ExpertLoads* loads) {
+    const CommOp& comm = *op.comm();
+    const ExpertExchangeCall call = call_of(input, op, overlapped, loads);
+    ExchangeFlows exchange;
+    if (call.group.ranks == 1) {
+        return exchange;  // every expert is local
+    }
+    const Bytes token =
+        (call.token_bytes + Bytes(comm.metadata_bytes.constant)) * static_cast<double>(comm.tokens);
+    const ExchangeTime shortest = input.cost.expert_exchange(call);
+    exchange.delay = delay_of(input, network, lanes.rank(first), call.group, shortest.startup);
+    exchange.kernels = shortest.bounds;
+    const bool folded = input.replay.fold == Folding::stage;
+    const bool alike = folded && loads == nullptr;
+    const bool shares = network.trunks().matter() && !network.has_trunks();
+    const PairBytes pairs = alike && !shares ? PairBytes() : pairs_of(input, call, token, loads);
+    Seconds of_trunks;
+    if (shares) {
+        of_trunks = trunk_time(input, network.trunks(), lanes.program(first), pairs);
+        exchange.kernels.network = std::max(exchange.kernels.network, of_trunks);
+    }
+    const KernelRates rates(input, network, first, call, token, shortest.transfer, of_trunks);
+    if (alike) {
+        add_folded(call.group, rates, rates.ib(), rates.nvlink(), exchange);
+        return exchange;
     }
     const PlaceTotals totals = totals_of(pairs);
     if (folded) {
@@ -259,7 +316,7 @@ ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
     } else if (input.replay.fold == Folding::ep_group) {
         add_totals(totals, rates, exchange);
     } else {
-        add_pairs(pairs, totals, rates, exchange);
+        add_pairs(pairs, totals, rates, network, first, exchange);
     }
     return exchange;
 }

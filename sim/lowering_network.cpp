@@ -1,6 +1,7 @@
-// Lanes, their links, and the flows of collectives (declared in lowering.hpp).
+// Lanes, their links and how they reach each other (declared in lowering.hpp).
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -32,8 +33,6 @@ BytesPerSecond nvlink_share(const Fabric& fabric, RankId rank) {
     return link < 0 ? BytesPerSecond(0) : fabric.links[static_cast<std::size_t>(link)].total();
 }
 
-double all_but_one(std::int64_t n) { return static_cast<double>(n - 1) / static_cast<double>(n); }
-
 std::int32_t lanes_of_program(const Instances& instances, Folding fold) {
     switch (fold) {
         case Folding::stage: return 1;
@@ -54,8 +53,16 @@ LaneSet::LaneSet(const Instances& instances, Folding fold)
     : instances_(instances), per_program_(lanes_of_program(instances, fold)) {}
 
 LaneNetwork::LaneNetwork(const LoweringInput& input, const LaneSet& lanes)
-    : input_(input), lanes_(lanes) {
+    : input_(input),
+      lanes_(lanes),
+      trunks_(input.fabric, input.graph.instances().ranks(), input.seed),
+      messages_(trunks_) {
     const bool folded = input.replay.fold == Folding::stage;
+    if (input.replay.fold == Folding::none) {
+        network_.trunks = trunks_.all();
+    } else if (trunks_.matter()) {
+        add_messages();
+    }
     for (std::int32_t lane = 0; lane < lanes.count(); ++lane) {
         BytesPerSecond nic(INFINITY);
         BytesPerSecond nvlink(INFINITY);
@@ -68,6 +75,9 @@ LaneNetwork::LaneNetwork(const LoweringInput& input, const LaneSet& lanes)
             folded ? fmt::format("stage{}", lane) : fmt::format("rank{}", lanes.rank(lane).value);
         network_.compute.push_back(name + ".sm");
         const EndpointId nic_end = add(name + ".nic", nic);
+        if (has_trunks() && nic_end.valid()) {
+            network_.endpoints.back().trunks = trunks_.of(lanes.rank(lane));
+        }
         links_.push_back({nic_end, add(name + ".nvlink", nvlink)});
     }
 }
@@ -78,6 +88,23 @@ EndpointId LaneNetwork::add(const std::string& name, BytesPerSecond bandwidth) {
     }
     network_.endpoints.push_back({name, bandwidth, bandwidth});
     return EndpointId(network_.endpoints.size() - 1);
+}
+
+// All messages of the step count as under way at once: the least that one gets of a trunk.
+void LaneNetwork::add_messages() {
+    const Instances& instances = input_.graph.instances();
+    for (std::int32_t program = 0; program < instances.pipeline_parallel; ++program) {
+        std::set<std::int32_t> peers;
+        for (const Item& item : input_.graph.programs()[static_cast<std::size_t>(program)].items) {
+            if (item.kind == ItemKind::send && peers.insert(item.peer).second) {
+                for (std::int32_t i = 0; i < instances.data_parallel; ++i) {
+                    messages_.add(
+                        trunks_.path(instances.rank(program, i), instances.rank(item.peer, i)),
+                        Bytes(1));
+                }
+            }
+        }
+    }
 }
 
 EndpointId LaneNetwork::existing(EndpointId id, std::int32_t lane, const char* what) const {
@@ -110,68 +137,27 @@ Route LaneNetwork::route(RankId from, RankId to) const {
     Route route;
     // Between planes a message first goes to the GPU beside the right NIC.
     route.latency = direct.value_or(fabric.cross_leaf_latency + input_.topology.nvlink.latency);
-    const double oversubscription = input_.topology.fabric.oversubscription;
-    if (oversubscription > 1 && leaf_of(fabric, a) != leaf_of(fabric, b)) {
-        route.rate_max = input_.topology.nic.achievable() / oversubscription;
-    }
     return route;
 }
 
 Route LaneNetwork::route(std::int32_t from, std::int32_t to) const {
-    Route worst = route(lanes_.rank(from), lanes_.rank(to));
-    for (std::int32_t which = 1; which < lanes_.multiplicity(); ++which) {
-        const Route other = route(lanes_.rank(from, which), lanes_.rank(to, which));
+    Route worst{true, Seconds(0), BytesPerSecond(0), path(from, to)};
+    Seconds of_trunks;  // for a byte of each message
+    for (std::int32_t which = 0; which < lanes_.multiplicity(); ++which) {
+        const RankId sender = lanes_.rank(from, which);
+        const RankId receiver = lanes_.rank(to, which);
+        const Route other = route(sender, receiver);
         worst.over_nvlink = worst.over_nvlink && other.over_nvlink;
         worst.latency = std::max(worst.latency, other.latency);
-        if (other.rate_max.value() > 0) {
-            worst.rate_max = other.rate_max;
-        }
+        of_trunks = std::max(of_trunks, messages_.time(trunks_.path(sender, receiver)));
+    }
+    if (of_trunks.value() > 0) {
+        worst.rate_max = Bytes(1) / of_trunks;
     }
     for (const std::int32_t lane : {from, to}) {
         static_cast<void>(worst.over_nvlink ? nvlink(lane) : nic(lane));
     }
     return worst;
-}
-
-void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
-                          const LaneNetwork& network, const CommOp& comm, std::int32_t stage,
-                          std::int32_t lane, Activity& activity) {
-    const RankId rank = lanes.rank(lane);
-    const std::vector<RankId> members = input.graph.group(comm.group, rank, stage);
-    const auto size = static_cast<std::int64_t>(members.size());
-    if (size < 2) {
-        return;
-    }
-    std::int64_t on_node = 0;
-    Route farthest;
-    for (const RankId member : members) {
-        on_node += node_of(input.fabric, member) == node_of(input.fabric, rank);
-        if (member == rank) {
-            continue;
-        }
-        const Route route = network.route(rank, member);
-        farthest.latency = std::max(farthest.latency, route.latency);
-        if (route.rate_max.value() > 0) {
-            farthest.rate_max = route.rate_max;
-        }
-    }
-    // Ring over all members, one channel for each NIC of the node: a rank passes on (n-1)/n of the
-    // buffer, of which one hop in `on_node` leaves the node.
-    const double passes = comm.collective == Collective::all_reduce ? 2 : 1;
-    const Bytes volume(comm.payload_bytes.constant * passes * all_but_one(size));
-    const bool leaves_node = on_node < size;
-    const double outside = leaves_node ? 1.0 / static_cast<double>(on_node) : 0;
-    if (leaves_node) {
-        const EndpointId nic = network.nic(lane);
-        activity.flows.push_back({nic, nic, volume * outside, 1, farthest.rate_max});
-    }
-    if (on_node > 1) {
-        const EndpointId nvlink = network.nvlink(lane);
-        activity.flows.push_back({nvlink, nvlink, volume * (1 - outside), 1, BytesPerSecond(0)});
-    }
-    // Small messages go along trees.
-    const double steps = passes * std::ceil(std::log2(static_cast<double>(size)));
-    activity.delay = std::max(activity.delay, farthest.latency * steps);
 }
 
 }  // namespace r1

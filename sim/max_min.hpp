@@ -9,11 +9,13 @@
 
 namespace r1 {
 
-// Uses one or two links of the solver.
+// Uses one to four links of the solver: those of two endpoints, and of trunks between them.
 struct FairFlow {
     static constexpr std::uint32_t kNoLink = UINT32_MAX;
 
-    std::array<std::uint32_t, 2> links = {kNoLink, kNoLink};
+    using Links = std::array<std::uint32_t, 4>;
+
+    Links links = {kNoLink, kNoLink, kNoLink, kNoLink};  // the first is there always
     double weight = 1;    // > 0; its share of a link is in proportion
     double rate_max = 0;  // 0: no cap
     double rate = 0;      // the solution

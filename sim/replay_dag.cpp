@@ -74,7 +74,7 @@ Activity ReplayDag::activity(std::uint32_t lane, const ReplayNode& node) const {
                 activity.flows.push_back({links[lane].nvlink, links[to].nvlink, work.bytes});
             } else {
                 activity.flows.push_back(
-                    {links[lane].nic, links[to].nic, work.bytes, 1, route.rate_max});
+                    {links[lane].nic, links[to].nic, work.bytes, 1, route.rate_max, route.trunks});
             }
         }
     } else {
@@ -103,8 +103,8 @@ Activity ReplayDag::joint_activity(std::uint32_t joint) const {
             const LaneLinks& lane = links[first + static_cast<std::uint32_t>(place)];
             return flow.over_nvlink ? lane.nvlink : lane.nic;
         };
-        activity.flows.push_back(
-            {end(flow.from), end(flow.to), flow.bytes, flow.multiplicity, flow.rate_max});
+        activity.flows.push_back({end(flow.from), end(flow.to), flow.bytes, flow.multiplicity,
+                                  flow.rate_max, flow.trunks});
     }
     return activity;
 }

@@ -65,7 +65,8 @@ struct LocalWork {
 struct Route {
     bool over_nvlink = false;
     Seconds latency;
-    BytesPerSecond rate_max;  // of an oversubscribed spine; 0: none
+    BytesPerSecond rate_max;  // share of trunks, where lanes stand for several ranks; 0: no cap
+    TrunkPath trunks{};       // where each has its own
 };
 struct SendWork {
     std::uint32_t routes = 0;  // in ReplayDag::routes
@@ -82,10 +83,11 @@ struct PlaceFlow {
     std::int32_t multiplicity = 1;
     Bytes bytes;
     BytesPerSecond rate_max;
+    TrunkPath trunks{};
 };
 struct ExchangeFlows {
     Seconds delay;
-    TransferBounds kernels;  // what they take at least, whatever the links
+    TransferBounds kernels;  // what they, and shares of trunks, take at least, whatever the links
     std::vector<PlaceFlow> flows;
 };
 struct ExchangeWork {

@@ -63,6 +63,8 @@ void visit_fields(const Visit& visit) {
         network, "fabric.cross_leaf_latency_us",
         [](auto& t) -> auto& { return t.fabric.cross_leaf_latency; });
     visit(
+        network, "fabric.path_choice", [](auto& t) -> auto& { return t.fabric.path_choice; });
+    visit(
         network, "fabric.planes", [](auto& t) -> auto& { return t.fabric.planes; });
     visit(
         rest, "device.memory_gb", [](auto& t) -> auto& { return t.device.memory; });
@@ -81,6 +83,7 @@ Json shown(FlopsPerSecond value) { return rounded(value.value() / 1e12); }
 Json shown(Seconds value) { return rounded(value.value() * 1e6); }
 Json shown(Watts value) { return value.value(); }
 Json shown(FabricKind kind) { return name(kind); }
+Json shown(PathChoice choice) { return name(choice); }
 Json shown(const std::vector<int>& values) { return values; }
 
 Resource resource_of(const LinkOverride& item) {

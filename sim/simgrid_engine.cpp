@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_set>
@@ -118,11 +119,27 @@ private:
         sg::SemaphorePtr wake;
     };
 
+    // A host of an endpoint, whose flows pass the trunk (if valid) behind its own links.
+    struct Place {
+        EndpointId endpoint;
+        TrunkId trunk;
+        auto operator<=>(const Place&) const = default;
+    };
+    struct TwoWays {
+        sg::Link* up;
+        sg::Link* down;
+    };
+
     void build_platform(const EngineNetwork& network);
+    static TwoWays create_links(sg::NetZone& zone, const std::string& name, BytesPerSecond up,
+                                BytesPerSecond down);
+    void create_endpoint(sg::NetZone& zone, const std::string& name, Place place,
+                         const std::vector<TwoWays>& links);
     void work(Worker& worker);
     void execute(Worker& worker);
-    [[nodiscard]] sg::Host* host_of(EndpointId end) const {
-        return end.valid() ? endpoints_[end.index()] : many_;
+    [[nodiscard]] sg::Host* host_of(EndpointId end, TrunkId trunk) const {
+        if (!end.valid()) return many_;
+        return trunk.valid() ? on_trunks_.at({end, trunk}) : endpoints_[end.index()];
     }
     void start_flow(const Flow& flow, Worker& worker);
     bool complete(Worker& worker);
@@ -136,7 +153,8 @@ private:
     double epoch_;  // SimGrid's clock goes on from one Engine of a process to the next
     Model* network_model_ = nullptr;
     std::vector<sg::Host*> compute_;
-    std::vector<sg::Host*> endpoints_;
+    std::vector<sg::Host*> endpoints_;      // without a trunk
+    std::map<Place, sg::Host*> on_trunks_;  // the others
     sg::Host* worker_host_ = nullptr;
     sg::Host* many_ = nullptr;  // the end of a flow that is none in particular
 
@@ -160,9 +178,10 @@ SimGridEngine::SimGridEngine(const EngineNetwork& network)
     R1_CHECK(network_model_ != nullptr);
 }
 
-// A flat star: every endpoint is a host behind its own up and down link; a host without a loopback
-// reaches itself over both. Latency is zero on every link, because SimGrid would weigh the fair
-// shares with it: it belongs into the delay of an activity.
+// A flat star: every endpoint is a host behind its own up and down link, and once more behind these
+// and the links of each trunk that its flows may pass; a host without a loopback reaches itself
+// over both. Latency is zero on every link, because SimGrid would weigh the fair shares with it: it
+// belongs into the delay of an activity.
 void SimGridEngine::build_platform(const EngineNetwork& network) {
     sg::NetZone* zone = sg::create_star_zone("cluster");
     worker_host_ = zone->create_host("workers", kComputeUnitsPerSecond);
@@ -170,19 +189,21 @@ void SimGridEngine::build_platform(const EngineNetwork& network) {
         const std::string name = "compute/" + std::to_string(i) + "/" + network.compute[i];
         compute_.push_back(zone->create_host(name, kComputeUnitsPerSecond));
     }
+    std::vector<TwoWays> trunks;
+    for (std::size_t i = 0; i < network.trunks.size(); ++i) {
+        const EngineNetwork::Trunk& trunk = network.trunks[i];
+        const std::string name = "trunk/" + std::to_string(i) + "/" + trunk.name;
+        trunks.push_back(create_links(*zone, name, trunk.up, trunk.down));
+    }
     for (std::size_t i = 0; i < network.endpoints.size(); ++i) {
         const EngineNetwork::Endpoint& endpoint = network.endpoints[i];
         const std::string name = "endpoint/" + std::to_string(i) + "/" + endpoint.name;
-        sg::Host* host = zone->create_host(name, kComputeUnitsPerSecond);
-        sg::Link* up = zone->create_link(name + "/up", endpoint.up.value() * kUnitsPerByte);
-        sg::Link* down = zone->create_link(name + "/down", endpoint.down.value() * kUnitsPerByte);
-        up->set_latency(0.0);
-        down->set_latency(0.0);
-        zone->add_route(host->get_netpoint(), nullptr, nullptr, nullptr, {sg::LinkInRoute(up)},
-                        false);
-        zone->add_route(nullptr, host->get_netpoint(), nullptr, nullptr, {sg::LinkInRoute(down)},
-                        false);
-        endpoints_.push_back(host);
+        const TwoWays own = create_links(*zone, name, endpoint.up, endpoint.down);
+        create_endpoint(*zone, name, {EndpointId(i), TrunkId()}, {own});
+        for (const TrunkId trunk : endpoint.trunks) {
+            create_endpoint(*zone, name + "/trunk/" + std::to_string(trunk.index()),
+                            {EndpointId(i), trunk}, {own, trunks[trunk.index()]});
+        }
     }
     many_ = zone->create_host("many", kComputeUnitsPerSecond);
     sg::Link* no_limit = zone->create_link("many/link", 1e18 * kUnitsPerByte);
@@ -191,6 +212,33 @@ void SimGridEngine::build_platform(const EngineNetwork& network) {
     zone->add_route(many_->get_netpoint(), nullptr, nullptr, nullptr, {sg::LinkInRoute(no_limit)},
                     true);
     zone->seal();
+}
+
+SimGridEngine::TwoWays SimGridEngine::create_links(sg::NetZone& zone, const std::string& name,
+                                                   BytesPerSecond up, BytesPerSecond down) {
+    const TwoWays links{zone.create_link(name + "/up", up.value() * kUnitsPerByte),
+                        zone.create_link(name + "/down", down.value() * kUnitsPerByte)};
+    links.up->set_latency(0.0);
+    links.down->set_latency(0.0);
+    return links;
+}
+
+void SimGridEngine::create_endpoint(sg::NetZone& zone, const std::string& name, Place place,
+                                    const std::vector<TwoWays>& links) {
+    sg::Host* host = zone.create_host(name, kComputeUnitsPerSecond);
+    std::vector<sg::LinkInRoute> up;
+    std::vector<sg::LinkInRoute> down;
+    for (const TwoWays& link : links) {
+        up.emplace_back(link.up);
+        down.insert(down.begin(), sg::LinkInRoute(link.down));
+    }
+    zone.add_route(host->get_netpoint(), nullptr, nullptr, nullptr, up, false);
+    zone.add_route(nullptr, host->get_netpoint(), nullptr, nullptr, down, false);
+    if (place.trunk.valid()) {
+        on_trunks_.emplace(place, host);
+    } else {
+        endpoints_.push_back(host);
+    }
 }
 
 void SimGridEngine::start(ActivityId id, Activity activity) {
@@ -293,7 +341,8 @@ void SimGridEngine::start_flow(const Flow& flow, Worker& worker) {
     const double copies = flow.multiplicity;
     const double units = units_of(flow);
     if (units == 0) return;
-    sg::CommPtr comm = sg::Comm::sendto_init(host_of(flow.from), host_of(flow.to));
+    sg::CommPtr comm = sg::Comm::sendto_init(host_of(flow.from, flow.trunks.up),
+                                             host_of(flow.to, flow.trunks.down));
     comm->set_payload_size(static_cast<std::uint64_t>(units));
     comm->start();
     worker.comms.push_back(std::move(comm));

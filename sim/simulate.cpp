@@ -10,6 +10,7 @@
 #include "sim/fluid_engine.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
+#include "sim/unused_overrides.hpp"
 #include "sim/what_if.hpp"
 #ifdef R1_HAVE_SIMGRID
 #include "sim/simgrid_engine.hpp"
@@ -60,8 +61,8 @@ void check_against_hardware(const Document& document, const Scenario& scenario,
     }
 }
 
-// What folding and this version's network model leave out of the given topology.
-std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fabric, Folding fold) {
+// What folding leaves out of the given topology.
+std::vector<std::string> warnings_of(const Topology& topology, Folding fold) {
     constexpr std::size_t kShownMax = 10;
     std::vector<std::string> warnings;
     for (const LinkOverride& override : topology.overrides) {
@@ -70,14 +71,8 @@ std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fab
                 fmt::format("{} more links are overridden", topology.overrides.size() - kShownMax));
             break;
         }
-        const bool spine =
-            std::any_of(fabric.links.begin(), fabric.links.end(), [&](const Link& link) {
-                return link.kind == LinkKind::leaf_spine && link.name == override.link;
-            });
-        if (spine) {
-            warnings.push_back(fmt::format(
-                "link {} is not part of the replay: its override changes nothing", override.link));
-        } else if (fold != Folding::none) {
+        // Of trunks, another warning speaks for all.
+        if (fold != Folding::none && override.link.find(".spine") == std::string::npos) {
             warnings.push_back(fmt::format(
                 "link {} differs: folding '{}' gives {} the slowest link", override.link,
                 name(fold),
@@ -86,6 +81,17 @@ std::vector<std::string> warnings_of(const Topology& topology, const Fabric& fab
         }
     }
     return warnings;
+}
+
+void warn_of_trunks(const Scenario& scenario, const Fabric& fabric,
+                    std::vector<std::string>& warnings) {
+    if (scenario.replay.fold != Folding::none &&
+        Trunks(fabric, scenario.ranks(), scenario.seed).any()) {
+        warnings.push_back(
+            fmt::format("uplinks of leaf switches can limit: folding '{}' gives all ranks the "
+                        "share of the worst placed, with all that crosses at once",
+                        name(scenario.replay.fold)));
+    }
 }
 
 // What SimGrid has no time for (2-core machine: 43,000 flows a second, and fewer the more there
@@ -152,7 +158,8 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     notes = diagnostics.notes();
     require_engine(setting.scenario.replay.engine);
     setting.fabric = generate_fabric(setting.topology);
-    setting.warnings = warnings_of(setting.topology, setting.fabric, setting.scenario.replay.fold);
+    setting.warnings = warnings_of(setting.topology, setting.scenario.replay.fold);
+    warn_of_trunks(setting.scenario, setting.fabric, setting.warnings);
     warn_of_time(setting.scenario, setting.warnings);
     return setting;
 }
@@ -196,6 +203,8 @@ void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
     simulation.dag = lower_step(setting, simulation, &simulation.routing);
     simulation.wall.lower_s = lowering.seconds();
+    simulation.warnings = unused_override_warnings(
+        setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
     const Stopwatch replaying;
     const std::unique_ptr<ReplayEngine> engine =
         make_engine(first_engine(setting), simulation.dag.network);

@@ -53,6 +53,7 @@ struct Simulation {
     Timeline timeline;
     EngineCounts counts;
     WallClock wall;
+    std::vector<std::string> warnings;                  // that only the replayed step can tell
     std::optional<EngineDifference> engine_difference;  // fluid against simgrid, of engine both
     // Where lanes of a stage stand for ranks with uneven experts: the step with even ones. That of
     // all ranks lies between this and the timeline's.

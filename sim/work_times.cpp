@@ -34,7 +34,7 @@ WorkTimes::WorkTimes(const ReplayDag& dag) : dag_(dag), is_nvlink_(dag.network.e
     for (std::uint32_t program = 0; program < dag.programs.size(); ++program) {
         add_transfers(program);
     }
-    // Of flows that a collective's caps limit, the network's spine is what does.
+    // Of flows that a collective's caps limit, the trunks of the network are what does.
     for (std::size_t i = 0; i < dag.collectives.size(); ++i) {
         times_[first_collective_ + i].bounds =
             bounds(dag.collectives[i].activity, {Seconds(0), Seconds(1), Seconds(0)});
@@ -78,7 +78,8 @@ void WorkTimes::add_transfers(std::uint32_t program) {
 // Alone on its links: the longest that any is busy, and what the caps of flows make of it, which
 // follow from `of_caps`.
 TransferBounds WorkTimes::bounds(const Activity& activity, const TransferBounds& of_caps) const {
-    std::map<std::size_t, std::array<double, 2>> bytes;  // up and down, by endpoint
+    std::map<std::size_t, std::array<double, 2>> bytes;      // up and down, by endpoint
+    std::map<std::size_t, std::array<double, 2>> on_trunks;  // the same, by trunk
     Seconds capped;
     for (const Flow& flow : activity.flows) {
         const double sum = flow.bytes.value() * flow.multiplicity;
@@ -87,6 +88,12 @@ TransferBounds WorkTimes::bounds(const Activity& activity, const TransferBounds&
         }
         if (flow.to.valid()) {
             bytes[flow.to.index()][1] += sum;
+        }
+        if (flow.trunks.up.valid()) {
+            on_trunks[flow.trunks.up.index()][0] += sum;
+        }
+        if (flow.trunks.down.valid()) {
+            on_trunks[flow.trunks.down.index()][1] += sum;
         }
         if (flow.rate_max.value() > 0) {
             capped = std::max(capped, flow.bytes / flow.rate_max);
@@ -101,6 +108,11 @@ TransferBounds WorkTimes::bounds(const Activity& activity, const TransferBounds&
         const EngineNetwork::Endpoint& end = dag_.network.endpoints[endpoint];
         Seconds& bound = is_nvlink_[endpoint] ? result.nvlink : result.network;
         bound = std::max({bound, Bytes(sums[0]) / end.up, Bytes(sums[1]) / end.down});
+    }
+    for (const auto& [trunk, sums] : on_trunks) {
+        const EngineNetwork::Trunk& link = dag_.network.trunks[trunk];
+        result.network =
+            std::max({result.network, Bytes(sums[0]) / link.up, Bytes(sums[1]) / link.down});
     }
     return result;
 }

@@ -298,6 +298,7 @@ Fabric generate_fabric(const Topology& topology) {
     fabric.affinity = topology.nic.affinity;
     fabric.same_leaf_latency = topology.fabric.same_leaf_latency;
     fabric.cross_leaf_latency = topology.fabric.cross_leaf_latency;
+    fabric.path_choice = topology.fabric.path_choice;
     add_nvlinks(topology, fabric);
     if (fabric.kind != FabricKind::none) add_network(topology, fabric);
     apply_overrides(topology, fabric);
@@ -343,14 +344,33 @@ std::optional<Seconds> nic_latency(const Fabric& fabric, NicId from, NicId to) {
     const std::optional<int> to_leaf = leaf_of(fabric, to);
     if (!from_leaf || !to_leaf) return std::nullopt;
     if (*from_leaf == *to_leaf) return fabric.same_leaf_latency;
-    for (const int up : fabric.links_of_leaf[at(*from_leaf)]) {
-        for (const int down : fabric.links_of_leaf[at(*to_leaf)]) {
-            if (fabric.links[at(up)].to.index == fabric.links[at(down)].to.index) {
-                return fabric.cross_leaf_latency;
-            }
-        }
+    if (ways_between(fabric, *from_leaf, *to_leaf).empty()) return std::nullopt;
+    return fabric.cross_leaf_latency;
+}
+
+std::optional<Crossing> crossing(const Fabric& fabric, NicId from, NicId to) {
+    const std::optional<int> up = leaf_of(fabric, from);
+    const std::optional<int> down = leaf_of(fabric, to);
+    R1_CHECK(up && down);
+    Crossing leaves{*up, *down, *down};
+    if (fabric.switches[at(*up)].plane != fabric.switches[at(*down)].plane &&
+        fabric.kind == FabricKind::mpft) {
+        leaves.landing = fabric.leaf_of_nic[at(to.node * fabric.nics_per_node + from.nic)];
     }
-    return std::nullopt;
+    if (leaves.landing == leaves.up) return std::nullopt;
+    return leaves;
+}
+
+std::vector<SpinePair> ways_between(const Fabric& fabric, int from_leaf, int to_leaf) {
+    std::vector<SpinePair> ways;
+    const std::vector<int>& downs = fabric.links_of_leaf[at(to_leaf)];
+    const auto spine = [&](int link) { return fabric.links[at(link)].to.index; };
+    auto down = downs.begin();
+    for (const int up : fabric.links_of_leaf[at(from_leaf)]) {  // both ascend by spine
+        while (down != downs.end() && spine(*down) < spine(up)) ++down;
+        if (down != downs.end() && spine(*down) == spine(up)) ways.push_back({up, *down});
+    }
+    return ways;
 }
 
 BytesPerSecond bisection(const Fabric& fabric, Rates rates) {

@@ -67,6 +67,7 @@ struct Fabric {
     std::vector<std::vector<int>> links_of_leaf;  // [switch] its leaf_spine links
     Seconds same_leaf_latency;
     Seconds cross_leaf_latency;
+    PathChoice path_choice = PathChoice::adaptive;
 
     [[nodiscard]] int gpus() const { return nodes * gpus_per_node; }
 };
@@ -86,6 +87,23 @@ std::optional<int> leaf_of(const Fabric& fabric, NicId nic);
 // Latency of the switched path (up to a spine and down again at most); nothing if there is none,
 // as between two planes of an mpft.
 std::optional<Seconds> nic_latency(const Fabric& fabric, NicId from, NicId to);
+
+// The leaves of a transfer between two NICs that passes spines. Between planes it goes in the
+// sender's, to the NIC from which NVLink takes it on.
+struct Crossing {
+    int up = 0;       // of the sender's NIC: index into switches
+    int landing = 0;  // where it comes down
+    int down = 0;     // of the receiver's NIC: another than `landing` only between planes
+};
+// Nothing if it stays below one leaf. Both NICs must be there.
+std::optional<Crossing> crossing(const Fabric& fabric, NicId from, NicId to);
+
+// The ways up from one leaf and down to another, a spine each, in their order.
+struct SpinePair {
+    int up = 0;    // index into links
+    int down = 0;  // index into links
+};
+std::vector<SpinePair> ways_between(const Fabric& fabric, int from_leaf, int to_leaf);
 
 // Largest flow from the first half of the nodes (rounded down) to the rest, NVLink excluded.
 enum class Rates { achievable, nominal };

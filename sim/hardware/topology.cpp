@@ -24,6 +24,11 @@ const std::vector<std::string>& fabric_kind_names() {
     return names;
 }
 
+const std::vector<std::string>& path_choice_names() {
+    static const std::vector<std::string> names{"adaptive", "static"};
+    return names;
+}
+
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 void read_nvlink(ObjectReader& reader, Topology& topology) {
@@ -38,7 +43,8 @@ void read_nvlink(ObjectReader& reader, Topology& topology) {
     reader.optional("domain_gpus", nvlink.domain_gpus, Range{1, kGpusMax});
     if (nvlink.domain_gpus != topology.gpus_per_node && topology.gpus_per_node > 0) {
         reader.error("domain_gpus",
-                     fmt::format("an NVLink domain is a whole node: must equal gpus_per_node ({})",
+                     fmt::format("an NVLink domain is a node: must equal gpus_per_node ({}); trays "
+                                 "that NVLink joins, as 18 of 4 GPUs, are one node (of 72)",
                                  topology.gpus_per_node));
     }
     reader.finish();
@@ -81,7 +87,7 @@ void read_fabric(ObjectReader& reader, Topology& topology) {
     const bool tree = fabric.kind == FabricKind::mpft || fabric.kind == FabricKind::mrft;
     // Keys of the trees may stay when --set turns one into something simpler.
     for (const char* key : {"switch_ports", "oversubscription", "planes", "same_leaf_latency_us",
-                            "cross_leaf_latency_us"}) {
+                            "cross_leaf_latency_us", "path_choice"}) {
         reader.accept(key);
     }
     if (fabric.kind != FabricKind::none) {
@@ -93,6 +99,9 @@ void read_fabric(ObjectReader& reader, Topology& topology) {
         reader.required("cross_leaf_latency_us", cross_leaf_us, kLatencyUs);
         reader.optional("oversubscription", fabric.oversubscription, kAtLeastOne);
         reader.optional("planes", fabric.planes, Range{1, 1024});
+        int path_choice = static_cast<int>(fabric.path_choice);
+        reader.optional_choice("path_choice", path_choice_names(), path_choice);
+        fabric.path_choice = static_cast<PathChoice>(path_choice);
         if (fabric.planes != topology.nic.per_node && topology.nic.per_node > 0) {
             reader.error("planes", fmt::format("each NIC of a node has its own plane or rail: "
                                                "must equal nic.per_node ({})",
@@ -192,6 +201,10 @@ void check_override_names(const Document& document, const std::string& pointer,
 
 std::string_view name(FabricKind kind) {
     return fabric_kind_names()[static_cast<std::size_t>(kind)];
+}
+
+std::string_view name(PathChoice choice) {
+    return path_choice_names()[static_cast<std::size_t>(choice)];
 }
 
 TreeShape tree_shape(const Topology& topology) {

@@ -38,12 +38,18 @@ struct NicSpec {
 enum class FabricKind { mpft, mrft, single_switch, none };
 std::string_view name(FabricKind kind);
 
+// How what crosses leaves finds a spine. adaptive: it spreads over all uplinks of a leaf. fixed
+// ("static" in files): each pair of NICs has one spine, drawn by a hash, whatever else is there.
+enum class PathChoice { adaptive, fixed };
+std::string_view name(PathChoice choice);
+
 struct FabricSpec {
     FabricKind kind = FabricKind::none;
     int switch_ports = 64;
     double oversubscription = 1;  // leaf ports down to NICs over leaf ports up to spines
     Seconds same_leaf_latency;    // NIC to NIC
     Seconds cross_leaf_latency;
+    PathChoice path_choice = PathChoice::adaptive;
     int planes = 0;  // planes (mpft) or rails (mrft): one for each NIC of a node
 };
 

@@ -174,8 +174,9 @@ compare() {
 }
 
 @test "simulate: --set of a whole member, then of a field inside it" {
-    run -0 "$R1SIM" simulate "$main_job" --dry-run --json --set cluster=h100_256x8_mpft \
-        --set cluster.fabric.oversubscription=2 --set /calibration=h100_published
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --dry-run --json \
+        --set cluster=h100_256x8_mpft --set cluster.fabric.oversubscription=2 \
+        --set /calibration=h100_published
     json '.scenario.cluster.name == "h100_256x8_mpft" and .scenario.calibration.device == "h100"
         and .scenario.cluster.fabric.oversubscription == 2'
 }

@@ -35,6 +35,11 @@ public:
             capacity_.push_back(endpoint.up.value());
             capacity_.push_back(endpoint.down.value());
         }
+        first_trunk_ = capacity_.size();
+        for (const auto& trunk : network.trunks) {
+            capacity_.push_back(trunk.up.value());
+            capacity_.push_back(trunk.down.value());
+        }
         first_compute_ = capacity_.size();
         capacity_.resize(first_compute_ + network.compute.size(), 1.0);
     }
@@ -112,6 +117,13 @@ private:
                               cap,
                               {2 * f.from.index(), 2 * f.to.index() + 1},
                               0});
+            std::vector<std::size_t>& resources = parts_.back().resources;
+            if (f.trunks.up.valid()) {
+                resources.push_back(first_trunk_ + 2 * f.trunks.up.index());
+            }
+            if (f.trunks.down.valid()) {
+                resources.push_back(first_trunk_ + 2 * f.trunks.down.index() + 1);
+            }
             ++live.parts_left;
         }
     }
@@ -146,7 +158,8 @@ private:
         }
     }
 
-    std::vector<double> capacity_;  // of up and down link in turn, then of the computes
+    std::vector<double> capacity_;  // of up and down links of endpoints and trunks, of computes
+    std::size_t first_trunk_ = 0;
     std::size_t first_compute_ = 0;
     std::vector<Part> parts_;
     std::map<ActivityId, Live> live_;
@@ -157,7 +170,9 @@ private:
 TEST_CASE("engine: agrees with a small max-min simulator on random networks", "[sim][engine]") {
     const MakeEngine make = this_engine();
     const auto seed = GENERATE(1u, 2u, 3u, 4u);
-    const Dag dag({seed, 2500});
+    Dag::Shape shape{seed, 2500};
+    shape.trunks = seed % 2 == 0 ? 3 : 0;
+    const Dag dag(shape);
     const auto engine = make(dag.network);
     MaxMinOracle oracle(dag.network);
     const std::vector<Completion> simulated = replay(*engine, dag);

@@ -41,8 +41,9 @@ std::vector<double> ends_of(MakeEngine make, const std::vector<Activity>& activi
 constexpr double kToleranceS = 1e-9;
 
 void check_ends(MakeEngine make, const std::vector<Activity>& activities,
-                const std::vector<double>& expected) {
-    const std::vector<double> ends = ends_of(make, activities);
+                const std::vector<double>& expected,
+                const EngineNetwork& network = small_network()) {
+    const std::vector<double> ends = ends_of(make, activities, network);
     REQUIRE(ends.size() == expected.size());
     for (std::size_t i = 0; i < ends.size(); ++i) {
         INFO("activity " << i);
@@ -238,8 +239,37 @@ TEST_CASE("engine: what on_complete throws reaches the caller", "[sim][engine]")
     check_ends(make, {computation(0, 1)}, {1.0});  // and the next engine is not affected
 }
 
+TEST_CASE("engine: flows share a trunk behind their own links", "[sim][engine]") {
+    const MakeEngine make = this_engine();
+    // Endpoints of 10 GB/s; 0 and 1 share 8 GB/s up and 5 GB/s down.
+    EngineNetwork network = small_network();
+    network.trunks.push_back({"leaf", gb_per_s(8), gb_per_s(5)});
+    network.endpoints[0].trunks = network.endpoints[1].trunks = {TrunkId(std::size_t{0})};
+    const auto crossing = [](Flow f) {
+        const TrunkId trunk(std::size_t{0});
+        (f.from.index() < 2 ? f.trunks.up : f.trunks.down) = trunk;
+        return f;
+    };
+    // Up: two flows of 8 GB at 4 GB/s each. Below the leaf all of the link's 10 GB/s, less the 4
+    // that endpoint 0 sends up: 12 GB in 2 s. Then all the same.
+    check_ends(make,
+               {transfer({crossing(flow(0, 2, 8e9))}), transfer({crossing(flow(1, 3, 8e9))}),
+                transfer({flow(0, 1, 12e9)})},
+               {2.0, 2.0, 2.0}, network);
+    // Three equal flows up weigh as much as three: (3 + 1) x 2 GB over 8 GB/s.
+    check_ends(make,
+               {transfer({crossing(flow(0, 2, 2e9, 3))}), transfer({crossing(flow(1, 3, 2e9))})},
+               {1.0, 1.0}, network);
+    // Down, 5 GB/s.
+    check_ends(make, {transfer({crossing(flow(2, 0, 5e9))}), transfer({crossing(flow(3, 1, 5e9))})},
+               {2.0, 2.0}, network);
+}
+
 TEST_CASE("engine: misuse is a bug of ours, and found", "[sim][engine]") {
     const MakeEngine make = this_engine();
+    EngineNetwork unknown_trunk = small_network();
+    unknown_trunk.endpoints[0].trunks = {TrunkId(std::size_t{0})};
+    CHECK_THROWS_AS(make(unknown_trunk), InternalError);
     EngineNetwork broken = small_network();
     broken.endpoints[0].up = BytesPerSecond(0);
     CHECK_THROWS_AS(make(broken), InternalError);
@@ -250,6 +280,9 @@ TEST_CASE("engine: misuse is a bug of ours, and found", "[sim][engine]") {
     }
     CHECK_THROWS_AS(engine->start(1, transfer({flow(0, 6, 1)})), InternalError);
     CHECK_THROWS_AS(engine->start(1, transfer({flow(0, 1, 1, 0)})), InternalError);
+    Flow astray = flow(0, 1, 1);
+    astray.trunks.up = TrunkId(std::size_t{0});  // none of endpoint 0's
+    CHECK_THROWS_AS(engine->start(1, transfer({astray})), InternalError);
     CHECK_THROWS_AS(engine->start(1, transfer({flow(0, 1, -1)})), InternalError);
     CHECK_THROWS_AS(engine->start(1, computation(2, 1)), InternalError);
     CHECK_THROWS_AS(engine->start(1, computation(0, 1, -1)), InternalError);

@@ -35,15 +35,7 @@ std::vector<std::string> options(bool low_latency, int ep) {
             "plan.expert_parallel=" + std::to_string(ep), "replay.engine=fluid"};
 }
 
-Setting all_to_all_setting(const std::vector<std::string>& overrides) {
-    std::vector<Override> parsed;
-    for (const std::string& text : overrides) {
-        parsed.push_back(parse_override(text));
-    }
-    std::vector<std::string> notes;
-    return read_setting(
-        load_scenario(data_root() / "scenarios" / "expert_all_to_all_h800.json", parsed), notes);
-}
+using test::all_to_all_setting;
 
 Json all_to_all(const std::vector<std::string>& overrides) {
     const Setting setting = all_to_all_setting(overrides);
@@ -217,6 +209,59 @@ TEST_CASE("expert all-to-all: without low-latency kernels measured there is no t
                                 [](const auto& c) { return c.kernel == "expert_all_to_all"; }),
                  curves.end());
     CHECK_THROWS_AS(test::simulated(setting), InputError);
+}
+
+// A node is an NVLink domain: racks of 72 GPUs are nodes of 72.
+std::vector<std::string> nodes_of(int gpus, int nics, int ep, const std::string& kernel) {
+    std::string affinity;
+    for (int gpu = 0; gpu < gpus; ++gpu) {
+        affinity += (gpu > 0 ? "," : "") + std::to_string(gpu * nics / gpus);
+    }
+    const std::string size = std::to_string(gpus);
+    const std::string ports = std::to_string(nics);
+    return {"cluster.nodes=4",
+            "cluster.gpus_per_node=" + size,
+            "cluster.nvlink.domain_gpus=" + size,
+            "cluster.nic.per_node=" + ports,
+            "cluster.fabric.planes=" + ports,
+            "cluster.nic.affinity=[" + affinity + "]",
+            "workload.kernel=" + kernel,
+            "plan.expert_parallel=" + std::to_string(ep),
+            "replay.engine=fluid"};
+}
+
+TEST_CASE("expert all-to-all: NVLink domains of 4 to 72 GPUs", "[sim][topology]") {
+    for (const int gpus : {4, 8, 16, 32, 36, 72}) {
+        INFO(gpus << " GPUs a node");
+        // Normal kernels, two nodes: each rank sends to its like on the other node, and passes on
+        // to all others of its own.
+        std::vector<std::string> options = nodes_of(gpus, gpus, 2 * gpus, "normal");
+        options.push_back("replay.fold=none");
+        const Simulation two = test::simulated(all_to_all_setting(options));
+        two.dag.for_each_activity([&](LanePart, const Activity& activity) {
+            CHECK((activity.flows.empty() ||
+                   static_cast<int>(activity.flows.size()) == 2 * gpus * (1 + gpus - 1)));
+        });
+        CHECK(two.traffic.nodes_per_token <= 2);
+        // One node: nothing leaves it. An eighth of a NIC for each GPU changes nothing then.
+        const Simulation one =
+            test::simulated(all_to_all_setting(nodes_of(gpus, gpus, gpus, "low_latency")));
+        CHECK(one.traffic.ib_copies_per_token == 0);
+        if (gpus % 8 == 0) {
+            const auto makespan = [&](int nics, int ep) {
+                return test::simulated(all_to_all_setting(nodes_of(gpus, nics, ep, "low_latency")))
+                    .timeline.makespan();
+            };
+            CHECK(makespan(gpus / 8, gpus) == one.timeline.makespan());
+            CHECK(makespan(gpus / 8, 2 * gpus) > makespan(gpus, 2 * gpus));
+        }
+    }
+}
+
+TEST_CASE("expert all-to-all: groups that do not fill nodes are an error", "[sim][topology]") {
+    for (const auto& [gpus, ep] : {std::pair{8, 12}, std::pair{72, 64}, std::pair{36, 48}}) {
+        CHECK_THROWS_AS(all_to_all_setting(nodes_of(gpus, gpus, ep, "low_latency")), InputError);
+    }
 }
 
 }  // namespace r1

@@ -2,6 +2,7 @@
 #include "sim/max_min.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "model/base/rng.hpp"
@@ -54,9 +55,14 @@ TEST_CASE("max-min: rates are feasible, and none can grow fairly", "[sim][engine
         MaxMinSolver solver(capacities);
         std::vector<FairFlow> flows(1 + below(20));
         for (FairFlow& flow : flows) {
-            flow.links[0] = static_cast<std::uint32_t>(below(capacities.size()));
-            const auto other = static_cast<std::uint32_t>(below(capacities.size()));
-            flow.links[1] = other == flow.links[0] ? FairFlow::kNoLink : other;
+            // One to four links of all.
+            std::vector<std::uint32_t> links(capacities.size());
+            std::iota(links.begin(), links.end(), 0U);
+            const std::size_t count = 1 + below(std::min(links.size(), flow.links.size()));
+            for (std::size_t i = 0; i < count; ++i) {
+                std::swap(links[i], links[i + below(links.size() - i)]);
+                flow.links[i] = links[i];
+            }
             flow.weight = static_cast<double>(1 + below(4));
             flow.rate_max = below(4) == 0 ? 0.1 + 3 * rng.uniform(drawn++) : 0;
         }

@@ -11,11 +11,12 @@
 
 namespace r1::test {
 
-// Endpoint and compute chosen at random; amounts such that activities last 1 to 300 us.
+// Endpoint and compute chosen at random; amounts such that activities last 1 to 300 us. Endpoints
+// with the same remainder by `trunks` share one, which most of their flows to others pass.
 class RandomLoad {
 public:
-    RandomLoad(std::uint64_t seed, std::size_t endpoints, std::size_t computes)
-        : endpoints_(endpoints), computes_(computes), random_(seed) {}
+    RandomLoad(std::uint64_t seed, std::size_t endpoints, std::size_t computes, std::size_t trunks)
+        : endpoints_(endpoints), computes_(computes), trunks_(trunks), random_(seed) {}
 
     EngineNetwork network() {
         EngineNetwork network;
@@ -23,6 +24,10 @@ public:
         for (std::size_t i = 0; i < endpoints_; ++i) {
             network.endpoints.push_back(
                 {"endpoint", gb_per_s(real(10, 100)), gb_per_s(real(10, 100))});
+            if (trunks_ > 0) network.endpoints.back().trunks = {TrunkId(i % trunks_)};
+        }
+        for (std::size_t i = 0; i < trunks_; ++i) {
+            network.trunks.push_back({"trunk", gb_per_s(real(20, 200)), gb_per_s(real(20, 200))});
         }
         return network;
     }
@@ -39,6 +44,7 @@ public:
             const auto cap = chance(0.2) ? gb_per_s(real(1, 20)) : BytesPerSecond(0);
             activity.flows.push_back(
                 flow(index(endpoints_), index(endpoints_), real(1e3, 1e6), multiplicity, cap));
+            pass_trunks(activity.flows.back());
         }
         return activity;
     }
@@ -50,9 +56,15 @@ private:
         return low + (high - low) * static_cast<double>(random_() >> 11) * 0x1p-53;
     }
     bool chance(double probability) { return real(0, 1) < probability; }
+    void pass_trunks(Flow& flow) {
+        if (trunks_ == 0 || flow.from.index() % trunks_ == flow.to.index() % trunks_) return;
+        if (chance(0.8)) flow.trunks.up = TrunkId(flow.from.index() % trunks_);
+        if (chance(0.8)) flow.trunks.down = TrunkId(flow.to.index() % trunks_);
+    }
 
     std::size_t endpoints_;
     std::size_t computes_;
+    std::size_t trunks_;
     std::mt19937_64 random_;
 };
 
@@ -69,10 +81,11 @@ struct Dag {
         std::size_t endpoints = 6;
         std::size_t computes = 3;
         std::size_t width = 8;  // how many have no parents; about as many run at once
+        std::size_t trunks = 0;
     };
 
     explicit Dag(const Shape& shape) : children(shape.activities), parents(shape.activities) {
-        RandomLoad load(shape.seed, shape.endpoints, shape.computes);
+        RandomLoad load(shape.seed, shape.endpoints, shape.computes, shape.trunks);
         network = load.network();
         for (std::size_t i = 0; i < shape.activities; ++i) {
             activities.push_back(load.activity());

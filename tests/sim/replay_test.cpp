@@ -154,7 +154,7 @@ RingPart ring_part(const Topology& topology, std::int32_t replicas, Collective c
     comm.group = group;
     comm.payload_bytes = 1024;
     Activity activity;
-    add_collective_flows(input, lanes, network, comm, 0, 0, activity);
+    add_collective_flows(input, lanes, network, comm, 0, 0, BytesPerSecond(0), activity);
     RingPart part;
     part.delay_s = activity.delay.value();
     for (const Flow& flow : activity.flows) {
@@ -320,22 +320,26 @@ TEST_CASE("replay: an oversubscribed spine caps what crosses leaves", "[sim][rep
     CHECK(duration_s(replayed(toy_graph({2, 1, 1}, first), topology), kFirstSend) == Approx(1.5));
     // Ranks 0 and 2 are not: half the rate, 0.5 + 2 s.
     CHECK(duration_s(replayed(toy_graph({2, 2, 1}, first), topology), kFirstSend) == Approx(2.5));
-    // Also where all paths are equally long: the part of a ring that crosses is capped.
-    Topology instant = topology;
-    instant.fabric.same_leaf_latency = instant.fabric.cross_leaf_latency = Seconds(0);
-    const ExecutionGraph graph = test::HandGraph::build(4);
-    const Fabric fabric = generate_fabric(instant);
+}
+
+TEST_CASE("replay: hops of rings that cross leaves share the trunks", "[sim][replay]") {
+    const Topology topology = oversubscribed_topology(8);
+    const Fabric fabric = generate_fabric(topology);
+    const ExecutionGraph graph = toy_graph({2, 4, 2}, test::HandGraph::first_forward());
+    const Trunks trunks(fabric, 8, 0);
     const StubCost cost(0);
-    const LoweringInput input{graph, instant, fabric, cost, {}, {}, 0};
+    const LoweringInput input{graph, topology, fabric, cost, {}, {}, 0};
     CommOp comm;
     comm.collective = Collective::all_gather;
+    // 0 1 | 2 3: one hop leaves each leaf, over an uplink of its own.
     comm.group = GroupKind::data_parallel;
-    comm.payload_bytes = 1024;
-    Activity activity;
-    const LaneSet lanes(graph.instances(), Folding::stage);
-    add_collective_flows(input, lanes, LaneNetwork(input, lanes), comm, 0, 0, activity);
-    REQUIRE(activity.flows.size() == 1);
-    CHECK(activity.flows.front().rate_max.value() == 32);
+    CHECK(ring_share(input, trunks, comm, 0, 0).value() == 64);
+    // Rings of 0 and 2, and of 1 and 3: two hops leave each leaf.
+    comm.group = GroupKind::expert_data_parallel;
+    CHECK(ring_share(input, trunks, comm, 0, 0).value() == 32);
+    // Without trunks nothing is capped.
+    CHECK(ring_share(input, Trunks(generate_fabric(test::toy_topology(8, 1)), 4, 0), comm, 0, 0)
+              .value() == 0);
 }
 
 TEST_CASE("replay: a degraded or removed link slows what uses it", "[sim][replay]") {

@@ -45,6 +45,17 @@ inline Setting tiny_h800_setting(const std::string& schedule, int ranks,
     return tiny_setting(all);
 }
 
+// scenarios/expert_all_to_all_h800.json.
+inline Setting all_to_all_setting(const std::vector<std::string>& overrides) {
+    std::vector<Override> parsed;
+    for (const std::string& text : overrides) {
+        parsed.push_back(parse_override(text));
+    }
+    std::vector<std::string> notes;
+    return read_setting(
+        load_scenario(data_root() / "scenarios" / "expert_all_to_all_h800.json", parsed), notes);
+}
+
 // That a replay runs.
 inline std::int64_t activities(const ReplayDag& dag) {
     std::int64_t count = 0;

@@ -210,6 +210,7 @@ TEST_CASE("topology: wrong values are reported with their pointers", "[sim][topo
         {{{"/nvlink/bandwidth_gb_per_s", "fast"}}, "/nvlink/bandwidth_gb_per_s"},
         {{{"/nvlink/achievable_fraction", 1.2}}, "/nvlink/achievable_fraction"},
         {{{"/nvlink/domain_gpus", 4}}, "/nvlink/domain_gpus"},
+        {{{"/fabric/path_choice", "random"}}, "/fabric/path_choice"},
         {{{"/nic/affinity", Json::parse("[0,1,2,3,4,5,6,8]")}}, "/nic/affinity"},
         {{{"/nic/affinity", Json::parse("[0,1,2]")}}, "/nic/affinity"},
         {{{"/fabric/oversubscription", 0.5}}, "/fabric/oversubscription"},

@@ -69,6 +69,9 @@ int run_simulate(const Invocation& invocation) {
     if (replays) {
         invocation.progress(fmt::format("replaying {} ops …", simulation.graph.ops()));
         replay(setting, simulation);
+        for (const std::string& warning : simulation.warnings) {
+            invocation.warn(warning);
+        }
         const bool check = invocation.flag("check-sensitivity");
         if (check) {
             invocation.progress("replaying with faster and slower resources …");

@@ -165,7 +165,9 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
     report["memory"] = memory_json(setting, simulation.memory);
     report["confidence"] = confidence_json(confidence_of(setting, simulation));
     report["published"] = published_json(report, scenario.published, false);
-    report["warnings"] = setting.warnings;
+    std::vector<std::string> warnings = setting.warnings;
+    warnings.insert(warnings.end(), simulation.warnings.begin(), simulation.warnings.end());
+    report["warnings"] = warnings;
     report["run_info"] = {{"measured", false},
                           {"engine", name(scenario.replay.engine)},
                           {"fold", name(scenario.replay.fold)},

@@ -94,8 +94,9 @@ std::string draw_tree(const Topology& topology) {
         text += fmt::format("      [spine] x {}  ({} ports)\n", shape.spines,
                             topology.fabric.switch_ports);
         text += bars;
-        text += fmt::format("        {} uplinks of each leaf, oversubscription {:g}\n", shape.up,
-                            topology.fabric.oversubscription);
+        text += fmt::format("        {} uplinks of each leaf, oversubscription {:g}, {} paths\n",
+                            shape.up, topology.fabric.oversubscription,
+                            name(topology.fabric.path_choice));
         text += bars;
     }
     text += fmt::format("      [leaf]  x {}{}  ({} NICs each)\n",
@@ -146,6 +147,9 @@ Json topology_json(const Topology& topology, const Fabric& fabric) {
     json["bisection_gb_per_s"] = gb(bisection(fabric));
     json["bisection_nominal_gb_per_s"] = gb(bisection(fabric, Rates::nominal));
     json["rails"] = rails(fabric);
+    if (count_switches(fabric, SwitchTier::spine) > 0) {
+        json["path_choice"] = name(fabric.path_choice);
+    }
     const std::optional<int> hops = diameter_hops(topology, fabric);
     json["diameter_hops"] = hops ? Json(*hops) : Json();
     json["switches"]["leaf"] = count_switches(fabric, SwitchTier::leaf);
