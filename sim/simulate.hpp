@@ -58,7 +58,7 @@ struct Simulation {
     // Where lanes of a stage stand for ranks with uneven experts: the step with even ones. That of
     // all ranks lies between this and the timeline's.
     std::optional<TimePs> even_step;
-    std::vector<Sensitivity> sensitivity;               // replay() leaves these empty
+    std::vector<Sensitivity> sensitivity;  // replay() leaves these empty
     std::optional<BubbleParts> bubble_parts;
     std::optional<BaselineComparison> baseline;
 };
