@@ -231,7 +231,7 @@ std::vector<std::string> nodes_of(int gpus, int nics, int ep, const std::string&
 }
 
 TEST_CASE("expert all-to-all: NVLink domains of 4 to 72 GPUs", "[sim][topology]") {
-    for (const int gpus : {4, 8, 16, 32, 36, 72}) {
+    for (const int gpus : {4, 36, 72}) {
         INFO(gpus << " GPUs a node");
         // Normal kernels, two nodes: each rank sends to its like on the other node, and passes on
         // to all others of its own.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/lowering.hpp"
@@ -229,18 +230,17 @@ TEST_CASE("sensitivity: kernels that share SMs answer to each other's rates",
 }
 
 TEST_CASE("sensitivity: nothing changed is the same picosecond", "[sim][sensitivity]") {
-    for (const char* schedule : {"dualpipe", "1f1b", "zb1p", "dualpipev", "interleaved"}) {
-        for (const char* fold : {"stage", "ep_group", "none"}) {
-            INFO(schedule << ", folding " << fold);
-            const Setting setting = test::tiny_h800_setting(
-                schedule, 4,
-                {std::string("replay.fold=") + fold, R"(routing={"source": "zipf", "skew": 0.5})",
-                 "replay.stragglers.per_rank=0.05"});
-            const Simulation simulation = test::simulated(setting);
-            const TimePs step = simulation.timeline.makespan();
-            CHECK(RecordedStep(simulation.dag, simulation.timeline).step_time({}) == step);
-            CHECK(resimulated_step(setting, simulation, {}) == step);
-        }
+    for (const auto& [schedule, fold] :
+         {std::pair{"dualpipe", "none"}, {"1f1b", "ep_group"}, {"interleaved", "stage"}}) {
+        INFO(schedule << ", folding " << fold);
+        const Setting setting = test::tiny_h800_setting(
+            schedule, 4,
+            {std::string("replay.fold=") + fold, R"(routing={"source": "zipf", "skew": 0.5})",
+             "replay.stragglers.per_rank=0.05"});
+        const Simulation simulation = test::simulated(setting);
+        const TimePs step = simulation.timeline.makespan();
+        CHECK(RecordedStep(simulation.dag, simulation.timeline).step_time({}) == step);
+        CHECK(resimulated_step(setting, simulation, {}) == step);
     }
 }
 
@@ -280,7 +280,7 @@ TEST_CASE("sensitivity: all resources at once scale the step", "[sim][sensitivit
 }
 
 TEST_CASE("sensitivity: predictions are near what replays give", "[sim][sensitivity]") {
-    for (const char* schedule : {"dualpipe", "1f1b", "zb1p", "dualpipev", "interleaved"}) {
+    for (const char* schedule : {"dualpipe", "zb1p", "interleaved"}) {
         INFO(schedule);
         check_predictions(test::tiny_h800_setting(schedule, 4), 5e-6);
     }
