@@ -233,8 +233,11 @@ TEST_CASE("replay: more bandwidth never slows, less never speeds up", "[sim][rep
         CHECK(makespan_of(with_bandwidths(setting, 2, 2, 2)) <= base);
         CHECK(makespan_of(with_bandwidths(setting, 0.5, 1, 1)) > base);
         CHECK(makespan_of(with_bandwidths(setting, 1, 0.5, 1)) >= base);
-        // Where one link is all that limits, it shows.
-        CHECK(makespan_of(with_bandwidths(setting, 1e-4, 1, 1)) > 10 * base);
+        // Where one link is all that limits, a tenth of it takes ten times as long.
+        const auto slow = static_cast<double>(makespan_of(with_bandwidths(setting, 1e-5, 1, 1)));
+        CHECK(slow > 10 * static_cast<double>(base));
+        CHECK(static_cast<double>(makespan_of(with_bandwidths(setting, 1e-6, 1, 1))) ==
+              Approx(10 * slow).epsilon(0.02));
     }
 }
 
