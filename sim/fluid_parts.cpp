@@ -24,7 +24,7 @@ void FluidParts::add(std::uint32_t owner, const FairFlow& flow, double amount, d
     part.left = amount;
     part.owner = owner;
     added_.push_back(slot);
-    for_links(part, [this](std::uint32_t link) {
+    part.flow.for_links([this](std::uint32_t link) {
         const std::uint32_t holder = holder_[link];
         if (holder == kNone) {
             return;
@@ -67,7 +67,7 @@ void FluidParts::advance(Component& component) {
 }
 
 void FluidParts::disown(const Part& part) {
-    for_links(part, [this](std::uint32_t link) { holder_[link] = kNone; });
+    part.flow.for_links([this](std::uint32_t link) { holder_[link] = kNone; });
 }
 
 void FluidParts::end_part(std::uint32_t slot) {
@@ -167,18 +167,18 @@ void FluidParts::take_loose() {
 // Most parts are alone on their links: there is nothing to divide or share.
 void FluidParts::settle_lone() {
     for (const std::uint32_t part : loose_) {
-        for_links(parts_[part], [this](std::uint32_t link) { ++loose_on_[link]; });
+        parts_[part].flow.for_links([this](std::uint32_t link) { ++loose_on_[link]; });
     }
     std::size_t kept = 0;
     for (const std::uint32_t slot : loose_) {
         Part& part = parts_[slot];
         bool alone = true;
-        for_links(part, [&](std::uint32_t link) { alone = alone && loose_on_[link] == 1; });
+        part.flow.for_links([&](std::uint32_t link) { alone = alone && loose_on_[link] == 1; });
         if (!alone) {
             loose_[kept++] = slot;
             continue;
         }
-        for_links(part, [&](std::uint32_t link) {
+        part.flow.for_links([&](std::uint32_t link) {
             loose_on_[link] = 0;
             holder_[link] = slot | kAlone;
         });
@@ -187,7 +187,7 @@ void FluidParts::settle_lone() {
     }
     loose_.resize(kept);
     for (const std::uint32_t part : loose_) {
-        for_links(parts_[part], [this](std::uint32_t link) { loose_on_[link] = 0; });
+        parts_[part].flow.for_links([this](std::uint32_t link) { loose_on_[link] = 0; });
     }
 }
 
@@ -203,7 +203,7 @@ std::uint32_t FluidParts::root(std::uint32_t link) {
 std::vector<std::uint32_t> FluidParts::divide() {
     for (const std::uint32_t part : loose_) {
         const std::uint32_t first = parts_[part].flow.links[0];
-        for_links(parts_[part], [&](std::uint32_t link) {
+        parts_[part].flow.for_links([&](std::uint32_t link) {
             if (root_of_[link] == kNone) {
                 root_of_[link] = link;
             }
@@ -221,7 +221,7 @@ std::vector<std::uint32_t> FluidParts::divide() {
     }
     for (const std::uint32_t component : found) {
         for (const std::uint32_t part : components_[component].parts) {
-            for_links(parts_[part], [&](std::uint32_t link) {
+            parts_[part].flow.for_links([&](std::uint32_t link) {
                 holder_[link] = component;
                 root_of_[link] = kNone;
             });

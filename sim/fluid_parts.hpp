@@ -92,14 +92,6 @@ private:
     static constexpr std::uint32_t kNone = FairFlow::kNoLink;
     static constexpr std::uint32_t kAlone = 1U << 31U;
 
-    template <class Visit>
-    static void for_links(const Part& part, Visit&& visit) {
-        for (const std::uint32_t link : part.flow.links) {
-            if (link != kNone) {
-                visit(link);
-            }
-        }
-    }
     [[nodiscard]] double instant() const { return kFluidInstant.value() + 4e-16 * now_; }
     [[nodiscard]] bool over(const Part& part) const {
         return part.left <= instant() * part.flow.rate;

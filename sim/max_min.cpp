@@ -30,10 +30,7 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
         if (flow->rate_max > 0) {
             capped_.push_back(flow);
         }
-        for (const std::uint32_t link : flow->links) {
-            if (link == FairFlow::kNoLink) {
-                continue;
-            }
+        flow->for_links([&](std::uint32_t link) {
             std::uint32_t& local = local_[link];
             if (local == FairFlow::kNoLink) {
                 local = static_cast<std::uint32_t>(links_.size());
@@ -42,7 +39,7 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
             }
             links_[local].weight += flow->weight;
             ++links_[local].end;
-        }
+        });
     }
     std::uint32_t total = 0;
     for (Link& link : links_) {
@@ -52,11 +49,7 @@ void MaxMinSolver::collect(std::span<FairFlow* const> flows) {
     }
     users_.resize(total);
     for (FairFlow* flow : flows) {
-        for (const std::uint32_t link : flow->links) {
-            if (link != FairFlow::kNoLink) {
-                users_[links_[local_[link]].end++] = flow;
-            }
-        }
+        flow->for_links([&](std::uint32_t link) { users_[links_[local_[link]].end++] = flow; });
     }
     std::stable_sort(capped_.begin(), capped_.end(),
                      [](const FairFlow* a, const FairFlow* b) { return cap_of(*a) < cap_of(*b); });
@@ -68,22 +61,17 @@ MaxMinSolver::Level MaxMinSolver::level_of(std::uint32_t link) const {
 
 void MaxMinSolver::fix(FairFlow& flow, double rate) {
     flow.rate = rate;
-    for (const std::uint32_t link : flow.links) {
-        if (link != FairFlow::kNoLink) {
-            Link& l = links_[local_[link]];
-            l.left -= rate;
-            l.weight -= flow.weight;
-        }
-    }
+    flow.for_links([&](std::uint32_t link) {
+        Link& l = links_[local_[link]];
+        l.left -= rate;
+        l.weight -= flow.weight;
+    });
 }
 
 void MaxMinSolver::solve_alone(FairFlow& flow) const {
     double share = std::numeric_limits<double>::infinity();
-    for (const std::uint32_t link : flow.links) {
-        if (link != FairFlow::kNoLink) {
-            share = std::min(share, capacities_[link] / flow.weight);
-        }
-    }
+    flow.for_links(
+        [&](std::uint32_t link) { share = std::min(share, capacities_[link] / flow.weight); });
     const bool capped = flow.rate_max > 0 && cap_of(flow) <= share;
     flow.rate = capped ? flow.rate_max : flow.weight * share;
 }

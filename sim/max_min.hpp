@@ -15,10 +15,20 @@ struct FairFlow {
 
     using Links = std::array<std::uint32_t, 4>;
 
-    Links links = {kNoLink, kNoLink, kNoLink, kNoLink};  // the first is there always
+    Links links = {kNoLink, kNoLink, kNoLink, kNoLink};  // one at least, then kNoLink to the end
     double weight = 1;    // > 0; its share of a link is in proportion
     double rate_max = 0;  // 0: no cap
     double rate = 0;      // the solution
+
+    template <class Visit>
+    void for_links(const Visit& visit) const {
+        for (const std::uint32_t link : links) {
+            if (link == kNoLink) {
+                return;
+            }
+            visit(link);
+        }
+    }
 };
 
 class MaxMinSolver {
