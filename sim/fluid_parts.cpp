@@ -207,7 +207,9 @@ std::vector<std::uint32_t> FluidParts::divide() {
             if (root_of_[link] == kNone) {
                 root_of_[link] = link;
             }
-            root_of_[root(link)] = root(first);
+            if (link != first) {
+                root_of_[root(link)] = root(first);
+            }
         });
     }
     std::vector<std::uint32_t> found;

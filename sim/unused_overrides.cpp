@@ -1,7 +1,7 @@
 #include "sim/unused_overrides.hpp"
 
 #include <algorithm>
-#include <cstdio>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -51,6 +51,7 @@ public:
           trunks_(fabric, scenario.ranks(), scenario.seed),
           two_hops_(!scenario.replay.without.two_hop),
           messages_(!scenario.replay.without.pipeline_messages) {
+        if (scenario.replay.without.network) return;
         for (std::int32_t program = 0; program < graph.instances().pipeline_parallel; ++program) {
             for (const Item& item : graph.programs()[at(program)].items) {
                 add(program, item);
@@ -58,12 +59,12 @@ public:
         }
     }
 
-    [[nodiscard]] bool passed(const std::string& link) const {
-        const std::string leaf = link.substr(0, link.rfind('.'));
-        if (!leaves_.contains(leaf)) return false;
+    // Of a link that may have been removed.
+    [[nodiscard]] bool passed(const Link& link) const {
+        if (!leaves_.contains(fabric_.switches[at(link.from.index)].name)) return false;
         const bool there = std::any_of(fabric_.links.begin(), fabric_.links.end(),
-                                       [&](const Link& other) { return other.name == link; });
-        return fabric_.path_choice == PathChoice::adaptive || !there || links_.contains(link);
+                                       [&](const Link& other) { return other.name == link.name; });
+        return fabric_.path_choice == PathChoice::adaptive || !there || links_.contains(link.name);
     }
 
 private:
@@ -131,8 +132,10 @@ private:
     std::set<std::tuple<GroupKind, std::int32_t, RankId>> rings_;
 };
 
-// Whether a rank of the node has this NIC, or would if it was not removed.
-bool nic_is_busy(const Fabric& fabric, const BusyRanks& busy, int node, int nic, bool removed) {
+// Whether a rank of its node has this NIC, or would if it was not removed.
+bool nic_is_busy(const Fabric& fabric, const BusyRanks& busy, int index, bool removed) {
+    const int node = index / fabric.nics_per_node;
+    const int nic = index % fabric.nics_per_node;
     for (int local = 0; local < fabric.gpus_per_node; ++local) {
         const RankId rank = rank_of(fabric, node, local);
         const int used = removed ? fabric.affinity[at(local)] : nic_of(fabric, rank).value_or(-1);
@@ -152,19 +155,21 @@ std::vector<std::string> unused_override_warnings(const Scenario& scenario,
     if (topology.overrides.empty()) return warnings;
     const BusyRanks busy = busy_ranks(fabric, dag);
     const CrossedLinks crossed(scenario, fabric, graph);
-    for (const LinkOverride& item : topology.overrides) {
-        int node = 0;
-        int place = 0;
-        const char* link = item.link.c_str();
-        bool used = false;
-        if (std::sscanf(link, "node%d.nic%d", &node, &place) == 2) {
-            used = nic_is_busy(fabric, busy, node, place, item.remove);
-        } else if (std::sscanf(link, "node%d.gpu%d", &node, &place) == 2) {
-            used = busy.nvlink[rank_of(fabric, node, place).index()];
-        } else {
-            used = crossed.passed(item.link);
+    Topology plain = topology;
+    plain.overrides.clear();
+    std::map<std::string, Link> links;
+    for (const Link& link : generate_fabric(plain).links) links.emplace(link.name, link);
+    const auto is_used = [&](const LinkOverride& item) {
+        const Link& link = links.at(item.link);  // read_topology() knows them all
+        switch (link.kind) {
+            case LinkKind::nvlink: return bool(busy.nvlink[at(link.from.index)]);
+            case LinkKind::nic: return nic_is_busy(fabric, busy, link.from.index, item.remove);
+            case LinkKind::leaf_spine: break;
         }
-        if (used) continue;
+        return crossed.passed(link);
+    };
+    for (const LinkOverride& item : topology.overrides) {
+        if (is_used(item)) continue;
         if (warnings.size() == kShownMax) {
             warnings.emplace_back("more overrides change nothing");
             break;

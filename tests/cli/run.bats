@@ -114,6 +114,8 @@ setup() {
 }
 
 @test "run: what it cannot do" {
+    run -5 "$R1SIM" run "${small[@]}" --set 'routing={"source":"zipf","placement":"balanced"}'
+    holds "routing.placement 'balanced' is simulated only"
     refused_with 3 "no texts" run scenarios/tiny_train_cpu.json --set 'workload.data=[]'
     refused_with 3 "no/such" run scenarios/tiny_train_cpu.json --set 'workload.data=["no/such"]'
     refused_with 5 "prefill" run scenarios/tiny_prefill_cpu.json
