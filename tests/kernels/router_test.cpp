@@ -17,14 +17,14 @@ namespace {
 using test::Buffer;
 using test::Workspace;
 
-using Route = void (*)(const RouterTopkArgs&);
+using RouterKernel = void (*)(const RouterTopkArgs&);
 
 struct Choice {
     std::vector<std::int32_t> indices;
     std::vector<float> weights;
 };
 
-Choice route(RouterTopkArgs args, Route kernel) {
+Choice route(RouterTopkArgs args, RouterKernel kernel) {
     Choice choice;
     const auto count = static_cast<std::size_t>(args.tokens * args.experts_per_token);
     choice.indices.resize(count);
@@ -52,7 +52,7 @@ void check_golden_gate(const test::SafeTensors& file, const std::string& group) 
     args.tokens = file.at(group + ".logits").shape[0];
     args.logits = logits.data();
     args.bias = bias.data();
-    for (const Route kernel : {&reference::router_topk, &cpu::router_topk}) {
+    for (const RouterKernel kernel : {&reference::router_topk, &cpu::router_topk}) {
         const Choice choice = route(args, kernel);
         CHECK(choice.indices == file.as_i32(group + ".indices"));
         for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -86,7 +86,7 @@ TEST_CASE("router_topk: ties go to the smaller index", "[kernels][router]") {
     args.groups = 4;
     args.groups_per_token = 2;
     args.logits = logits.data();
-    for (const Route kernel : {&reference::router_topk, &cpu::router_topk}) {
+    for (const RouterKernel kernel : {&reference::router_topk, &cpu::router_topk}) {
         const Choice choice = route(args, kernel);
         CHECK(choice.indices == std::vector<std::int32_t>{0, 1, 2});
         CHECK(choice.weights[0] == Approx(1.0 / 3));

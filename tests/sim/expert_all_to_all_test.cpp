@@ -87,7 +87,7 @@ TEST_CASE("expert all-to-all: each EP size follows from the others", "[sim][cost
     CHECK(CurveModel(links_curve(), h800_calibration()).factors().empty());
 }
 
-TEST_CASE("expert all-to-all: points and replay are what DeepEP measured", "[sim][replay]") {
+TEST_CASE("expert all-to-all: points and replay are what DeepEP measured", "[sim][replay][slow]") {
     const Topology& topology = h800_topology();
     std::size_t next = 0;
     for (const PublishedRow& row : kTables) {
@@ -139,7 +139,7 @@ TEST_CASE("expert all-to-all: rates are bytes over time", "[sim][report]") {
 }
 
 TEST_CASE("expert all-to-all: more nodes take longer, and half a network twice as long",
-          "[sim][replay]") {
+          "[sim][replay][slow]") {
     for (const bool low_latency : {false, true}) {
         const auto seconds = [&](int ep, const char* nic) {
             std::vector<std::string> all = options(low_latency, ep);
@@ -179,7 +179,7 @@ TEST_CASE("expert all-to-all: no folding changes even traffic", "[sim][folding]"
 }
 
 TEST_CASE("expert all-to-all: a rank that all tokens choose gets all of their copies",
-          "[sim][folding]") {
+          "[sim][folding][slow]") {
     for (const char* fold : {"stage", "ep_group", "none"}) {
         INFO(fold);
         const auto run = [&](const char* routing) {
@@ -230,7 +230,7 @@ std::vector<std::string> nodes_of(int gpus, int nics, int ep, const std::string&
             "replay.engine=fluid"};
 }
 
-TEST_CASE("expert all-to-all: NVLink domains of 4 to 72 GPUs", "[sim][topology]") {
+TEST_CASE("expert all-to-all: NVLink domains of 4 to 72 GPUs", "[sim][topology][slow]") {
     for (const int gpus : {4, 36, 72}) {
         INFO(gpus << " GPUs a node");
         // Normal kernels, two nodes: each rank sends to its like on the other node, and passes on

@@ -115,7 +115,7 @@ TEST_CASE("folding: a slow link slows its own rank more than the others", "[sim]
 }
 
 TEST_CASE("folding: uneven experts, flow by flow and by what each rank sends and gets",
-          "[sim][folding]") {
+          "[sim][folding][slow]") {
     // Loads of ranks up to 30 % above the mean.
     const std::vector<std::string> uneven = {
         R"(routing={"source": "zipf", "skew": 0.15, "node_limit": 2})"};
@@ -131,7 +131,7 @@ TEST_CASE("folding: uneven experts, flow by flow and by what each rank sends and
     }
 }
 
-TEST_CASE("folding: stage states what its error is at most", "[sim][folding]") {
+TEST_CASE("folding: stage states what its error is at most", "[sim][folding][slow]") {
     const std::vector<std::string> uneven = {
         R"(routing={"source": "zipf", "skew": 0.15, "node_limit": 2})"};
     const Simulation stage = folded("stage", "dualpipe", uneven);

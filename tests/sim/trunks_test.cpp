@@ -134,7 +134,7 @@ TEST_CASE("trunks: an exchange over leaves takes what its bytes take on the upli
 }
 
 TEST_CASE("trunks: the more oversubscribed the slower and folded never faster than flow by flow",
-          "[sim][trunks][folding]") {
+          "[sim][trunks][folding][slow]") {
     std::map<std::string, TimePs> slowest;
     for (const char* oversubscription : {"1", "1.5", "3"}) {
         const auto time = [&](const std::string& fold) {
@@ -153,7 +153,8 @@ TEST_CASE("trunks: the more oversubscribed the slower and folded never faster th
     CHECK(slowest["none"] > test::simulated(step({"replay.fold=none"})).timeline.makespan());
 }
 
-TEST_CASE("trunks: uplinks that carry all that NICs send are not in the way", "[sim][trunks]") {
+TEST_CASE("trunks: uplinks that carry all that NICs send are not in the way",
+          "[sim][trunks][slow]") {
     const TimePs wide = straddling_time({});
     // All below one leaf: its uplinks do not matter.
     CHECK(straddling_time(
@@ -226,7 +227,8 @@ TEST_CASE("trunks: two static paths on one uplink take twice as long", "[sim][tr
     CHECK(others > 0);
 }
 
-TEST_CASE("trunks: adaptive paths are never slower than static ones", "[sim][trunks][folding]") {
+TEST_CASE("trunks: adaptive paths are never slower than static ones",
+          "[sim][trunks][folding][slow]") {
     for (const std::string fold : {"stage", "ep_group", "none"}) {
         INFO(fold);
         const auto time = [&](const std::string& choice) {

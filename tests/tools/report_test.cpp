@@ -166,7 +166,7 @@ TEST_CASE("report: counts what the engine ran", "[tools][report]") {
     CHECK(report["run_info"]["flows"] == flows);
 }
 
-TEST_CASE("report: the six parts add up to the step", "[tools][report]") {
+TEST_CASE("report: the six parts add up to the step", "[tools][report][slow]") {
     for (const char* schedule : {"dualpipe", "dualpipev", "1f1b", "zb1p", "interleaved"}) {
         INFO(schedule);
         const Setting setting = test::tiny_h800_setting(schedule, 4);
@@ -264,7 +264,7 @@ TEST_CASE("report: times come from the timeline alone", "[tools][report]") {
     }
 }
 
-TEST_CASE("report: two runs print the same bytes but for run_info", "[tools][report]") {
+TEST_CASE("report: two runs print the same bytes but for run_info", "[tools][report][slow]") {
     for (const char* schedule : {"dualpipe", "interleaved"}) {
         const auto run = [&] {
             const Setting setting = test::tiny_h800_setting(schedule, 4);
@@ -307,7 +307,7 @@ TEST_CASE("report: parts of the bubble as its schema says, when they are known",
     CHECK_FALSE(dualpipe_report()["pipeline"].contains("bubble_parts_s"));
 }
 
-TEST_CASE("report: without a replay it ends with what the graph tells", "[tools][report]") {
+TEST_CASE("report: without a replay it ends with what the graph tells", "[tools][report][slow]") {
     const Simulation planned = prepare(dualpipe().setting);
     const Json report = report_of(dualpipe().setting, planned);
     CHECK(report["graph"] == dualpipe_report()["graph"]);
