@@ -18,9 +18,9 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(), run_command(),   model_command(),    schedule_command(),
-        topology_command(), eval_command(),  generate_command(), calibrate_command(),
-        schema_command(),   doctor_command()};
+        simulate_command(),  run_command(),      validate_command(), model_command(),
+        schedule_command(),  topology_command(), eval_command(),     generate_command(),
+        calibrate_command(), schema_command(),   doctor_command()};
     return table;
 }
 
@@ -114,39 +114,6 @@ const Command& find_command(const std::string& name) {
                      "; 'r1sim --help' lists them");
 }
 
-Invocation parse(const Command& command, const std::vector<std::string>& arguments) {
-    const po::options_description options = all_options(command);
-    po::positional_options_description positional;
-    if (!command.positional.empty()) {
-        positional.add(command.positional.c_str(), command.positional_count);
-    }
-    namespace style = po::command_line_style;
-    const int strict =
-        static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
-    po::variables_map values;
-    try {
-        po::store(po::command_line_parser(arguments)
-                      .options(options)
-                      .positional(positional)
-                      .style(strict)
-                      .run(),
-                  values);
-        po::notify(values);
-    } catch (const po::unknown_option& error) {
-        std::vector<std::string> names;
-        for (const auto& option : options.options()) {
-            names.push_back("--" + option->long_name());
-        }
-        throw UsageError(fmt::format("unknown option {}{}", error.get_option_name(),
-                                     did_you_mean(error.get_option_name(), names)));
-    } catch (const po::too_many_positional_options_error&) {
-        throw UsageError("too many arguments");
-    } catch (const po::error& error) {
-        throw UsageError(error.what());
-    }
-    return Invocation(std::move(values));
-}
-
 void require_positional(const Command& command, const Invocation& invocation) {
     if (!command.positional.empty() && !invocation.has(command.positional) &&
         command.arguments.front() != '[') {
@@ -173,7 +140,8 @@ int dispatch(const std::vector<std::string>& arguments) {
     }
     const Command& command = find_command(first);
     try {
-        const Invocation invocation = parse(command, {arguments.begin() + 1, arguments.end()});
+        const Invocation invocation =
+            parse_arguments(command, {arguments.begin() + 1, arguments.end()});
         if (invocation.flag("help")) {
             write_stdout(help(command));
             return kOk;
@@ -216,11 +184,19 @@ bool Invocation::color() const {
            (when == "auto" && isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
 }
 
+Invocation Invocation::silenced() const {
+    Invocation silent = *this;
+    silent.prints_ = false;
+    return silent;
+}
+
 void Invocation::answer(const Json& json, const std::string& table) const {
     if (has("output")) {
         write_file_atomically(text("output"), json.dump(2) + "\n");
     }
-    write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+    if (prints_) {
+        write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+    }
 }
 
 void Invocation::warn(const std::string& message) const {
@@ -239,6 +215,39 @@ void Invocation::progress(const std::string& message) const {
     if (!flag("quiet") && stderr_is_terminal()) {
         std::cerr << "\r\033[K" << message << std::flush;
     }
+}
+
+Invocation parse_arguments(const Command& command, const std::vector<std::string>& arguments) {
+    const po::options_description options = all_options(command);
+    po::positional_options_description positional;
+    if (!command.positional.empty()) {
+        positional.add(command.positional.c_str(), command.positional_count);
+    }
+    namespace style = po::command_line_style;
+    const int strict =
+        static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
+    po::variables_map values;
+    try {
+        po::store(po::command_line_parser(arguments)
+                      .options(options)
+                      .positional(positional)
+                      .style(strict)
+                      .run(),
+                  values);
+        po::notify(values);
+    } catch (const po::unknown_option& error) {
+        std::vector<std::string> names;
+        for (const auto& option : options.options()) {
+            names.push_back("--" + option->long_name());
+        }
+        throw UsageError(fmt::format("unknown option {}{}", error.get_option_name(),
+                                     did_you_mean(error.get_option_name(), names)));
+    } catch (const po::too_many_positional_options_error&) {
+        throw UsageError("too many arguments");
+    } catch (const po::error& error) {
+        throw UsageError(error.what());
+    }
+    return Invocation(std::move(values));
 }
 
 int run_command_line(int argc, const char* const* argv) {

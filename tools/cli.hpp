@@ -49,6 +49,8 @@ public:
     [[nodiscard]] std::vector<Override> scenario_overrides() const;
     [[nodiscard]] bool color() const;
 
+    // The same, but answer() prints nothing: a step of another command.
+    [[nodiscard]] Invocation silenced() const;
     // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.
     void answer(const Json& json, const std::string& table) const;
     // To stderr: unless --quiet, only with --verbose, or only on a terminal and erased by the next.
@@ -58,6 +60,7 @@ public:
 
 private:
     po::variables_map values_;
+    bool prints_ = true;
 };
 
 struct Command {
@@ -76,6 +79,7 @@ Command model_command();
 Command schedule_command();
 Command simulate_command();
 Command run_command();
+Command validate_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();
@@ -83,6 +87,9 @@ Command calibrate_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();
+
+// The options of a command line after the command's name. Throws UsageError.
+Invocation parse_arguments(const Command& command, const std::vector<std::string>& arguments);
 
 // Parses, runs, and turns every exception into a message and an exit code.
 int run_command_line(int argc, const char* const* argv);

@@ -21,7 +21,9 @@ constexpr PublishedSchema kSchemas[] = {
     {"scenario", "scenarios/scenario.schema.json"},
     {"timeline", "scenarios/timeline.schema.json"},
     {"topology", "topologies/topology.schema.json"},
-    {"trainer_state", "scenarios/trainer_state.schema.json"}};
+    {"trainer_state", "scenarios/trainer_state.schema.json"},
+    {"validation", "scenarios/validation.schema.json"},
+    {"validation_cases", "scenarios/validation_cases.schema.json"}};
 
 int run_schema(const Invocation& invocation) {
     const std::string kind = invocation.text("kind");
@@ -50,7 +52,8 @@ Command schema_command() {
     command.add_options = [](po::options_description& options) {
         options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
                               "binding, calibration, calibration_report, device, generate, report, "
-                              "scenario, timeline, topology or trainer_state");
+                              "scenario, timeline, topology, trainer_state, validation or "
+                              "validation_cases");
     };
     command.run = run_schema;
     return command;
