@@ -32,16 +32,16 @@ double distance(const TimeError& error) {
     return error.typical_factor ? std::abs(std::log(*error.typical_factor)) : 0;
 }
 
-std::vector<TimeError> ranked(std::map<std::string_view, TimeError> kinds,
+std::vector<TimeError> ranked(const std::map<std::string_view, TimeError>& kinds,
                               const std::map<std::string_view, double>& factors) {
     std::vector<TimeError> errors;
-    for (auto& [kind, error] : kinds) {
+    for (const auto& [kind, sums] : kinds) {
+        TimeError& error = errors.emplace_back(sums);
         error.name = kind;
         const auto found = factors.find(kind);
         if (found != factors.end()) {
             error.typical_factor = found->second;
         }
-        errors.push_back(std::move(error));
     }
     std::stable_sort(errors.begin(), errors.end(), [](const TimeError& a, const TimeError& b) {
         return std::make_pair(distance(a), std::abs(a.difference_s())) >
@@ -65,10 +65,10 @@ private:
 };
 
 template <class Key>
-std::vector<TimeError> values(std::map<Key, TimeError> errors) {
+std::vector<TimeError> values(const std::map<Key, TimeError>& errors) {
     std::vector<TimeError> list;
-    for (auto& [key, error] : errors) {
-        list.push_back(std::move(error));
+    for (const auto& [key, error] : errors) {
+        list.push_back(error);
     }
     return list;
 }
@@ -110,9 +110,9 @@ Validation validate(const std::vector<AlignedGraph>& graphs) {
         add(validation.end_to_end, measured.length(), simulated.length(), 1);
     }
     validation.end_to_end.ops = ops;
-    validation.op_kinds = ranked(std::move(kinds), typical_factors(graphs));
-    validation.phases = values(std::move(phases));
-    validation.ranks = values(std::move(ranks));
+    validation.op_kinds = ranked(kinds, typical_factors(graphs));
+    validation.phases = values(phases);
+    validation.ranks = values(ranks);
     return validation;
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -15,7 +14,7 @@
 #include "tools/model_options.hpp"
 #include "tools/report/validation_report.hpp"
 #include "tools/report/validation_trace.hpp"
-#include "tools/threshold.hpp"
+#include "tools/threshold_option.hpp"
 
 namespace r1 {
 
@@ -193,18 +192,17 @@ std::optional<Timelines> timelines_of(const Invocation& invocation, Inputs input
     return timelines;
 }
 
-// Which entries of a validation are off by more; one that nothing was measured of is.
-Json above(const Json& validation, const Threshold& threshold) {
-    Json names = Json::array();
+// Which entries of a validation are off by more.
+std::vector<std::string> above(const Json& validation, const Threshold& threshold) {
+    std::vector<std::string> names;
     const Json& part = validation.at(threshold.of);
     for (const Json& entry : part.is_array() ? part : Json::array({part})) {
-        const Json& error = entry.at("error_percent");
-        if (error.is_null() || std::abs(error.get<double>()) > threshold.percent) {
-            names.push_back(entry.value("op_kind", entry.value("phase", threshold.of)));
-            if (entry.contains("rank")) {
-                names.back() = fmt::format("rank {}", entry.at("rank").get<std::int64_t>());
-            }
+        if (!threshold.exceeded_by(entry.at("error_percent"))) {
+            continue;
         }
+        names.push_back(entry.contains("rank")
+                            ? fmt::format("rank {}", entry.at("rank").get<std::int64_t>())
+                            : entry.value("op_kind", entry.value("phase", threshold.of)));
     }
     return names;
 }
@@ -226,17 +224,9 @@ std::optional<Json> validate_case(const Invocation& invocation, const Inputs& in
     }
     Json validation = validation_json(validate(aligned), {measured.name, simulated.name});
     for (const Threshold& threshold : thresholds) {
-        validation["thresholds"].push_back({{"of", threshold.of},
-                                            {"percent", threshold.percent},
-                                            {"exceeded_by", above(validation, threshold)}});
+        validation["thresholds"].push_back(threshold_json(threshold, above(validation, threshold)));
     }
     return validation;
-}
-
-bool exceeds(const Json& validation) {
-    const Json& thresholds = validation.at("thresholds");
-    return std::any_of(thresholds.begin(), thresholds.end(),
-                       [](const Json& threshold) { return !threshold.at("exceeded_by").empty(); });
 }
 
 Inputs inputs_of(const Invocation& invocation, const std::string& scenario) {
@@ -265,7 +255,7 @@ int validate_one(const Invocation& invocation, const Inputs& inputs,
         return kOk;
     }
     invocation.answer(*validation, validation_table(*validation));
-    return exceeds(*validation) ? kThresholdExceeded : kOk;
+    return any_exceeded(validation->at("thresholds")) ? kThresholdExceeded : kOk;
 }
 
 int validate_all(const Invocation& invocation, const std::vector<Inputs>& cases,
@@ -279,7 +269,7 @@ int validate_all(const Invocation& invocation, const std::vector<Inputs>& cases,
         if (!validation) {
             return kOk;
         }
-        exceeded = exceeded || exceeds(*validation);
+        exceeded = exceeded || any_exceeded(validation->at("thresholds"));
         results.push_back({inputs.name, *validation});
     }
     invocation.progress("");

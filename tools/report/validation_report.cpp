@@ -9,6 +9,7 @@
 
 #include "model/base/json.hpp"
 #include "tools/report/text_line.hpp"
+#include "tools/report/threshold.hpp"
 
 namespace r1 {
 
@@ -118,17 +119,6 @@ std::string verdict(const Json& validation) {
         most.at("op_kind").get<std::string>(), figure_of(most, "difference_s") * 1e3);
 }
 
-std::string thresholds_text(const Json& thresholds) {
-    std::string text;
-    for (const Json& threshold : thresholds) {
-        const auto names = threshold.at("exceeded_by").get<std::vector<std::string>>();
-        text += fmt::format("{} above {:g} %: {}\n", threshold.at("of").get<std::string>(),
-                            figure_of(threshold, "percent"),
-                            names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
-    }
-    return text;
-}
-
 }  // namespace
 
 Json validation_json(const Validation& validation, const ValidationSources& sources) {
@@ -168,8 +158,12 @@ std::string validation_table(const Json& validation) {
     for (const Json& entry : shown) {
         text += error_row(fmt::format("{}", entry.at("rank").get<std::int64_t>()), entry);
     }
-    return text + "\n" + error_row("end to end", validation.at("end_to_end")) + "\n" +
-           verdict(validation) + thresholds_text(validation.at("thresholds"));
+    text +=
+        "\n" + error_row("end to end", validation.at("end_to_end")) + "\n" + verdict(validation);
+    for (const Json& threshold : validation.at("thresholds")) {
+        text += threshold_text(threshold);
+    }
+    return text;
 }
 
 Json validation_cases_json(const std::vector<ValidationCase>& cases) {

@@ -1,4 +1,4 @@
-#include "tools/threshold.hpp"
+#include "tools/threshold_option.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -5,13 +5,9 @@
 #include <vector>
 
 #include "tools/cli.hpp"
+#include "tools/report/threshold.hpp"
 
 namespace r1 {
-
-struct Threshold {
-    std::string of;  // what it is for
-    double percent = 0;
-};
 
 void add_threshold_option(po::options_description& options, const char* what);
 // "5%", "5", or "WHAT=5%" with one of `names`; the first of them if none is named. Throws
