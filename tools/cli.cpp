@@ -18,22 +18,18 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(), run_command(),   model_command(),    schedule_command(),
-        topology_command(), eval_command(),  generate_command(), calibrate_command(),
-        schema_command(),   doctor_command()};
+        simulate_command(),   run_command(),       validate_command(), compare_command(),
+        model_command(),      schedule_command(),  topology_command(), eval_command(),
+        generate_command(),   calibrate_command(), schema_command(),   doctor_command(),
+        completion_command(), manual_command()};
     return table;
 }
 
-void write_stdout(const std::string& text) {
-    std::cout << text << std::flush;
-    if (!std::cout) {
-        throw InputError("stdout", "cannot be written");
-    }
+po::options_description own_options(const Command& command) {
+    po::options_description own("Options");
+    command.add_options(own);
+    return own;
 }
-
-namespace {
-
-bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 po::options_description shared_options() {
     po::options_description options("Options of every command");
@@ -53,9 +49,37 @@ po::options_description shared_options() {
     return options;
 }
 
+std::string usage_line(const Command& command) {
+    return fmt::format("usage: r1sim {}{}{} [options]", command.name,
+                       command.arguments.empty() ? "" : " ", command.arguments);
+}
+
+const std::vector<std::pair<ExitCode, std::string>>& exit_codes() {
+    static const std::vector<std::pair<ExitCode, std::string>> codes = {
+        {kOk, "ok"},
+        {kInternalError, "internal error"},
+        {kUsage, "usage"},
+        {kInvalidInput, "invalid input"},
+        {kInfeasible, "infeasible"},
+        {kFeatureMissing, "feature or device missing"},
+        {kThresholdExceeded, "threshold exceeded"},
+        {kInterrupted, "interrupted"}};
+    return codes;
+}
+
+void write_stdout(const std::string& text) {
+    std::cout << text << std::flush;
+    if (!std::cout) {
+        throw InputError("stdout", "cannot be written");
+    }
+}
+
+namespace {
+
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+
 po::options_description all_options(const Command& command) {
-    po::options_description own("Options");
-    command.add_options(own);
+    const po::options_description own = own_options(command);
     po::options_description all;
     if (!own.options().empty()) {
         all.add(own);
@@ -64,15 +88,14 @@ po::options_description all_options(const Command& command) {
     return all;
 }
 
-std::string exit_codes() {
-    return "Exit codes: 0 ok, 1 internal error, 2 usage, 3 invalid input, 4 infeasible, 5 feature "
-           "or\n"
-           "device missing, 6 threshold exceeded, 130 interrupted.\n";
-}
-
-std::string usage_line(const Command& command) {
-    return fmt::format("usage: r1sim {}{}{} [options]", command.name,
-                       command.arguments.empty() ? "" : " ", command.arguments);
+std::string exit_codes_text() {
+    std::string text = "Exit codes: ";
+    std::string comma;
+    for (const auto& [code, meaning] : exit_codes()) {
+        text += fmt::format("{}{} {}", comma, static_cast<int>(code), meaning);
+        comma = code == kInvalidInput ? ",\n" : ", ";
+    }
+    return text + ".\n";
 }
 
 std::string help(const Command& command) {
@@ -81,15 +104,14 @@ std::string help(const Command& command) {
     for (const std::string& example : command.examples) {
         text << "  r1sim " << example << "\n";
     }
-    text << all_options(command) << "\n" << exit_codes();
+    text << all_options(command) << "\n" << exit_codes_text();
     return text.str();
 }
 
 std::string help() {
-    std::string text =
-        "r1sim holds an executable DeepSeek-R1 and a model of the clusters it runs on.\n\n"
-        "usage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says "
-        "more)\n\nCommands:\n";
+    std::string text = std::string(kProgramSummary) +
+                       "\n\nusage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says "
+                       "more)\n\nCommands:\n";
     for (const Command& command : commands()) {
         text += fmt::format("  {:<10} {}\n", command.name, command.summary);
     }
@@ -99,7 +121,7 @@ std::string help() {
         "  r1sim run scenarios/tiny_train_cpu.json\n"
         "  r1sim schedule dualpipe --ranks 8 --micro-batches 20\n"
         "  r1sim model deepseek-r1 --json\n\n";
-    return text + exit_codes();
+    return text + exit_codes_text();
 }
 
 const Command& find_command(const std::string& name) {
@@ -112,39 +134,6 @@ const Command& find_command(const std::string& name) {
     }
     throw UsageError("there is no command '" + name + "'" + did_you_mean(name, names) +
                      "; 'r1sim --help' lists them");
-}
-
-Invocation parse(const Command& command, const std::vector<std::string>& arguments) {
-    const po::options_description options = all_options(command);
-    po::positional_options_description positional;
-    if (!command.positional.empty()) {
-        positional.add(command.positional.c_str(), command.positional_count);
-    }
-    namespace style = po::command_line_style;
-    const int strict =
-        static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
-    po::variables_map values;
-    try {
-        po::store(po::command_line_parser(arguments)
-                      .options(options)
-                      .positional(positional)
-                      .style(strict)
-                      .run(),
-                  values);
-        po::notify(values);
-    } catch (const po::unknown_option& error) {
-        std::vector<std::string> names;
-        for (const auto& option : options.options()) {
-            names.push_back("--" + option->long_name());
-        }
-        throw UsageError(fmt::format("unknown option {}{}", error.get_option_name(),
-                                     did_you_mean(error.get_option_name(), names)));
-    } catch (const po::too_many_positional_options_error&) {
-        throw UsageError("too many arguments");
-    } catch (const po::error& error) {
-        throw UsageError(error.what());
-    }
-    return Invocation(std::move(values));
 }
 
 void require_positional(const Command& command, const Invocation& invocation) {
@@ -173,7 +162,8 @@ int dispatch(const std::vector<std::string>& arguments) {
     }
     const Command& command = find_command(first);
     try {
-        const Invocation invocation = parse(command, {arguments.begin() + 1, arguments.end()});
+        const Invocation invocation =
+            parse_arguments(command, {arguments.begin() + 1, arguments.end()});
         if (invocation.flag("help")) {
             write_stdout(help(command));
             return kOk;
@@ -216,11 +206,19 @@ bool Invocation::color() const {
            (when == "auto" && isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
 }
 
+Invocation Invocation::silenced() const {
+    Invocation silent = *this;
+    silent.prints_ = false;
+    return silent;
+}
+
 void Invocation::answer(const Json& json, const std::string& table) const {
     if (has("output")) {
         write_file_atomically(text("output"), json.dump(2) + "\n");
     }
-    write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+    if (prints_) {
+        write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+    }
 }
 
 void Invocation::warn(const std::string& message) const {
@@ -239,6 +237,39 @@ void Invocation::progress(const std::string& message) const {
     if (!flag("quiet") && stderr_is_terminal()) {
         std::cerr << "\r\033[K" << message << std::flush;
     }
+}
+
+Invocation parse_arguments(const Command& command, const std::vector<std::string>& arguments) {
+    const po::options_description options = all_options(command);
+    po::positional_options_description positional;
+    if (!command.positional.empty()) {
+        positional.add(command.positional.c_str(), command.positional_count);
+    }
+    namespace style = po::command_line_style;
+    const int strict =
+        static_cast<int>(style::unix_style) & ~static_cast<int>(style::allow_guessing);
+    po::variables_map values;
+    try {
+        po::store(po::command_line_parser(arguments)
+                      .options(options)
+                      .positional(positional)
+                      .style(strict)
+                      .run(),
+                  values);
+        po::notify(values);
+    } catch (const po::unknown_option& error) {
+        std::vector<std::string> names;
+        for (const auto& option : options.options()) {
+            names.push_back("--" + option->long_name());
+        }
+        throw UsageError(fmt::format("unknown option {}{}", error.get_option_name(),
+                                     did_you_mean(error.get_option_name(), names)));
+    } catch (const po::too_many_positional_options_error&) {
+        throw UsageError("too many arguments");
+    } catch (const po::error& error) {
+        throw UsageError(error.what());
+    }
+    return Invocation(std::move(values));
 }
 
 int run_command_line(int argc, const char* const* argv) {

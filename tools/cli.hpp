@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/program_options.hpp>
@@ -49,6 +50,8 @@ public:
     [[nodiscard]] std::vector<Override> scenario_overrides() const;
     [[nodiscard]] bool color() const;
 
+    // The same, but answer() prints nothing: a step of another command.
+    [[nodiscard]] Invocation silenced() const;
     // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.
     void answer(const Json& json, const std::string& table) const;
     // To stderr: unless --quiet, only with --verbose, or only on a terminal and erased by the next.
@@ -58,6 +61,7 @@ public:
 
 private:
     po::variables_map values_;
+    bool prints_ = true;
 };
 
 struct Command {
@@ -66,6 +70,7 @@ struct Command {
     std::string arguments;   // of the usage line: "SCENARIO"
     std::string positional;  // option that takes them; empty: none
     int positional_count = 1;
+    std::vector<std::string> choices;   // what it may be; empty: files
     std::vector<std::string> examples;  // without "r1sim "
     std::function<void(po::options_description&)> add_options;
     std::function<int(const Invocation&)> run;
@@ -76,13 +81,28 @@ Command model_command();
 Command schedule_command();
 Command simulate_command();
 Command run_command();
+Command validate_command();
+Command compare_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();
 Command calibrate_command();
 Command schema_command();
 Command doctor_command();
+Command completion_command();
+Command manual_command();
 const std::vector<Command>& commands();
+
+// What the help texts, the manual and shell completion tell of the program.
+inline constexpr const char* kProgramSummary =
+    "r1sim holds an executable DeepSeek-R1 and a model of the clusters it runs on.";
+po::options_description own_options(const Command& command);
+po::options_description shared_options();
+std::string usage_line(const Command& command);
+const std::vector<std::pair<ExitCode, std::string>>& exit_codes();
+
+// The options of a command line after the command's name. Throws UsageError.
+Invocation parse_arguments(const Command& command, const std::vector<std::string>& arguments);
 
 // Parses, runs, and turns every exception into a message and an exit code.
 int run_command_line(int argc, const char* const* argv);

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "model/graph/dependencies.hpp"
+
 namespace r1 {
 
 namespace {
@@ -29,20 +31,21 @@ void append_graph(std::string& text, const ExecutionGraph& graph) {
     for (const ChunkTemplate& chunk : graph.templates()) {
         ops.push_back(ops_text(chunk));
     }
+    const Dependencies dependencies(graph);
     text += fmt::format("{{\"hash\":\"{}\",\"programs\":[", graph.hash().hex());
-    const char* program_comma = "\n";
-    for (const RankProgram& program : graph.programs()) {
-        text += program_comma;
-        text += "{\"items\":[";
-        const char* item_comma = "\n";
-        for (const Item& item : program.items) {
-            text += fmt::format("{}{{\"kind\":\"{}\",\"ops\":[", item_comma, name(item.kind));
-            text += ops[item.chunk.index()];
-            text += "]}";
-            item_comma = ",\n";
+    for (std::uint32_t p = 0; p < graph.programs().size(); ++p) {
+        text += p == 0 ? "\n{\"items\":[" : ",\n{\"items\":[";
+        const std::vector<Item>& items = graph.programs()[p].items;
+        for (std::uint32_t i = 0; i < items.size(); ++i) {
+            text += fmt::format("{}{{\"kind\":\"{}\",\"ops\":[{}]", i == 0 ? "\n" : ",\n",
+                                name(items[i].kind), ops[items[i].chunk.index()]);
+            if (const auto send = dependencies.send_of({p, i, 0})) {
+                text += fmt::format(",\"send\":{{\"program\":{},\"item\":{}}}", send->program,
+                                    send->item);
+            }
+            text += "}";
         }
         text += "]}";
-        program_comma = ",\n";
     }
     text += "]}";
 }

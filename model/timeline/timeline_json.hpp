@@ -15,10 +15,11 @@ struct TimelinePart {
 };
 
 // {"schema": "r1sim.timeline/1", "measured", "graphs": [{"hash", "programs": [{"items": [{"kind",
-// "ops": [{"kind", "stream", "phase", "layer"}]}]}]}], "lanes": [{"rank", "program",
-// "multiplicity"}], "columns": [...], "intervals": [[graph, lane, item, op, iteration, start_ps,
-// end_ps], …]}, an interval a line. All parts have the same lanes; parts of one graph share its
-// entry. Measured times count from the earliest start, simulated ones from the step's begin.
+// "ops": [{"kind", "stream", "phase", "layer"}], "send": {"program", "item"} (of a recv)}]}]}],
+// "lanes": [{"rank", "program", "multiplicity"}], "columns": [...], "intervals": [[graph, lane,
+// item, op, iteration, start_ps, end_ps], …]}, an interval a line. All parts have the same lanes;
+// parts of one graph share its entry. Measured times count from the earliest start, simulated ones
+// from the step's begin.
 std::string timeline_text(const std::vector<TimelinePart>& parts, const std::vector<Lane>& lanes,
                           bool measured);
 

@@ -6,10 +6,12 @@
 #include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
+#include "model/graph/dependencies.hpp"
 
 namespace r1 {
 
@@ -61,6 +63,30 @@ RecordedOp read_recorded_op(ObjectReader& reader) {
     return op;
 }
 
+void read_send(ObjectReader& reader, RecordedItem& item) {
+    if (auto send = reader.object("send", false)) {
+        std::int64_t program = 0;
+        std::int64_t index = 0;
+        send->required("program", program, {0, kInt32Max});
+        send->required("item", index, {0, kInt32Max});
+        send->finish();
+        item.send = {static_cast<std::uint32_t>(program), static_cast<std::uint32_t>(index)};
+    }
+}
+
+void check_sends(ObjectReader& reader, const RecordedGraph& graph) {
+    for (const RecordedProgram& items : graph.programs) {
+        for (const RecordedItem& item : items) {
+            if (item.send && (item.send->first >= graph.programs.size() ||
+                              item.send->second >= graph.programs[item.send->first].size())) {
+                reader.error("programs", fmt::format("there is no item {} of a program {}, which "
+                                                     "an item names as its send",
+                                                     item.send->second, item.send->first));
+            }
+        }
+    }
+}
+
 RecordedGraph read_graph(ObjectReader& reader) {
     RecordedGraph graph;
     reader.required("hash", graph.hash);
@@ -77,10 +103,12 @@ RecordedGraph read_graph(ObjectReader& reader) {
             for (ObjectReader& op : entry.objects("ops", true)) {
                 item.ops.push_back(read_recorded_op(op));
             }
+            read_send(entry, item);
             entry.finish();
         }
         program.finish();
     }
+    check_sends(reader, graph);
     reader.finish();
     return graph;
 }
@@ -244,6 +272,26 @@ void check_columns(ObjectReader& reader) {
 }
 
 }  // namespace
+
+RecordedGraph record(const ExecutionGraph& graph, Timeline timeline) {
+    const Dependencies dependencies(graph);
+    RecordedGraph recorded{graph.hash().hex(), {}, std::move(timeline)};
+    for (std::uint32_t p = 0; p < graph.programs().size(); ++p) {
+        RecordedProgram& items = recorded.programs.emplace_back();
+        const std::vector<Item>& program = graph.programs()[p].items;
+        for (std::uint32_t i = 0; i < program.size(); ++i) {
+            RecordedItem& item = items.emplace_back();
+            item.kind = program[i].kind;
+            for (const Op& op : graph.chunk(program[i].chunk).ops) {
+                item.ops.push_back({kind_name(op), op.stream, op.phase, op.layer});
+            }
+            if (const auto send = dependencies.send_of({p, i, 0})) {
+                item.send = {send->program, send->item};
+            }
+        }
+    }
+    return recorded;
+}
 
 TimelineFile read_timeline(const Document& document) {
     Diagnostics diagnostics;

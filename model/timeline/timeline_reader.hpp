@@ -1,9 +1,12 @@
 // Reads timeline files ("r1sim.timeline/1"): what ran, without the graph that it ran.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/base/json_fwd.hpp"
@@ -17,11 +20,14 @@ struct RecordedOp {
     Stream stream = Stream::compute;
     Phase phase = Phase::forward;
     std::int16_t layer = -1;
+    bool operator==(const RecordedOp&) const = default;
 };
 
 struct RecordedItem {
     ItemKind kind = ItemKind::forward;
     std::vector<RecordedOp> ops;
+    // Of a recv, if the file says so: program and item of its send.
+    std::optional<std::pair<std::uint32_t, std::uint32_t>> send;
 };
 
 using RecordedProgram = std::vector<RecordedItem>;
@@ -36,6 +42,9 @@ struct RecordedGraph {
         return programs[program][ref.item].ops[ref.op];
     }
 };
+
+// What a file of a timeline of the graph would say.
+RecordedGraph record(const ExecutionGraph& graph, Timeline timeline);
 
 struct TimelineFile {
     bool measured = false;

@@ -8,7 +8,8 @@ setup() {
 
 @test "help: r1sim --help lists the commands" {
     run -0 "$R1SIM" --help
-    for command in simulate run model schedule topology eval generate calibrate schema doctor; do
+    for command in simulate run validate compare model schedule topology eval generate calibrate \
+        schema doctor completion manual; do
         holds "
   $command +[A-Z]"
     done
@@ -22,7 +23,8 @@ setup() {
 }
 
 @test "help: every command has one sentence, three examples and exit codes" {
-    for command in simulate run model schedule topology eval generate calibrate schema doctor; do
+    for command in simulate run validate compare model schedule topology eval generate calibrate \
+        schema doctor completion manual; do
         run -0 --separate-stderr "$R1SIM" "$command" --help
         [ -z "$stderr" ]
         [[ "${lines[0]}" =~ ^[A-Z][^.]*\.$ ]]
@@ -87,8 +89,8 @@ setup() {
 }
 
 @test "schema: every published schema is JSON and names its kind" {
-    for kind in scenario report topology device calibration calibration_report generate binding \
-        timeline trainer_state; do
+    for kind in scenario report topology device calibration calibration_report comparison generate \
+        binding timeline trainer_state validation validation_cases; do
         run -0 "$R1SIM" schema "$kind"
         json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
         json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'

@@ -71,6 +71,7 @@ Command schedule_command() {
     command.summary = "Draws a pipeline schedule, or prints it as JSON.";
     command.arguments = "KIND";
     command.positional = "kind";
+    command.choices = schedule_names();
     command.examples = {
         "schedule dualpipe --ranks 8 --micro-batches 20",
         "schedule interleaved --ranks 4 --micro-batches 8 --virtual-stages 2 --json",

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "model/base/json.hpp"
 #include "sim/hardware/presets.hpp"
 #include "tools/cli.hpp"
@@ -15,26 +17,35 @@ constexpr PublishedSchema kSchemas[] = {
     {"binding", "scenarios/binding.schema.json"},
     {"calibration", "topologies/calibration/calibration.schema.json"},
     {"calibration_report", "topologies/calibration/calibration_report.schema.json"},
+    {"comparison", "scenarios/comparison.schema.json"},
     {"device", "topologies/devices/device.schema.json"},
     {"generate", "scenarios/generate.schema.json"},
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
     {"timeline", "scenarios/timeline.schema.json"},
     {"topology", "topologies/topology.schema.json"},
-    {"trainer_state", "scenarios/trainer_state.schema.json"}};
+    {"trainer_state", "scenarios/trainer_state.schema.json"},
+    {"validation", "scenarios/validation.schema.json"},
+    {"validation_cases", "scenarios/validation_cases.schema.json"}};
+
+std::vector<std::string> schema_kinds() {
+    std::vector<std::string> kinds;
+    for (const PublishedSchema& schema : kSchemas) {
+        kinds.emplace_back(schema.kind);
+    }
+    return kinds;
+}
 
 int run_schema(const Invocation& invocation) {
     const std::string kind = invocation.text("kind");
-    std::vector<std::string> kinds;
     for (const PublishedSchema& schema : kSchemas) {
         if (kind == schema.kind) {
             const Document document = Document::from_file(data_root() / schema.file);
             invocation.answer(document.root(), document.root().dump(2) + "\n");
             return kOk;
         }
-        kinds.emplace_back(schema.kind);
     }
-    throw UsageError("there is no schema '" + kind + "'" + did_you_mean(kind, kinds));
+    throw UsageError("there is no schema '" + kind + "'" + did_you_mean(kind, schema_kinds()));
 }
 
 }  // namespace
@@ -45,12 +56,12 @@ Command schema_command() {
     command.summary = "Prints the JSON Schema of a kind of file.";
     command.arguments = "KIND";
     command.positional = "kind";
+    command.choices = schema_kinds();
     command.examples = {"schema scenario", "schema topology -o topology.schema.json",
                         "schema report --json"};
     command.add_options = [](po::options_description& options) {
         options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
-                              "binding, calibration, calibration_report, device, generate, report, "
-                              "scenario, timeline, topology or trainer_state");
+                              fmt::format("{}", fmt::join(schema_kinds(), ", ")).c_str());
     };
     command.run = run_schema;
     return command;

@@ -10,24 +10,14 @@
 
 #include <fmt/format.h>
 
-#include "model/base/json.hpp"
 #include "model/timeline/timeline_index.hpp"
+#include "tools/report/trace_stream.hpp"
 
 namespace r1 {
 
 namespace {
 
 constexpr std::size_t kChunkTrack = 0;  // streams follow
-
-std::string json_string(std::string_view text) { return Json(text).dump(); }
-
-// Picoseconds as decimal microseconds, exactly.
-std::string microseconds_text(TimePs time) {
-    constexpr TimePs kPsPerUs = 1'000'000;
-    const std::string_view sign = time < 0 ? "-" : "";
-    const TimePs size = time < 0 ? -time : time;
-    return fmt::format("{}{}.{:06}", sign, size / kPsPerUs, size % kPsPerUs);
-}
 
 // One op, or a run of ops that the trace shows as one slice.
 struct Segment {
@@ -41,13 +31,11 @@ struct Segment {
 class TraceWriter {
 public:
     TraceWriter(std::ostream& out, const TimelineIndex& index, TraceDetail detail)
-        : out_(out), index_(index), detail_(detail) {}
+        : stream_(out), index_(index), detail_(detail) {}
 
     void write() {
-        put("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
         for (std::uint32_t lane = 0; lane < index_.lane_count(); ++lane) {
             lane_ = lane;
-            pid_ = index_.lanes()[lane].rank.value;
             process();
             chunk_track();
             const auto streams = intervals_by_stream();
@@ -57,59 +45,17 @@ public:
                 }
             }
         }
-        put("\n]}\n");
-        flush();
+        stream_.finish();
     }
 
 private:
-    // ---- output, in large pieces: a trace of all ops has a million lines -----------------------
-    void put(std::string_view text) {
-        buffer_.append(text);
-        if (buffer_.size() > kBufferBytes) {
-            flush();
-        }
-    }
-    void flush() {
-        out_.write(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
-        buffer_.clear();
-    }
-    void event(std::string_view text) {
-        put(is_first_ ? "\n" : ",\n");
-        is_first_ = false;
-        put(text);
-    }
-
-    void metadata(std::string_view what, std::size_t track, std::string_view key,
-                  std::string_view value) {
-        event(fmt::format(R"({{"ph":"M","name":"{}","pid":{},"tid":{},"args":{{"{}":{}}}}})", what,
-                          pid_, track, key, value));
-    }
-    void track(std::size_t number, std::string_view title) {
-        metadata("thread_name", number, "name", json_string(title));
-        metadata("thread_sort_index", number, "sort_index", fmt::format("{}", number));
-        free_at_ = std::numeric_limits<TimePs>::min();
-    }
-    // `args` are the members of an object.
-    void slice(std::size_t track, std::string_view title, std::string_view category, TimePs start,
-               TimePs end, std::string_view args) {
-        start = std::max(start, free_at_);
-        end = std::max(end, start);
-        free_at_ = end;
-        event(fmt::format(
-            R"({{"ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"name":{},"cat":"{}","args":{{{}}}}})",
-            pid_, track, microseconds_text(start), microseconds_text(end - start),
-            json_string(title), category, args));
-    }
-
-    // ---- what is shown --------------------------------------------------------------------------
     void process() {
         const Lane& lane = index_.lanes()[lane_];
-        std::string title = fmt::format("rank {}, pipeline rank {}", pid_, lane.program);
+        std::string title = fmt::format("rank {}, pipeline rank {}", lane.rank.value, lane.program);
         if (lane.multiplicity > 1) {
             title += fmt::format(", stands for {} ranks", lane.multiplicity);
         }
-        metadata("process_name", 0, "name", json_string(title));
-        metadata("process_sort_index", 0, "sort_index", fmt::format("{}", pid_));
+        stream_.process(lane.rank.value, title);
     }
 
     static std::string context_args(const Context& context, std::string_view prefix = "") {
@@ -122,7 +68,7 @@ private:
     }
 
     void chunk_track() {
-        track(kChunkTrack, "chunks");
+        stream_.track(kChunkTrack, "chunks");
         const std::vector<Item>& items = index_.items(lane_);
         for (const ChunkSpan& span : index_.chunk_spans(lane_)) {
             const Item& item = items[span.item];
@@ -133,7 +79,7 @@ private:
                 title += fmt::format("|{}", second.micro_batch);
                 args = context_args(first, "forward_") + "," + context_args(second, "backward_");
             }
-            slice(kChunkTrack, title, name(item.kind), span.start, span.end, args);
+            stream_.slice(kChunkTrack, title, name(item.kind), span.start, span.end, args);
         }
         TimePs start = std::numeric_limits<TimePs>::max();
         TimePs end = std::numeric_limits<TimePs>::min();
@@ -147,7 +93,7 @@ private:
             }
         }
         if (start <= end) {
-            slice(kChunkTrack, "optimizer", "optimizer", start, end, "");
+            stream_.slice(kChunkTrack, "optimizer", "optimizer", start, end, "");
         }
     }
 
@@ -187,7 +133,7 @@ private:
     }
 
     void stream_track(std::size_t stream, const std::vector<Segment>& ops) {
-        track(1 + stream, name(static_cast<Stream>(stream)));
+        stream_.track(1 + stream, name(static_cast<Stream>(stream)));
         Segment segment = ops.front();
         for (auto next = std::next(ops.begin()); next != ops.end(); ++next) {
             if (continues(segment, *next)) {
@@ -215,19 +161,13 @@ private:
         if (segment.ops > 1) {
             args += fmt::format(R"(,"ops":{})", segment.ops);
         }
-        slice(track, title, name(item.kind), segment.start, segment.end, args);
+        stream_.slice(track, title, name(item.kind), segment.start, segment.end, args);
     }
 
-    static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-
-    std::ostream& out_;
+    TraceStream stream_;
     const TimelineIndex& index_;
     TraceDetail detail_;
-    std::string buffer_;
-    bool is_first_ = true;
     std::uint32_t lane_ = 0;
-    std::uint32_t pid_ = 0;
-    TimePs free_at_ = 0;  // of the track that is being written
 };
 
 }  // namespace

@@ -20,8 +20,7 @@ inline constexpr TimePs kSegmentGapPs = 5'000'000;  // 5 us
 // Writes {"traceEvents": [...]}. Times are microseconds with all digits of the picoseconds. The
 // track "chunks" shows what each chunk owns (as in the pipeline breakdown) and the optimizer; a
 // track a stream follows (tid 1 + stream). A segment is a run of ops of one chunk, context, phase
-// and layer, communication by kind. Slices of a track never overlap: a slice that starts before the
-// one before it has ended, as measured ones may, starts at that end.
+// and layer, communication by kind. Slices never overlap (trace_stream.hpp).
 void write_trace(std::ostream& out, const ExecutionGraph& graph, const Timeline& timeline,
                  TraceDetail detail = TraceDetail::segments);
 

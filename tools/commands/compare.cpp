@@ -1,0 +1,97 @@
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "model/base/json.hpp"
+#include "tools/cli.hpp"
+#include "tools/report/comparison.hpp"
+#include "tools/threshold_option.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr const char* kAny = "any";
+
+Document read_report(const std::string& file) {
+    Document document = Document::from_file(file);
+    const Json* schema = document.find("/schema");
+    if (schema == nullptr || *schema != "r1sim.report/1") {
+        Diagnostics diagnostics;
+        diagnostics.error(document.diagnostic(
+            "/schema", "must be \"r1sim.report/1\": compare takes reports of simulate and run"));
+        diagnostics.throw_if_errors();
+    }
+    return document;
+}
+
+// Of metrics, or of what they are parts of: "step" of "step.mfu.causal".
+bool is_part(const std::string& metric, const std::string& of) {
+    return of == kAny || metric == of ||
+           (metric.rfind(of, 0) == 0 && (metric[of.size()] == '.' || metric[of.size()] == '['));
+}
+
+// What --fail-above may name.
+std::vector<std::string> threshold_names(const Json& metrics) {
+    std::set<std::string> names;
+    for (const Json& metric : metrics) {
+        const auto name = metric.at("metric").get<std::string>();
+        names.insert(name);
+        for (std::size_t end = name.find('.'); end != std::string::npos;
+             end = name.find('.', end + 1)) {
+            names.insert(name.substr(0, end));
+        }
+    }
+    std::vector<std::string> list{kAny};
+    list.insert(list.end(), names.begin(), names.end());
+    return list;
+}
+
+int run_compare(const Invocation& invocation) {
+    const auto files = invocation.get<std::vector<std::string>>("report");
+    if (files.size() != 2) {
+        throw UsageError("takes two reports");
+    }
+    const Document a = read_report(files[0]);
+    const Document b = read_report(files[1]);
+    Json comparison = compare_reports({files[0], a.root()}, {files[1], b.root()});
+    const Json& metrics = comparison.at("metrics");
+    for (const Threshold& threshold : thresholds_of(invocation, threshold_names(metrics))) {
+        std::vector<std::string> above;
+        for (const Json& metric : metrics) {
+            const auto name = metric.at("metric").get<std::string>();
+            if (is_part(name, threshold.of) && threshold.exceeded_by(metric.at("change_percent"))) {
+                above.push_back(name);
+            }
+        }
+        comparison["thresholds"].push_back(threshold_json(threshold, above));
+    }
+    invocation.answer(comparison, comparison_table(comparison));
+    return any_exceeded(comparison.at("thresholds")) ? kThresholdExceeded : kOk;
+}
+
+}  // namespace
+
+Command compare_command() {
+    Command command;
+    command.name = "compare";
+    command.summary = "Says in what two reports differ, metric by metric.";
+    command.arguments = "A.json B.json";
+    command.positional = "report";
+    command.positional_count = 2;
+    command.examples = {"compare before.json after.json",
+                        "compare before.json after.json --fail-above step.time_s=1%",
+                        "compare simulated.json measured.json --json -o difference.json"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()("report", po::value<std::vector<std::string>>()->value_name("REPORT"),
+                              "what simulate or run wrote with -o; two of them");
+        add_threshold_option(options,
+                             "exit with 6 if a change is larger; WHAT: a metric, or what metrics "
+                             "are parts of (step); any metric if not given");
+    };
+    command.run = run_compare;
+    return command;
+}
+
+}  // namespace r1
