@@ -80,6 +80,7 @@ Command topology_command();
 Command eval_command();
 Command generate_command();
 Command calibrate_command();
+Command report_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();
