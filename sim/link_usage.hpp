@@ -14,8 +14,8 @@ struct LinkUsage {
     std::string kind;  // nic, nvlink
     Bytes bytes;
     BytesPerSecond capacity;
-    double mean_utilisation = 0;  // bytes / (capacity x makespan)
-    double peak_utilisation = 0;  // of the busiest thousandth of the makespan
+    double mean_utilisation = 0;      // bytes / (capacity x makespan)
+    double peak_utilisation = 0;      // of the busiest thousandth of the makespan
     std::vector<double> over_time{};  // of each thousandth
 };
 

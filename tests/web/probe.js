@@ -39,7 +39,7 @@
 
     // How long a step of zooming the first chart takes until it is drawn.
     const zoomed = [];
-    for (const text of ['+', '+', '+', '−', '+', '+', '+', 'all']) {
+    const zoom = async (text) => {
         const button = [...document.querySelectorAll('button')].find((b) => b.textContent === text);
         if (button) {
             const start = performance.now();
@@ -48,21 +48,23 @@
             await frame();
             zoomed.push(Math.round(performance.now() - start));
         }
-    }
-    // What the pointer finds there.
-    const found = [];
+    };
+    // What the pointer finds in it, at shares of its width.
     const canvas = document.querySelector('.holder canvas');
     const box = canvas?.getBoundingClientRect();
-    for (const share of [0.2, 0.4, 0.6]) {
-        if (canvas) {
-            const at = { clientX: box.left + share * box.width, clientY: box.top + 14, bubbles: true };
-            canvas.dispatchEvent(new MouseEvent('mousemove', at));
-            found.push([...document.querySelectorAll('.tip:not([hidden]) div')].map((e) => e.textContent));
-            await frame();
-        }
+    const under = (share) => {
+        const at = { clientX: box.left + share * box.width, clientY: box.top + 14, bubbles: true };
+        canvas.dispatchEvent(new MouseEvent('mousemove', at));
+        return [...document.querySelectorAll('.tip:not([hidden]) div')].map((e) => e.textContent);
+    };
+    const found = canvas ? [0.2, 0.4, 0.6].map(under) : [];
+    for (const text of ['+', '+', '+', '−', '+', '+', '+']) {
+        await zoom(text);
     }
+    const found_zoomed = canvas ? [0.2, 0.4, 0.6].map(under) : [];
+    await zoom('all');
     canvas?.dispatchEvent(new MouseEvent('mouseout', { bubbles: true }));
     document.querySelectorAll('.tip').forEach((tip) => (tip.hidden = true));
     await frame();
-    return { ...shown, zoomed, found };
+    return { ...shown, zoomed, found, found_zoomed };
 })();

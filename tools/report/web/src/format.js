@@ -51,6 +51,7 @@ export const share = (value) => `${(value * 100).toFixed(1)} %`;
 export const percent = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(1)} %`;
 export const usd = (value) => `${plain(value)} USD`;
 export const gbPerS = (value) => `${plain(value)} GB/s`;
+export const kilobytes = (value) => `${plain(value / 1e3)} kB`;
 export const unit = (name) => (value) => `${plain(value)} ${name}`;
 
 // "one_f_one_b" -> words.

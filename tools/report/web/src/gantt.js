@@ -9,6 +9,7 @@ import { el, legend } from './dom.js';
 import { seconds } from './format.js';
 import { lanes as unpacked } from './over_time.js';
 import { axis, chart, hatching, kinds } from './theme.js';
+import { pointerTip } from './tip.js';
 
 echarts.use([CustomChart, DataZoomComponent, GridComponent, CanvasRenderer]);
 
@@ -284,22 +285,6 @@ function described(data, lane, time) {
     return lines;
 }
 
-function watchPointer(instance, box, tip, data) {
-    const zr = instance.getZr();
-    zr.on('mousemove', ({ offsetX, offsetY }) => {
-        const point = [offsetX, offsetY];
-        tip.hidden = !instance.containPixel('grid', point);
-        if (tip.hidden) {
-            return;
-        }
-        const [time, row] = instance.convertFromPixel('grid', point);
-        tip.replaceChildren(...described(data, data.lanes[row], time).map((line) => el('div', null, line)));
-        const left = Math.min(offsetX + 14, box.clientWidth - tip.offsetWidth - 4);
-        tip.style.transform = `translate(${Math.max(0, left)}px, ${offsetY + 16}px)`;
-    });
-    zr.on('globalout', () => (tip.hidden = true));
-}
-
 // By a factor around the middle of what is seen; 0: everything.
 function zoom(instance, factor) {
     const { start, end } = instance.getOption().dataZoom[0];
@@ -333,7 +318,7 @@ export function gantt(report, reports) {
         role: 'img',
         'aria-label': `Chunks and communication of ${data.lanes.length} pipeline ranks over ${seconds(data.end)}`,
     });
-    const tip = el('div.tip', { hidden: true });
+    const { tip, watch } = pointerTip(box, (time, row) => (time < data.end ? described(data, data.lanes[row], time) : null));
     let instance = null;
     chart(
         box,
@@ -344,7 +329,7 @@ export function gantt(report, reports) {
         },
         (made) => {
             instance = made;
-            watchPointer(instance, box, tip, data);
+            watch(made);
         },
     );
     const button = (text, title, factor) => {

@@ -1,13 +1,9 @@
 // How busy links were over the step: a row a link.
-import { HeatmapChart } from 'echarts/charts';
-import { GridComponent, TooltipComponent, VisualMapComponent } from 'echarts/components';
-import * as echarts from 'echarts/core';
 import { el, folded, number, table } from './dom.js';
-import { bytes, gbPerS, plain, seconds, share } from './format.js';
+import { bytes, gbPerS, seconds, share } from './format.js';
+import { heatMap } from './heat_map.js';
 import { links as unpacked } from './over_time.js';
-import { amounts, axis, chart, tooltip } from './theme.js';
-
-echarts.use([HeatmapChart, GridComponent, TooltipComponent, VisualMapComponent]);
+import { amounts } from './theme.js';
 
 // Rows of the heat map: NICs first, sends before receives.
 const order = ['nic.up', 'nic.down', 'nvlink.up', 'nvlink.down'];
@@ -17,71 +13,30 @@ const placeOf = (id) => {
 };
 const endOf = (id) => id.replace(/^.*?\./, '').replace('nic', 'NIC').replace('nvlink', 'NVLink').replace('.up', ' ↑').replace('.down', ' ↓');
 
-export function heatMap(box, { rows, columns, value, rowTick, columnTick, tip, tickEvery, max, colors, min = 0 }) {
-    chart(box, (c) => {
-        const cells = [];
-        for (let y = 0; y < rows.length; ++y) {
-            for (let x = 0; x < columns; ++x) {
-                cells.push([x, y, value(x, y)]);
-            }
-        }
-        return {
-            animation: false,
-            grid: { left: c.narrow ? 34 : 64, right: 8, top: 4, bottom: 58 },
-            tooltip: tooltip(c, ({ value: [x, y, v] }) => tip(x, y, v)),
-            xAxis: axis(c, {
-                type: 'category',
-                data: Array.from({ length: columns }, (_, i) => i),
-                axisLabel: { color: c.faint, fontSize: 11, hideOverlap: true, interval: tickEvery - 1, formatter: (_, i) => columnTick(i) },
-            }),
-            yAxis: axis(c, {
-                type: 'category',
-                inverse: true,
-                data: rows,
-                axisLabel: { color: c.faint, fontSize: 11, hideOverlap: true, formatter: (name, i) => rowTick(name, i, c.narrow) },
-            }),
-            visualMap: {
-                min,
-                max,
-                dimension: 2,
-                calculable: false,
-                orient: 'horizontal',
-                left: 'center',
-                bottom: 0,
-                itemWidth: 10,
-                itemHeight: 160,
-                text: [`${max} %`, `${min} %`],
-                textStyle: { color: c.faint, fontSize: 11 },
-                inRange: { color: colors },
-            },
-            series: [{ type: 'heatmap', data: cells, progressive: 0, itemStyle: { borderWidth: 0 }, emphasis: { disabled: true } }],
-        };
-    });
-}
-
 function drawn(report) {
     const links = unpacked(report).sort((a, b) => placeOf(a.id) - placeOf(b.id));
     const columns = links[0].percent.length;
     const time = report.step.time_s;
-    const box = el('div.chart', { role: 'img', 'aria-label': `Utilisation of ${links.length} links over the step` });
-    box.style.height = `${Math.min(460, Math.max(160, links.length * 6 + 70))}px`;
-    heatMap(box, {
+    const at = (x) => seconds(Number(((x / columns) * time).toPrecision(3)));
+    const map = heatMap({
+        title: `Utilisation of ${links.length} links over the step`,
+        height: Math.min(420, Math.max(110, links.length * 6 + 30)),
         rows: links.map((link) => link.id),
         columns,
         value: (x, y) => links[y].percent[x],
-        rowTick: (id, i, narrow) => {
-            const first = i === 0 || placeOf(links[i - 1].id) !== placeOf(id);
-            return first ? endOf(id).replace(' ', narrow ? '\n' : ' ') : '';
+        rowTick: (i, narrow) => {
+            const first = i === 0 || placeOf(links[i - 1].id) !== placeOf(links[i].id);
+            return first ? endOf(links[i].id).replace(' ', narrow ? '\n' : ' ') : '';
         },
-        columnTick: (i) => seconds(Number(((i / columns) * time).toPrecision(3))),
+        columnTick: at,
         tickEvery: columns / 5,
-        tip: (x, y, v) =>
-            `${links[y].id}<br>${seconds((x / columns) * time)} to ${seconds(((x + 1) / columns) * time)}: <b>${v} %</b>`,
+        lines: (x, y) => [links[y].id, `${at(x)} to ${at(x + 1)}: ${links[y].percent[x]} %`],
+        min: 0,
         max: 100,
         colors: amounts,
     });
     return [
-        box,
+        map,
         el('p.note', null, 'Rows: NIC and NVLink port of one rank of each pipeline rank, rank 0 on top; ↑ sends, ↓ receives. Each column is a 200th of the step.'),
     ];
 }
@@ -107,5 +62,3 @@ export function links(report) {
         links.length > kShown ? folded(`All ${links.length} links`, table(columns, rank.map(row))) : null,
     ];
 }
-
-export const perToken = (value) => `${plain(value / 1e3)} kB`;

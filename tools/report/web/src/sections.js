@@ -1,8 +1,8 @@
 // Sections below the Gantt chart. Each: report -> contents, or null where the report has none.
 import { stackedBars } from './bars.js';
 import { confidence, el, folded, number, table } from './dom.js';
-import { bytes, count, label, percent, plain, seconds, share, unit, usd } from './format.js';
-import { heatMap, perToken } from './links.js';
+import { bytes, count, kilobytes, label, percent, plain, seconds, share, unit, usd } from './format.js';
+import { heatMap } from './heat_map.js';
 import { routingLayers } from './over_time.js';
 import { amounts, aroundMiddle, categorical, kinds } from './theme.js';
 
@@ -186,28 +186,40 @@ function loadMaps(report) {
     if (!found.length) {
         return el('p.note', null, 'Routing is balanced: every expert gets as many tokens as any other, in every layer.');
     }
-    const map = (title, values, unitName, colors, max) => {
-        const box = el('div.chart', { role: 'img', 'aria-label': title });
-        box.style.height = `${Math.min(420, found.length * 6 + 90)}px`;
-        heatMap(box, {
-            rows: found.map((l) => `${l.layer}`),
-            columns: values(found[0]).length,
-            value: (x, y) => values(found[y])[x],
-            rowTick: (name) => name,
-            columnTick: (i) => `${i}`,
-            tickEvery: Math.max(1, Math.round(values(found[0]).length / 8)),
-            tip: (x, y, v) => `layer ${found[y].layer}, ${unitName} ${x}: <b>${v} %</b>`,
-            max,
-            colors,
-        });
-        return el('figure', null, el('figcaption', null, title), box);
-    };
-    const fullest = Math.max(...found.flatMap((l) => l.experts));
-    const middle = Math.max(200, Math.min(400, Math.ceil(fullest / 100) * 100));
+    const map = (title, values, unitName, colors, min, max) =>
+        el(
+            'figure',
+            null,
+            el('figcaption', null, title),
+            heatMap({
+                title,
+                height: Math.min(380, found.length * 6 + 40),
+                rows: found.map((l) => `${l.layer}`),
+                columns: values(found[0]).length,
+                value: (x, y) => values(found[y])[x],
+                rowTick: (i) => `${found[i].layer}`,
+                columnTick: (x) => `${x}`,
+                tickEvery: Math.max(1, Math.round(values(found[0]).length / 8)),
+                lines: (x, y) => [`layer ${found[y].layer}, ${unitName} ${x}: ${values(found[y])[x]} %`],
+                min,
+                max,
+                colors,
+            }),
+        );
+    const fullest = Math.max(...found.map((l) => Math.max(...l.experts)));
+    const top = Math.max(200, Math.min(400, Math.ceil(fullest / 100) * 100));
+    const nodes = found.flatMap((l) => l.nodes);
     return [
-        map('Tokens of each expert over the mean, by layer', (l) => l.experts, 'expert', middle > 200 ? amounts : aroundMiddle, middle),
-        found[0].nodes.length > 1 &&
-            map('Tokens with an expert on each node, by layer; a row adds up to nodes a token', (l) => l.nodes, 'node', amounts, 100),
+        map('Tokens of each expert over the mean, by layer', (l) => l.experts, 'expert', top > 200 ? amounts : aroundMiddle, 0, top),
+        nodes.length > found.length &&
+            map(
+                'Tokens with an expert on each node, by layer; a row adds up to nodes a token',
+                (l) => l.nodes,
+                'node',
+                amounts,
+                Math.floor(Math.min(...nodes) / 10) * 10,
+                Math.ceil((Math.max(...nodes) + 1) / 10) * 10,
+            ),
     ];
 }
 
@@ -219,8 +231,8 @@ export function routing(report) {
         ['fullest expert over mean', number(report, '/routing/expert_load/max_over_mean', plain)],
         ['Gini coefficient of experts', number(report, '/routing/expert_load/gini', plain)],
         ['fullest rank over mean', number(report, '/routing/rank_load/max_over_mean', plain)],
-        ['InfiniBand, a token and layer', number(report, '/routing/ib_bytes_per_token', perToken)],
-        ['NVLink, a token and layer', number(report, '/routing/nvlink_bytes_per_token', perToken)],
+        ['InfiniBand, a token and layer', number(report, '/routing/ib_bytes_per_token', kilobytes)],
+        ['NVLink, a token and layer', number(report, '/routing/nvlink_bytes_per_token', kilobytes)],
     ];
     return [loadMaps(report), table([['routing'], ...right('')], rows)];
 }

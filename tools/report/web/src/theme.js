@@ -65,8 +65,12 @@ export function chart(box, option, made = () => {}) {
             instance = echarts.init(box, null, { renderer: 'canvas' });
             made(instance);
         }
+        const zoomed = instance.getOption()?.dataZoom?.[0];
         instance.resize();
         instance.setOption(described, { notMerge: true });
+        if (zoomed) {
+            instance.dispatchAction({ type: 'dataZoom', start: zoomed.start, end: zoomed.end });
+        }
     };
     drawers.add(redraw);
     let width = 0;
