@@ -5,6 +5,7 @@
 #   cli     tests/cli/*.bats, transcripts of the program
 #   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
 #   mpi     tests/mpi/, ranks as processes; skipped without MPI
+#   web     tests/web/, the page that shows reports; skipped without Chromium or npm
 #   tidy    tools/dev/tidy on the tree
 find_package(Catch2 REQUIRED)  # no version: 2.13 (Debian 12) and 3.x both do
 include(Catch)
@@ -169,3 +170,4 @@ foreach(source IN LISTS bench_sources)
 endforeach()
 
 include(R1MpiTests)
+include(R1WebTests)

@@ -75,8 +75,10 @@ std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline
         usage.mean_utilisation = link.bytes / (capacity.value() * seconds);
         const double bin_bytes = capacity.value() * seconds / static_cast<double>(kBins);
         // Ops that share a link do not really send evenly: their sum may pass the capacity.
-        usage.peak_utilisation =
-            std::min(1.0, *std::max_element(link.bins.begin(), link.bins.end()) / bin_bytes);
+        for (const double bin : link.bins) {
+            usage.over_time.push_back(std::min(1.0, bin / bin_bytes));
+        }
+        usage.peak_utilisation = *std::max_element(usage.over_time.begin(), usage.over_time.end());
         result.push_back(std::move(usage));
     };
     std::vector<bool> is_shown(endpoints);

@@ -14,11 +14,12 @@ struct LinkUsage {
     std::string kind;  // nic, nvlink
     Bytes bytes;
     BytesPerSecond capacity;
-    double mean_utilisation = 0;  // bytes / (capacity x makespan)
-    double peak_utilisation = 0;  // of the busiest thousandth of the makespan
+    double mean_utilisation = 0;      // bytes / (capacity x makespan)
+    double peak_utilisation = 0;      // of the busiest thousandth of the makespan
+    std::vector<double> over_time{};  // of each thousandth
 };
 
-// An op's bytes count as spread evenly over its interval; the peak is at most 1.
+// An op's bytes count as spread evenly over its interval; a thousandth is at most 1.
 std::vector<LinkUsage> link_usage(const ReplayDag& dag, const Timeline& timeline);
 
 }  // namespace r1

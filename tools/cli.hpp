@@ -87,6 +87,7 @@ Command topology_command();
 Command eval_command();
 Command generate_command();
 Command calibrate_command();
+Command report_command();
 Command schema_command();
 Command doctor_command();
 Command completion_command();

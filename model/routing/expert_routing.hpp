@@ -35,6 +35,8 @@ public:
     [[nodiscard]] std::size_t index(const ExchangePlace& place) const;
     [[nodiscard]] const ExpertLoads& loads(std::size_t index) const { return loads_[index]; }
     [[nodiscard]] const std::vector<ExpertLoads>& all() const { return loads_; }
+    // Where each has its loads.
+    [[nodiscard]] const std::map<ExchangePlace, std::size_t>& places() const { return index_; }
 
     void add(const ExchangePlace& place, ExpertLoads loads);
 

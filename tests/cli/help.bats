@@ -8,7 +8,7 @@ setup() {
 
 @test "help: r1sim --help lists the commands" {
     run -0 "$R1SIM" --help
-    for command in simulate run validate compare model schedule topology eval generate calibrate \
+    for command in simulate run validate compare model schedule topology eval generate calibrate report \
         schema doctor completion manual; do
         holds "
   $command +[A-Z]"
@@ -23,7 +23,7 @@ setup() {
 }
 
 @test "help: every command has one sentence, three examples and exit codes" {
-    for command in simulate run validate compare model schedule topology eval generate calibrate \
+    for command in simulate run validate compare model schedule topology eval generate calibrate report \
         schema doctor completion manual; do
         run -0 --separate-stderr "$R1SIM" "$command" --help
         [ -z "$stderr" ]
@@ -59,6 +59,9 @@ setup() {
     refused_with 2 "cuda or cpu, not 'tpu'" calibrate --device tpu
     refused_with 2 "goes with --show" calibrate --device cpu --leave-out trace.events
     refused_with 2 "missing KIND" schedule --ranks 4 --micro-batches 8
+    refused_with 2 "missing REPORT" report
+    refused_with 2 "one report, or two" report a.json b.json c.json
+    refused_with 2 "simulate it again" report a.json --set x=1
     refused_with 2 "missing KIND" schema
     refused_with 2 "too many arguments" simulate "$main_job" "$main_job"
     refused_with 2 "'--set' is missing" simulate "$main_job" --set

@@ -213,7 +213,6 @@ compare() {
 }
 
 @test "simulate: what this version lacks exits 5" {
-    run -5 "$R1SIM" simulate "$main_job" --html report.html
     run -5 "$R1SIM" simulate "$main_job" --set workload.kind=decode
     run -3 "$R1SIM" simulate "$main_job" --engine simgird
     holds "did you mean 'simgrid'"

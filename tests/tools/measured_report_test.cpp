@@ -230,6 +230,8 @@ TEST_CASE("measured report: bytes a token mean what a simulated report says", "[
     }
     CHECK(report["routing"]["nodes_per_token_mean"] == 1.5);
     CHECK(report["routing"]["nodes_per_token_max"] == 2);
+    CHECK(report["routing"]["layers"] == Json({{{"layer", 1}, {"expert_load", "100 100 100 100"}},
+                                               {{"layer", 2}, {"expert_load", "400 0 0 0"}}}));
     // A dense model sends no tokens.
     const Setting dense =
         test::tiny_setting({"model.n_routed_experts=0", "plan.expert_parallel=1"});

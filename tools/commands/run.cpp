@@ -22,6 +22,7 @@
 #include "tools/model_options.hpp"
 #include "tools/report/measured_report.hpp"
 #include "tools/report/report.hpp"
+#include "tools/report/report_html.hpp"
 #include "tools/report/trace.hpp"
 #ifdef R1_HAVE_MPI
 #include "runtime/mpi_communicator.hpp"
@@ -248,6 +249,9 @@ void answer(const Invocation& invocation, const Job& job, const TrainingResult& 
                      result.peak_memory_bytes,
                      R1_VERSION};
     const Json report = make_measured_report(measured);
+    if (invocation.has("html")) {
+        write_file_atomically(invocation.text("html"), report_html({report}));
+    }
     invocation.answer(report, report_table(report, invocation.color()));
 }
 
@@ -259,7 +263,7 @@ void check_run_usage(const Invocation& invocation) {
     if (device == "cuda") {
         throw FeatureError("run --device cuda is not implemented in this version");
     }
-    check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves"});
+    check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves", "html"});
 }
 
 int run_run(const Invocation& invocation) {
@@ -306,7 +310,9 @@ Command run_command() {
             ("curves", po::value<std::string>()->value_name("FILE"),
              "write losses and expert loads of each step (JSON lines)")  //
             ("trace", po::value<std::string>()->value_name("FILE"),
-             "write a Chrome trace of a step; Perfetto opens it");
+             "write a Chrome trace of a step; Perfetto opens it")  //
+            ("html", po::value<std::string>()->value_name("FILE"),
+             "write the report as a page that browsers show (one file, no network)");
         add_execution_options(options, "bf16");
     };
     command.run = run_run;

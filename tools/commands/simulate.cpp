@@ -10,6 +10,7 @@
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/report.hpp"
+#include "tools/report/report_html.hpp"
 #include "tools/report/trace.hpp"
 
 namespace r1 {
@@ -38,9 +39,6 @@ void write_trace_file(const Invocation& invocation, const Simulation& simulation
 }
 
 int run_simulate(const Invocation& invocation) {
-    if (invocation.has("html")) {
-        throw FeatureError("simulate --html is not implemented in this version");
-    }
     const std::string detail = invocation.text("trace-detail");
     if (detail != "segments" && detail != "ops") {
         throw UsageError("--trace-detail takes segments or ops, not '" + detail + "'");
@@ -100,6 +98,9 @@ int run_simulate(const Invocation& invocation) {
             timeline_text({{simulation.graph, timeline.intervals}}, timeline.lanes, false));
     }
     const Json report = make_report(setting, simulation, R1_VERSION, peak_memory_bytes());
+    if (invocation.has("html")) {
+        write_file_atomically(invocation.text("html"), report_html({report}));
+    }
     invocation.answer(report, report_table(report, invocation.color()));
     return kOk;
 }
@@ -135,8 +136,9 @@ Command simulate_command() {
             ("check-sensitivity", po::bool_switch(),
              "replay with each resource 10 % faster and slower, beside the predictions")  //
             ("bubble-parts", po::bool_switch(),
-             "say what bubbles come from: dependencies, transfers, contention for SMs")    //
-            ("html", po::value<std::string>()->value_name("FILE"), "not in this version")  //
+             "say what bubbles come from: dependencies, transfers, contention for SMs")  //
+            ("html", po::value<std::string>()->value_name("FILE"),
+             "write the report as a page that browsers show (one file, no network)")  //
             ("dry-run", po::bool_switch(), "check everything and build the graph, replay nothing");
     };
     command.run = run_simulate;

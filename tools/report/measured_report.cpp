@@ -8,7 +8,9 @@
 
 #include "model/routing/load_spread.hpp"
 #include "model/timeline/measured.hpp"
+#include "tools/report/over_time.hpp"
 #include "tools/report/report_sections.hpp"
+#include "tools/report/routing_layers.hpp"
 
 namespace r1 {
 
@@ -98,9 +100,13 @@ Loads summed(const std::vector<Loads>& steps) {
     return sum;
 }
 
-Json expert_load_json(const std::vector<Loads>& all) {
+std::vector<Loads> last_steps(const std::vector<Loads>& all) {
     const auto count = static_cast<std::ptrdiff_t>(std::min(all.size(), kMeanOfLoads));
-    const std::vector<Loads> steps(all.end() - count, all.end());
+    return {all.end() - count, all.end()};
+}
+
+Json expert_load_json(const std::vector<Loads>& all) {
+    const std::vector<Loads> steps = last_steps(all);
     const LoadSpread each = mean_spread(steps);
     const LoadSpread together = mean_spread({summed(steps)});
     return {{"max_over_mean", each.max_over_mean},
@@ -153,7 +159,8 @@ Json routing_json(const MeasuredRun& run) {
             {"nodes_per_token_max", run.routing.nodes_per_token_max},
             {"expert_load", expert_load_json(run.routing.expert_load)},
             {"ib_bytes_per_token", per_token(&TrafficBytes::infiniband)},
-            {"nvlink_bytes_per_token", per_token(&TrafficBytes::nvlink)}};
+            {"nvlink_bytes_per_token", per_token(&TrafficBytes::nvlink)},
+            {"layers", routing_layers_json(summed(last_steps(run.routing.expert_load)))}};
 }
 
 struct LinkCount {
@@ -223,6 +230,7 @@ Json make_measured_report(const MeasuredRun& run) {
         report["step"]["iterations"] = iterations_json(run.iteration_s);
     }
     report["network"] = network_json(run);
+    report["over_time"] = over_time_json({run.graph, timeline}, {});
     report["cost"] = cost_json(run.setting, report["step"]["time_s"].get<double>());
     report["training"] = training_json(run);
     report["routing"] = routing_json(run);

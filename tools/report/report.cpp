@@ -6,7 +6,9 @@
 #include "sim/confidence.hpp"
 #include "sim/link_usage.hpp"
 #include "sim/lowering.hpp"
+#include "tools/report/over_time.hpp"
 #include "tools/report/report_sections.hpp"
+#include "tools/report/routing_layers.hpp"
 #include "tools/report/topology_diff.hpp"
 
 namespace r1 {
@@ -46,7 +48,7 @@ double forward_token_bytes(const ExecutionGraph& graph) {
            payload[Collective::low_latency_dispatch] + payload[Collective::low_latency_combine];
 }
 
-Json routing_json(const Simulation& simulation) {
+Json routing_json(const Scenario& scenario, const Simulation& simulation) {
     const ExpertTraffic& traffic = simulation.traffic;
     const double bytes = forward_token_bytes(simulation.graph);
     const LoadSpread spread =
@@ -59,7 +61,8 @@ Json routing_json(const Simulation& simulation) {
              {{"max_over_mean",
                simulation.routing.even() ? 1.0 : rank_load_max_over_mean(simulation.routing)}}},
             {"ib_bytes_per_token", traffic.ib_copies_per_token * bytes},
-            {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes}};
+            {"nvlink_bytes_per_token", traffic.nvlink_copies_per_token * bytes},
+            {"layers", routing_layers_json(simulation.routing, scenario.stage_layers)}};
 }
 
 // Rates as DeepEP counts them, and on the wire: what leaves a GPU over either network.
@@ -141,7 +144,9 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
     Json report = report_head(scenario, simulation.graph);
     if (!simulation.timeline.lanes.empty()) {
         add_times(report, {setting, simulation.graph, simulation.timeline, &simulation.dag});
-        report["network"] = network_json(link_usage(simulation.dag, simulation.timeline));
+        const std::vector<LinkUsage> usage = link_usage(simulation.dag, simulation.timeline);
+        report["network"] = network_json(usage);
+        report["over_time"] = over_time_json({simulation.graph, simulation.timeline}, usage);
         report["cost"] = cost_json(setting, report["step"]["time_s"].get<double>());
     }
     if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&
@@ -161,7 +166,7 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
     if (simulation.baseline) {
         report["baseline"] = baseline_json(*simulation.baseline);
     }
-    report["routing"] = routing_json(simulation);
+    report["routing"] = routing_json(scenario, simulation);
     report["memory"] = memory_json(setting, simulation.memory);
     report["confidence"] = confidence_json(confidence_of(setting, simulation));
     report["published"] = published_json(report, scenario.published, false);

@@ -1,0 +1,16 @@
+# Tests of the page that shows reports (label web): in a headless Chromium, and that its bundle is
+# what its sources give. Each says that it is skipped where Chromium or npm is missing.
+if(R1_BATS AND TARGET r1sim)
+    set(web_page "command -v chromium chromium-headless-shell >/dev/null"
+        "|| { echo 'r1 test skipped: no chromium'; exit 77; };"
+        "exec '${R1_BATS}' --print-output-on-failure tests/web/page.bats")
+    list(JOIN web_page " " web_page)
+    add_test(NAME "web: page" COMMAND sh -c "${web_page}"
+        WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+    set_tests_properties("web: page" PROPERTIES LABELS web TIMEOUT 120 SKIP_RETURN_CODE 77
+        PROCESSORS 2 ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>")
+endif()
+
+# With R1_ENABLE_REPORT_WEB from the registry's packages, else from those that are there.
+add_test(NAME "web: bundle" COMMAND "${CMAKE_SOURCE_DIR}/tests/web/bundle" ${R1_ENABLE_REPORT_WEB})
+set_tests_properties("web: bundle" PROPERTIES LABELS web TIMEOUT 300 SKIP_RETURN_CODE 77)

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# The web view of reports in a headless Chromium: what it shows, at which widths, how fast.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup() {
+    load ../cli/common
+    [ -e "$BATS_FILE_TMPDIR/one/desktop.json" ] || skip "no chromium"
+}
+
+# Pages and what a browser finds there, once. B has another topology.
+setup_file() {
+    load ../cli/common
+    local here=$BATS_FILE_TMPDIR
+    command -v chromium chromium-headless-shell || return 0
+    "$R1SIM" simulate "$main_job" -o "$here/a.json" --html "$here/one.html"
+    "$R1SIM" simulate "$main_job" --set cluster.nic.bandwidth_gb_per_s=25 \
+        --set 'routing={"source": "zipf", "skew": 0.3}' --engine fluid -o "$here/b.json"
+    "$R1SIM" report "$here/a.json" "$here/b.json" --html "$here/two.html"
+    tests/web/browse "$here/one.html" "$here/one" desktop phone dark
+    tests/web/browse "$here/two.html" "$here/two" desktop
+}
+
+# found PAGE/LOOK FILTER: of what the browser found, true.
+found() {
+    jq -e "$2" "$BATS_FILE_TMPDIR/$1.json" >/dev/null || {
+        echo "false of $1: $2"
+        jq -c 'del(.numbers)' "$BATS_FILE_TMPDIR/$1.json"
+        return 1
+    }
+}
+
+@test "page: no error, no message on the console, no request" {
+    for page in one two; do
+        [ "$(jq length "$BATS_FILE_TMPDIR/$page/console.json")" -eq 0 ]
+    done
+    for look in one/desktop one/phone one/dark two/desktop; do
+        found "$look" '.requests == [] and .alarms == []'
+    done
+}
+
+@test "page: every section is there, and every chart is painted" {
+    for look in desktop phone dark; do
+        found "one/$look" '["Pipeline", "Links", "Split of the step", "Critical path",
+            "Communication", "Memory", "Sensitivity", "Experts", "Cost", "Published measurements",
+            "Confidence"] - .headings == []'
+        found "one/$look" '.charts >= 6 and .painted >= .charts'
+    done
+    found two/desktop '.charts >= 14 and .painted >= .charts'
+}
+
+@test "page: nothing is cut off at desktop and phone width" {
+    for look in one/desktop one/phone one/dark two/desktop; do
+        found "$look" '.cut == [] and .page_width <= .window_width'
+    done
+    found one/phone '.window_width == 390'
+}
+
+@test "page: every number is the report's, in the unit that it shows" {
+    local here=$BATS_FILE_TMPDIR
+    found one/desktop '.numbers | length > 200'
+    found two/desktop '[.numbers[].report] | unique == [0, 1]'
+    for look in one/desktop one/phone two/desktop; do
+        run -0 jq -r --slurpfile a "$here/a.json" --slurpfile b "$here/b.json" \
+            '($a + $b) as $reports | '"$(<tests/web/numbers.jq)" "$here/$look.json"
+        [ -z "$output" ] || {
+            echo "$output"
+            return 1
+        }
+    done
+}
+
+@test "page: the verdict names bottleneck, largest bubble and hottest link" {
+    local here=$BATS_FILE_TMPDIR
+    local resource link
+    resource=$(jq -r '.critical_path.by_resource | to_entries | max_by(.value).key
+        | gsub("_"; " ")' "$here/a.json")
+    link=$(jq -r .network.hottest "$here/a.json")
+    found one/desktop '.bottleneck == ["'"$resource"'"] and .hottest == ["'"$link"'"]'
+    found one/desktop '[.numbers[].pointer] | index("/pipeline/largest_bubble/duration_s")'
+}
+
+@test "page: the Gantt chart says what lies under the pointer" {
+    found one/desktop '.found | length == 3 and all(.[0] | startswith("rank 0 at "))
+        and all(.[1] | test("^(F&B|forward|backward|bubble)"))'
+    # Zoomed in four times twofold and more, a fifth of the width is less time.
+    local time='.[0] | capture("at (?<s>[0-9.]+) s").s | tonumber'
+    found one/desktop "(.found | (.[1] | $time) - (.[0] | $time)) as \$whole
+        | (.found_zoomed | (.[1] | $time) - (.[0] | $time)) as \$part
+        | \$whole / \$part > 16 and \$whole / \$part < 64"
+}
+
+@test "page: 40,000 rectangles of 2048 GPUs zoom within a second, in 2 MB" {
+    # On two cores a step takes 30 to 150 ms.
+    found one/desktop '.zoomed | length == 8 and sort[4] < 1000'
+    [ "$(stat -c %s "$BATS_FILE_TMPDIR/one.html")" -lt 2000000 ]
+    jq -e '[.over_time.lanes[] | (.chunks | length),
+        (.compute, .communication[] | split(" ") | length / 2)] | add > 40000' \
+        "$BATS_FILE_TMPDIR/a.json"
+}

@@ -1,0 +1,113 @@
+#include "tools/report/report.hpp"
+
+#include "model/base/json.hpp"
+#include "tools/cli.hpp"
+#include "tools/model_options.hpp"
+#include "tools/report/report_html.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr std::size_t kReportsMax = 2;
+
+// Of any version of r1sim that wrote "r1sim.report/1": only what every report has is checked here.
+Json read_report(const Document& document) {
+    Diagnostics diagnostics;
+    ObjectReader reader(document, "", diagnostics);
+    reader.accept_header("report");
+    if (reader.is_object()) {
+        for (const char* section : {"scenario", "graph", "routing", "memory", "run_info"}) {
+            reader.object(section, true);
+        }
+        for (const char* section : {"confidence", "published"}) {
+            reader.objects(section, true);
+        }
+    }
+    diagnostics.throw_if_errors();
+    return document.root();
+}
+
+bool is_sweep_result(const Document& document) {
+    const Json* schema = document.find("/schema");
+    return schema != nullptr && *schema == "r1sim.sweep_result/1";
+}
+
+// The page of a sweep: `sweep` printed its table.
+int show_sweep(const Invocation& invocation, const Document& document) {
+    if (!invocation.has("html")) {
+        throw UsageError("of a sweep, report writes --html only");
+    }
+    Diagnostics diagnostics;
+    ObjectReader reader(document, "", diagnostics);
+    for (const char* list : {"lines", "effects", "pareto_front", "refused"}) {
+        reader.objects(list, true);
+    }
+    std::string text;
+    reader.required("name", text);
+    reader.required("sweep", text);
+    diagnostics.throw_if_errors();
+    write_file_atomically(invocation.text("html"), sweep_html(document.root()));
+    invocation.answer(document.root(), "");
+    return kOk;
+}
+
+// The table needs more of a report than its sections.
+std::string table_of(const Json& report, const std::string& file, bool color) {
+    try {
+        return report_table(report, color);
+    } catch (const Json::exception& error) {
+        throw InputError(file, std::string("not a complete report: ") + error.what());
+    }
+}
+
+int run_report(const Invocation& invocation) {
+    const auto files = invocation.get<std::vector<std::string>>("reports");
+    if (files.size() > kReportsMax) {
+        throw UsageError("report takes one report, or two to compare");
+    }
+    if (invocation.has("set")) {
+        throw UsageError("--set changes fields of a scenario; simulate it again");
+    }
+    check_output_files(invocation, {"output", "html"});
+    std::vector<Json> reports;
+    std::string tables;
+    for (const std::string& file : files) {
+        const Document document = Document::from_file(file);
+        if (files.size() == 1 && is_sweep_result(document)) {
+            return show_sweep(invocation, document);
+        }
+        reports.push_back(read_report(document));
+        tables += tables.empty() ? "" : "\n";
+        tables += table_of(reports.back(), file, invocation.color());
+    }
+    if (invocation.has("html")) {
+        write_file_atomically(invocation.text("html"), report_html(reports));
+    }
+    invocation.answer(reports.size() == 1 ? reports.front() : Json(reports), tables);
+    return kOk;
+}
+
+}  // namespace
+
+Command report_command() {
+    Command command;
+    command.name = "report";
+    command.summary = "Shows a report that simulate or run wrote, or two side by side.";
+    command.arguments = "REPORT [REPORT]";
+    command.positional = "reports";
+    command.positional_count = -1;
+    command.examples = {"report report.json", "report report.json --html report.html",
+                        "report mpft.json mrft.json --html side_by_side.html"};
+    command.add_options = [](po::options_description& options) {
+        options.add_options()  //
+            ("reports", po::value<std::vector<std::string>>()->value_name("REPORT"),
+             "reports of simulate and run, or what sweep --json printed")  //
+            ("html", po::value<std::string>()->value_name("FILE"),
+             "write a page that browsers show (one file, no network)");
+    };
+    command.run = run_report;
+    return command;
+}
+
+}  // namespace r1
