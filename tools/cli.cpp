@@ -18,9 +18,9 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(), run_command(),   model_command(),    schedule_command(),
-        topology_command(), eval_command(),  generate_command(), calibrate_command(),
-        schema_command(),   doctor_command()};
+        simulate_command(),  sweep_command(),    run_command(),    model_command(),
+        schedule_command(),  topology_command(), eval_command(),   generate_command(),
+        calibrate_command(), schema_command(),   doctor_command(), sweep_worker_command()};
     return table;
 }
 
@@ -91,6 +91,9 @@ std::string help() {
         "usage: r1sim COMMAND [FILE] [options]      (r1sim COMMAND --help says "
         "more)\n\nCommands:\n";
     for (const Command& command : commands()) {
+        if (command.summary.empty()) {
+            continue;
+        }
         text += fmt::format("  {:<10} {}\n", command.name, command.summary);
     }
     text +=
@@ -108,7 +111,9 @@ const Command& find_command(const std::string& name) {
         if (command.name == name) {
             return command;
         }
-        names.push_back(command.name);
+        if (!command.summary.empty()) {
+            names.push_back(command.name);
+        }
     }
     throw UsageError("there is no command '" + name + "'" + did_you_mean(name, names) +
                      "; 'r1sim --help' lists them");
@@ -207,6 +212,9 @@ std::vector<Override> Invocation::scenario_overrides() const {
     if (has("seed")) {
         result.push_back({"/seed", Json(get<std::int64_t>("seed")), "--seed"});
     }
+    if (has("engine")) {
+        result.push_back({"/replay/engine", Json(text("engine")), "--engine"});
+    }
     return result;
 }
 
@@ -241,6 +249,24 @@ void Invocation::progress(const std::string& message) const {
     }
 }
 
+Failure current_failure() {
+    try {
+        throw;
+    } catch (const UsageError& error) {
+        return {kUsage, std::string("r1sim: ") + error.what()};
+    } catch (const InputError& error) {
+        return {kInvalidInput, render(error.diagnostics())};
+    } catch (const GraphError& error) {
+        return {kInternalError, std::string("r1sim: ") + error.what()};
+    } catch (const FeatureError& error) {
+        return {kFeatureMissing, std::string("r1sim: ") + error.what()};
+    } catch (const std::bad_alloc&) {
+        return {kInvalidInput, "r1sim: the input needs more memory than this machine has"};
+    } catch (const std::exception& error) {
+        return {kInternalError, std::string("r1sim: internal error: ") + error.what()};
+    }
+}
+
 int run_command_line(int argc, const char* const* argv) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.empty()) {
@@ -248,18 +274,9 @@ int run_command_line(int argc, const char* const* argv) {
     }
     try {
         return dispatch(arguments);
-    } catch (const UsageError& error) {
-        return fail(kUsage, std::string("r1sim: ") + error.what());
-    } catch (const InputError& error) {
-        return fail(kInvalidInput, render(error.diagnostics()));
-    } catch (const GraphError& error) {
-        return fail(kInternalError, std::string("r1sim: ") + error.what());
-    } catch (const FeatureError& error) {
-        return fail(kFeatureMissing, std::string("r1sim: ") + error.what());
-    } catch (const std::bad_alloc&) {
-        return fail(kInvalidInput, "r1sim: the input needs more memory than this machine has");
-    } catch (const std::exception& error) {
-        return fail(kInternalError, std::string("r1sim: internal error: ") + error.what());
+    } catch (const std::exception&) {
+        const Failure failure = current_failure();
+        return fail(failure.code, failure.message);
     }
 }
 

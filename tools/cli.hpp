@@ -45,7 +45,7 @@ public:
     }
     [[nodiscard]] bool flag(const std::string& option) const { return get<bool>(option); }
     [[nodiscard]] std::vector<Override> overrides() const;
-    // Those of a scenario: --seed is short for one of them.
+    // Those of a scenario: --seed and, where a command has it, --engine are short for one of them.
     [[nodiscard]] std::vector<Override> scenario_overrides() const;
     [[nodiscard]] bool color() const;
 
@@ -62,7 +62,7 @@ private:
 
 struct Command {
     std::string name;
-    std::string summary;     // one sentence
+    std::string summary;     // one sentence; empty: no help lists it, the program calls itself
     std::string arguments;   // of the usage line: "SCENARIO"
     std::string positional;  // option that takes them; empty: none
     int positional_count = 1;
@@ -80,9 +80,18 @@ Command topology_command();
 Command eval_command();
 Command generate_command();
 Command calibrate_command();
+Command sweep_command();
+Command sweep_worker_command();
 Command schema_command();
 Command doctor_command();
 const std::vector<Command>& commands();
+
+// What an exception means to the user. Called while one is handled.
+struct Failure {
+    ExitCode code = kOk;
+    std::string message;
+};
+Failure current_failure();
 
 // Parses, runs, and turns every exception into a message and an exit code.
 int run_command_line(int argc, const char* const* argv);

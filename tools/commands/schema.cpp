@@ -19,6 +19,9 @@ constexpr PublishedSchema kSchemas[] = {
     {"generate", "scenarios/generate.schema.json"},
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
+    {"sweep", "scenarios/sweep.schema.json"},
+    {"sweep_line", "scenarios/sweep_line.schema.json"},
+    {"sweep_result", "scenarios/sweep_result.schema.json"},
     {"timeline", "scenarios/timeline.schema.json"},
     {"topology", "topologies/topology.schema.json"},
     {"trainer_state", "scenarios/trainer_state.schema.json"}};
@@ -48,9 +51,10 @@ Command schema_command() {
     command.examples = {"schema scenario", "schema topology -o topology.schema.json",
                         "schema report --json"};
     command.add_options = [](po::options_description& options) {
-        options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
-                              "binding, calibration, calibration_report, device, generate, report, "
-                              "scenario, timeline, topology or trainer_state");
+        options.add_options()(
+            "kind", po::value<std::string>()->value_name("KIND"),
+            "binding, calibration, calibration_report, device, generate, report, "
+            "scenario, sweep, sweep_line, sweep_result, timeline, topology or trainer_state");
     };
     command.run = run_schema;
     return command;
