@@ -24,10 +24,12 @@ if(R1_BATS)
     set_tests_properties("mpi: failing ranks" PROPERTIES LABELS mpi TIMEOUT 120 PROCESSORS 2
         ENVIRONMENT "R1_MPI_RUN=${mpi_run};R1_MPI_TESTS=$<TARGET_FILE:r1_mpi_tests>")
     if(TARGET r1sim)
-        add_test(NAME "mpi: training" COMMAND "${R1_BATS}" --print-output-on-failure
-            "${CMAKE_SOURCE_DIR}/tests/mpi/training.bats"
-            WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
-        set_tests_properties("mpi: training" PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2
-            ENVIRONMENT "R1_MPI_RUN=${mpi_run};R1SIM=$<TARGET_FILE:r1sim>")
+        foreach(name training sweep)
+            add_test(NAME "mpi: ${name}" COMMAND "${R1_BATS}" --print-output-on-failure
+                "${CMAKE_SOURCE_DIR}/tests/mpi/${name}.bats"
+                WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+            set_tests_properties("mpi: ${name}" PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2
+                ENVIRONMENT "R1_MPI_RUN=${mpi_run};R1SIM=$<TARGET_FILE:r1sim>")
+        endforeach()
     endif()
 endif()

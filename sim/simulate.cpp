@@ -126,11 +126,16 @@ Engine first_engine(const Setting& setting) {
 }  // namespace
 
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides) {
+    return load_scenario(Document::from_file(file), file.parent_path(), overrides);
+}
+
+Document load_scenario(Document document, const std::filesystem::path& base,
+                       const std::vector<Override>& overrides) {
     ScenarioLoaders loaders;
     loaders.cluster = load_topology;
     loaders.calibration = load_calibration;
     loaders.inline_cluster = graft_device;
-    return load_scenario_document(file, overrides, loaders);
+    return complete_scenario_document(std::move(document), base, overrides, loaders);
 }
 
 Setting read_setting(const Document& document, std::vector<std::string>& notes) {
@@ -165,10 +170,15 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
 }
 
 Simulation prepare(const Setting& setting) {
+    SharedWork none;
+    return prepare(setting, none);
+}
+
+Simulation prepare(const Setting& setting, SharedWork& shared) {
     const Scenario& scenario = setting.scenario;
     Simulation simulation;
     const Stopwatch watch;
-    simulation.graph = build_graph(scenario);
+    simulation.graph = shared.graph(graph_inputs(scenario));
     simulation.wall.graph_build_s = watch.seconds();
     const ExpertGroupShape group = expert_group_shape(simulation.graph, setting.topology);
     if (scenario.routing.source == RoutingSource::captured) {
@@ -177,8 +187,8 @@ Simulation prepare(const Setting& setting) {
         simulation.traffic = mean_traffic(simulation.routing);
     } else if (scenario.routing.source == RoutingSource::balanced ||
                !scenario.model.has_experts()) {
-        simulation.traffic =
-            balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
+        simulation.traffic = shared.balanced_traffic(
+            {scenario.model, group, scenario.routing.node_limit, scenario.seed});
     } else {
         simulation.routing =
             sampled_routing(simulation.graph, scenario.model, group, scenario.routing,

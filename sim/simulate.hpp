@@ -18,11 +18,15 @@
 #include "sim/hardware/fabric.hpp"
 #include "sim/replay_dag.hpp"
 #include "sim/sensitivity.hpp"
+#include "sim/shared_work.hpp"
 
 namespace r1 {
 
-// Loads a scenario with the presets and files of clusters and calibrations.
+// Loads a scenario with the presets and files of clusters and calibrations; the second, one that
+// stands elsewhere and names files relative to `base`. Throws InputError.
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides);
+Document load_scenario(Document document, const std::filesystem::path& base,
+                       const std::vector<Override>& overrides);
 
 // A scenario with its cluster and calibration, all checked.
 struct Setting {
@@ -63,7 +67,9 @@ struct Simulation {
     std::optional<BaselineComparison> baseline;
 };
 
-// The graph and what follows from it without replay; `dag` and `timeline` stay empty.
+// The graph and what follows from it without replay; `dag` and `timeline` stay empty. `shared`
+// saves what simulations of this process have in common; it changes no result.
+Simulation prepare(const Setting& setting, SharedWork& shared);
 Simulation prepare(const Setting& setting);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);

@@ -18,10 +18,10 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(), run_command(),        validate_command(),  compare_command(),
-        report_command(),   model_command(),      schedule_command(),  topology_command(),
-        eval_command(),     generate_command(),   calibrate_command(), schema_command(),
-        doctor_command(),   completion_command(), manual_command()};
+        simulate_command(), sweep_command(),  run_command(),        validate_command(),
+        compare_command(),  report_command(), model_command(),      schedule_command(),
+        topology_command(), eval_command(),   generate_command(),   calibrate_command(),
+        schema_command(),   doctor_command(), completion_command(), manual_command()};
     return table;
 }
 
@@ -125,6 +125,10 @@ std::string help() {
 }
 
 const Command& find_command(const std::string& name) {
+    static const Command worker = sweep_worker_command();
+    if (name == worker.name) {
+        return worker;
+    }
     std::vector<std::string> names;
     for (const Command& command : commands()) {
         if (command.name == name) {
@@ -196,6 +200,9 @@ std::vector<Override> Invocation::scenario_overrides() const {
     std::vector<Override> result = overrides();
     if (has("seed")) {
         result.push_back({"/seed", Json(get<std::int64_t>("seed")), "--seed"});
+    }
+    if (has("engine")) {
+        result.push_back({"/replay/engine", Json(text("engine")), "--engine"});
     }
     return result;
 }
@@ -272,6 +279,24 @@ Invocation parse_arguments(const Command& command, const std::vector<std::string
     return Invocation(std::move(values));
 }
 
+Failure current_failure() {
+    try {
+        throw;
+    } catch (const UsageError& error) {
+        return {kUsage, std::string("r1sim: ") + error.what()};
+    } catch (const InputError& error) {
+        return {kInvalidInput, render(error.diagnostics())};
+    } catch (const GraphError& error) {
+        return {kInternalError, std::string("r1sim: ") + error.what()};
+    } catch (const FeatureError& error) {
+        return {kFeatureMissing, std::string("r1sim: ") + error.what()};
+    } catch (const std::bad_alloc&) {
+        return {kInvalidInput, "r1sim: the input needs more memory than this machine has"};
+    } catch (const std::exception& error) {
+        return {kInternalError, std::string("r1sim: internal error: ") + error.what()};
+    }
+}
+
 int run_command_line(int argc, const char* const* argv) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.empty()) {
@@ -279,18 +304,9 @@ int run_command_line(int argc, const char* const* argv) {
     }
     try {
         return dispatch(arguments);
-    } catch (const UsageError& error) {
-        return fail(kUsage, std::string("r1sim: ") + error.what());
-    } catch (const InputError& error) {
-        return fail(kInvalidInput, render(error.diagnostics()));
-    } catch (const GraphError& error) {
-        return fail(kInternalError, std::string("r1sim: ") + error.what());
-    } catch (const FeatureError& error) {
-        return fail(kFeatureMissing, std::string("r1sim: ") + error.what());
-    } catch (const std::bad_alloc&) {
-        return fail(kInvalidInput, "r1sim: the input needs more memory than this machine has");
-    } catch (const std::exception& error) {
-        return fail(kInternalError, std::string("r1sim: internal error: ") + error.what());
+    } catch (const std::exception&) {
+        const Failure failure = current_failure();
+        return fail(failure.code, failure.message);
     }
 }
 

@@ -46,7 +46,7 @@ public:
     }
     [[nodiscard]] bool flag(const std::string& option) const { return get<bool>(option); }
     [[nodiscard]] std::vector<Override> overrides() const;
-    // Those of a scenario: --seed is short for one of them.
+    // Those of a scenario: --seed and, where a command has it, --engine are short for one of them.
     [[nodiscard]] std::vector<Override> scenario_overrides() const;
     [[nodiscard]] bool color() const;
 
@@ -66,7 +66,7 @@ private:
 
 struct Command {
     std::string name;
-    std::string summary;     // one sentence
+    std::string summary;     // one sentence; empty: no help lists it, the program calls itself
     std::string arguments;   // of the usage line: "SCENARIO"
     std::string positional;  // option that takes them; empty: none
     int positional_count = 1;
@@ -88,11 +88,14 @@ Command eval_command();
 Command generate_command();
 Command calibrate_command();
 Command report_command();
+Command sweep_command();
 Command schema_command();
 Command doctor_command();
 Command completion_command();
 Command manual_command();
 const std::vector<Command>& commands();
+// No part of the table: what `sweep` starts.
+Command sweep_worker_command();
 
 // What the help texts, the manual and shell completion tell of the program.
 inline constexpr const char* kProgramSummary =
@@ -104,6 +107,13 @@ const std::vector<std::pair<ExitCode, std::string>>& exit_codes();
 
 // The options of a command line after the command's name. Throws UsageError.
 Invocation parse_arguments(const Command& command, const std::vector<std::string>& arguments);
+
+// What an exception means to the user. Called while one is handled.
+struct Failure {
+    ExitCode code = kOk;
+    std::string message;
+};
+Failure current_failure();
 
 // Parses, runs, and turns every exception into a message and an exit code.
 int run_command_line(int argc, const char* const* argv);

@@ -30,15 +30,6 @@ int write_all(OpenFile out, std::string_view content) {
     return write_error != 0 ? write_error : close_error;
 }
 
-// Devices, pipes and the process's own streams cannot be replaced by a rename.
-bool is_stream(const fs::path& file) {
-    const std::string name = file.string();
-    std::error_code ignored;
-    const fs::file_status status = fs::status(file, ignored);
-    return name.starts_with("/dev/") || name.starts_with("/proc/") ||
-           (fs::exists(status) && !fs::is_regular_file(status));
-}
-
 void write_stream(const fs::path& file, std::string_view content) {
     std::fflush(stdout);  // what was printed before comes first
     // Not opened anew where standard output is a file: that would write over what is there.
@@ -91,6 +82,14 @@ std::string read_file(const fs::path& file, std::size_t bytes_max) {
         content.append(block, 0, count);
     }
     throw InputError(file.string(), "is larger than " + std::to_string(bytes_max) + " bytes");
+}
+
+bool is_stream(const fs::path& file) {
+    const std::string name = file.string();
+    std::error_code ignored;
+    const fs::file_status status = fs::status(file, ignored);
+    return name.starts_with("/dev/") || name.starts_with("/proc/") ||
+           (fs::exists(status) && !fs::is_regular_file(status));
 }
 
 void write_file_atomically(const fs::path& file, std::string_view content) {

@@ -58,6 +58,8 @@ public:
     [[nodiscard]] std::string source_line(const Location& location) const;
     [[nodiscard]] Diagnostic diagnostic(const std::string& pointer, std::string message) const;
 
+    // The value at `pointer`, which must be there, as a document of its own, locations included.
+    [[nodiscard]] Document part(const std::string& pointer) const;
     // Replaces the value at `pointer` by the root of `other`, locations included.
     void graft(const std::string& pointer, const Document& other);
     // Overrides one value (as --set does); objects on the way are created. An array index must
@@ -154,11 +156,14 @@ struct Override {
     std::string pointer;
     Json value;
     std::string text;
+    Location location{"--set", 0, 0};  // of the value, for what is wrong with it
 };
 Override parse_override(const std::string& text);
 
 // Writes to a temporary file beside `file`, then renames. Throws InputError (exit 3) on failure.
 void write_file_atomically(const std::filesystem::path& file, std::string_view content);
+// Devices, pipes and the process's own streams, which cannot be replaced by a rename.
+bool is_stream(const std::filesystem::path& file);
 // Throws InputError if unreadable or larger than `bytes_max`.
 std::string read_file(const std::filesystem::path& file,
                       std::size_t bytes_max = Document::kMaxBytes);

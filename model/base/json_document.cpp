@@ -118,6 +118,20 @@ void Document::forget_places(const std::string& pointer) {
     }
 }
 
+Document Document::part(const std::string& pointer) const {
+    const Json* value = find(pointer);
+    R1_CHECK(value != nullptr);
+    Document document = from_json(*value, file_);
+    document.places_[""].value = location(pointer);
+    const std::string prefix = pointer + "/";
+    for (auto place = places_.lower_bound(prefix);
+         place != places_.end() && place->first.starts_with(prefix); ++place) {
+        document.places_[place->first.substr(pointer.size())] = place->second;
+    }
+    document.source_lines_ = source_lines_;
+    return document;
+}
+
 void Document::graft(const std::string& pointer, const Document& other) {
     const bool is_set = set(pointer, other.root_, other.location(""));
     R1_CHECK(is_set);

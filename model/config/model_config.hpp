@@ -19,6 +19,8 @@ struct RopeScaling {  // YaRN
     double mscale = 1;
     double mscale_all_dim = 0;
     std::int64_t original_max_position_embeddings = 4096;
+
+    bool operator==(const RopeScaling&) const = default;
 };
 
 enum class ScoringFunc { sigmoid, softmax };
@@ -64,6 +66,8 @@ struct ModelConfig {
     // Layers count from 0; the MTP layers follow the trunk and are always MoE where there are
     // experts at all.
     [[nodiscard]] bool is_moe(std::int64_t layer) const;
+
+    bool operator==(const ModelConfig&) const = default;
 };
 
 // Reads a config document, at `pointer` for a config inside another file. A config nested under

@@ -34,6 +34,8 @@ struct LayerSizes {
 
     [[nodiscard]] std::int64_t tokens() const { return sequences * sequence_length; }
     [[nodiscard]] bool fp8() const { return precision.gemm == DType::e4m3; }
+
+    bool operator==(const LayerSizes&) const = default;
 };
 
 // A matrix that a GEMM multiplies: BF16, or FP8 with its scales.

@@ -18,12 +18,16 @@ struct Recompute {
     bool rms_norm = true;
     bool mla_up_projection = true;
     bool swiglu = true;
+
+    bool operator==(const Recompute&) const = default;
 };
 
 struct Precision {
     DType gemm = DType::e4m3;      // e4m3: FP8 with 1x128 / 128x128 scales; bf16
     DType dispatch = DType::e4m3;  // e4m3 or bf16
     DType combine = DType::bf16;
+
+    bool operator==(const Precision&) const = default;
 };
 
 struct ParallelPlan {
@@ -43,6 +47,8 @@ struct ParallelPlan {
     [[nodiscard]] ScheduleOptions schedule_options(int micro_batches) const {
         return {schedule, pipeline_parallel, micro_batches, virtual_stages};
     }
+
+    bool operator==(const ParallelPlan&) const = default;
 };
 
 // Reads the members of a scenario's "plan".

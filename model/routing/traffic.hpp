@@ -16,6 +16,8 @@ struct ExpertGroupShape {
     std::int64_t ranks_per_node = 1;
 
     [[nodiscard]] std::int64_t nodes() const { return ranks / ranks_per_node; }
+
+    bool operator==(const ExpertGroupShape&) const = default;
 };
 
 // Means over tokens, for a source rank anywhere in the group with equal probability.

@@ -270,15 +270,21 @@ Scenario read_scenario(const Document& document, Diagnostics& diagnostics) {
     return scenario;
 }
 
-ExecutionGraph build_graph(const Scenario& scenario) {
-    const TrainingSetup setup = scenario.training_setup();
-    switch (scenario.workload.kind) {
-        case WorkloadKind::train: return build_training_graph(setup);
-        case WorkloadKind::prefill: return build_forward_graph(setup);
+GraphInputs graph_inputs(const Scenario& scenario) {
+    GraphInputs inputs{scenario.workload.kind, scenario.training_setup(), scenario.workload.layers,
+                       scenario.workload.kernel};
+    inputs.setup.plan.comm_sms = 0;
+    return inputs;
+}
+
+ExecutionGraph build_graph(const GraphInputs& inputs) {
+    switch (inputs.kind) {
+        case WorkloadKind::train: return build_training_graph(inputs.setup);
+        case WorkloadKind::prefill: return build_forward_graph(inputs.setup);
         case WorkloadKind::overlapped_pair:
-            return build_overlapped_pair_graph(setup, scenario.workload.layers);
+            return build_overlapped_pair_graph(inputs.setup, inputs.layers);
         case WorkloadKind::expert_all_to_all:
-            return build_expert_all_to_all_graph(setup, scenario.workload.kernel);
+            return build_expert_all_to_all_graph(inputs.setup, inputs.kernel);
     }
     return {};
 }

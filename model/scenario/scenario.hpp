@@ -120,17 +120,32 @@ struct ScenarioLoaders {
         inline_cluster;
 };
 
-// Loads the file and everything that it names, then applies the overrides. Throws InputError.
-Document load_scenario_document(const std::filesystem::path& file,
-                                const std::vector<Override>& overrides,
-                                const ScenarioLoaders& loaders);
+// A scenario as its file says, with everything that it names put in place (files relative to
+// `base`) and the overrides applied. Throws InputError.
+Document complete_scenario_document(Document document, const std::filesystem::path& base,
+                                    const std::vector<Override>& overrides,
+                                    const ScenarioLoaders& loaders);
 
 // Reads all but the insides of clusters and calibrations, and checks what needs several parts.
 // Problems go to `diagnostics`; the result is usable only if there was none. Throws FeatureError
 // for a workload that this version cannot run.
 Scenario read_scenario(const Document& document, Diagnostics& diagnostics);
 
-// The graph of one step of the scenario.
-ExecutionGraph build_graph(const Scenario& scenario);
+// All that the graph of a step depends on: equal inputs, equal graphs.
+struct GraphInputs {
+    WorkloadKind kind = WorkloadKind::train;
+    TrainingSetup setup;  // without comm_sms, which only say how fast ops run
+    std::int64_t layers = 0;
+    ExpertKernels kernel = ExpertKernels::normal;
+
+    bool operator==(const GraphInputs&) const = default;
+};
+GraphInputs graph_inputs(const Scenario& scenario);
+
+// The graph of one step.
+ExecutionGraph build_graph(const GraphInputs& inputs);
+inline ExecutionGraph build_graph(const Scenario& scenario) {
+    return build_graph(graph_inputs(scenario));
+}
 
 }  // namespace r1

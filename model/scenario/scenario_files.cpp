@@ -101,11 +101,9 @@ void complete_baseline(Document& document) {
 
 }  // namespace
 
-Document load_scenario_document(const std::filesystem::path& file,
-                                const std::vector<Override>& overrides,
-                                const ScenarioLoaders& loaders) {
-    Document document = Document::from_file(file);
-    const std::filesystem::path base = file.parent_path();
+Document complete_scenario_document(Document document, const std::filesystem::path& base,
+                                    const std::vector<Override>& overrides,
+                                    const ScenarioLoaders& loaders) {
     if (!document.root().is_object()) {
         return document;
     }
@@ -113,10 +111,9 @@ Document load_scenario_document(const std::filesystem::path& file,
     const auto apply = [&](Moment moment) {
         for (const Override& override : overrides) {
             if (moment_of(override.pointer) == moment && !lies_below(override.pointer, problems) &&
-                !document.set(override.pointer, override.value, {"--set", 0, 0})) {
+                !document.set(override.pointer, override.value, override.location)) {
                 problems.push_back(
-                    {{"--set", 0, 0},
-                     override.pointer,
+                    {override.location, override.pointer,
                      "runs through a value that is not an object, or past the end of an array",
                      ""});
             }

@@ -16,6 +16,8 @@ struct TrainingSetup {
     std::vector<std::int64_t> stage_layers;  // decoder layers by stage
     int micro_batches = 1;                   // of one pipeline, a step
     bool ema = false;                        // of the parameters
+
+    bool operator==(const TrainingSetup&) const = default;
 };
 
 // Throws GraphError if the emitted graph breaks a rule: a bug, or a plan that was not checked.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 #include <sstream>
 #include <thread>
@@ -20,6 +19,7 @@
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
 #include "tools/model_options.hpp"
+#include "tools/processes.hpp"
 #include "tools/report/measured_report.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/report_html.hpp"
@@ -31,27 +31,6 @@
 namespace r1 {
 
 namespace {
-
-// What mpirun (OpenMPI, others with PMI) or srun (with PMIx) say to the processes they start.
-int number_of(std::initializer_list<const char*> variables, int otherwise) {
-    for (const char* variable : variables) {
-        if (const char* text = std::getenv(variable)) {
-            return std::atoi(text);
-        }
-    }
-    return otherwise;
-}
-int processes() {
-    const bool by_srun = std::getenv("PMIX_RANK") != nullptr;
-    return number_of({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", by_srun ? "SLURM_STEP_NUM_TASKS" : ""},
-                     1);
-}
-int processes_here() {
-    return std::max(1, number_of({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}, 1));
-}
-bool is_first_process() {
-    return number_of({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, 0) == 0;
-}
 
 Setting setting_of(const Invocation& invocation) {
     std::vector<std::string> notes;

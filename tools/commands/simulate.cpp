@@ -17,15 +17,12 @@ namespace r1 {
 
 namespace {
 
-// --binding and --engine are short for --set too.
+// --binding is short for --set too.
 std::vector<Override> all_overrides(const Invocation& invocation) {
     std::vector<Override> overrides = invocation.scenario_overrides();
     if (invocation.has("binding")) {
         overrides.push_back({"/routing/source", Json("captured"), "--binding"});
         overrides.push_back({"/routing/binding", Json(invocation.text("binding")), "--binding"});
-    }
-    if (invocation.has("engine")) {
-        overrides.push_back({"/replay/engine", Json(invocation.text("engine")), "--engine"});
     }
     return overrides;
 }

@@ -138,10 +138,11 @@ const Json* report_value(const Json& report, const std::string& metric) {
     }
 }
 
-Json make_report(const Setting& setting, const Simulation& simulation, const std::string& version,
-                 std::int64_t peak_memory_bytes) {
+namespace {
+
+// What the simulation gave, from the step's time to the memory plan.
+void add_results(Json& report, const Setting& setting, const Simulation& simulation) {
     const Scenario& scenario = setting.scenario;
-    Json report = report_head(scenario, simulation.graph);
     if (!simulation.timeline.lanes.empty()) {
         add_times(report, {setting, simulation.graph, simulation.timeline, &simulation.dag});
         const std::vector<LinkUsage> usage = link_usage(simulation.dag, simulation.timeline);
@@ -168,7 +169,12 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
     }
     report["routing"] = routing_json(scenario, simulation);
     report["memory"] = memory_json(setting, simulation.memory);
-    report["confidence"] = confidence_json(confidence_of(setting, simulation));
+}
+
+// What is said about the results, and about how they came about.
+void add_conclusion(Json& report, const Setting& setting, const Simulation& simulation,
+                    const std::string& version, std::int64_t peak_memory_bytes) {
+    const Scenario& scenario = setting.scenario;
     report["published"] = published_json(report, scenario.published, false);
     std::vector<std::string> warnings = setting.warnings;
     warnings.insert(warnings.end(), simulation.warnings.begin(), simulation.warnings.end());
@@ -187,7 +193,62 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         report["run_info"]["engine_difference"] = {{"step", difference->step},
                                                    {"op_max", difference->op_max}};
     }
+}
+
+}  // namespace
+
+Json make_report(const Setting& setting, const Simulation& simulation, const std::string& version,
+                 std::int64_t peak_memory_bytes) {
+    Json report = report_head(setting.scenario, simulation.graph);
+    add_results(report, setting, simulation);
+    report["confidence"] = confidence_json(confidence_of(setting, simulation));
+    add_conclusion(report, setting, simulation, version, peak_memory_bytes);
     return report;
+}
+
+Json make_summary(const Setting& setting, const Simulation& simulation, const std::string& version,
+                  std::int64_t peak_memory_bytes) {
+    Json report = {{"graph", graph_json(simulation.graph)}};
+    add_results(report, setting, simulation);
+    add_conclusion(report, setting, simulation, version, peak_memory_bytes);
+    return report_summary(report);
+}
+
+Json report_summary(const Json& report) {
+    static const std::vector<Json::json_pointer> kept = [] {
+        std::vector<Json::json_pointer> pointers;
+        for (const char* pointer : {"/graph/hash",
+                                    "/graph/ops",
+                                    "/graph/edges",
+                                    "/graph/ops_stored",
+                                    "/step",
+                                    "/pipeline/breakdown_s",
+                                    "/layers",
+                                    "/overlap",
+                                    "/critical_path/by_kind",
+                                    "/critical_path/by_resource",
+                                    "/network/hottest",
+                                    "/expert_all_to_all",
+                                    "/baseline/step_time_s",
+                                    "/baseline/difference_s",
+                                    "/baseline/by_resource",
+                                    "/routing",
+                                    "/memory",
+                                    "/cost",
+                                    "/published",
+                                    "/warnings",
+                                    "/run_info"}) {
+            pointers.emplace_back(pointer);
+        }
+        return pointers;
+    }();
+    Json summary = Json::object();
+    for (const Json::json_pointer& pointer : kept) {
+        if (report.contains(pointer)) {
+            summary[pointer] = report.at(pointer);
+        }
+    }
+    return summary;
 }
 
 }  // namespace r1

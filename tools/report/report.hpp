@@ -14,6 +14,13 @@ namespace r1 {
 Json make_report(const Setting& setting, const Simulation& simulation, const std::string& version,
                  std::int64_t peak_memory_bytes);
 
+// What a line of a sweep keeps of a report: the same values at the same pointers
+// (docs/definitions.md, sweep). The second gives the first of make_report() without making what it
+// leaves out.
+Json report_summary(const Json& report);
+Json make_summary(const Setting& setting, const Simulation& simulation, const std::string& version,
+                  std::int64_t peak_memory_bytes);
+
 // The report as a table for people: a function of the report alone.
 std::string report_table(const Json& report, bool color);
 

@@ -27,6 +27,8 @@ Json resolved_scenario(const Scenario& scenario) {
     return json;
 }
 
+}  // namespace
+
 // Chunks with their own hashes: equal chunks of different scenarios have the same.
 Json graph_json(const ExecutionGraph& graph) {
     Json chunks = Json::array();
@@ -41,6 +43,8 @@ Json graph_json(const ExecutionGraph& graph) {
             {"templates", graph.templates().size()},
             {"chunks", chunks}};
 }
+
+namespace {
 
 Json step_json(const Setting& setting, double seconds) {
     const Scenario& s = setting.scenario;

@@ -20,6 +20,8 @@ struct RunFacts {
 // schema, scenario, graph.
 Json report_head(const Scenario& scenario, const ExecutionGraph& graph);
 
+Json graph_json(const ExecutionGraph& graph);
+
 // step, pipeline, layers, overlap, critical_path: what the timeline says. A pipeline rank of
 // several lanes has the mean over its ranks.
 void add_times(Json& report, const RunFacts& facts);

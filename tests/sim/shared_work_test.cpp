@@ -1,0 +1,59 @@
+// What simulations share changes no result, and is built anew exactly when its inputs change.
+#include <string>
+#include <vector>
+
+#include "tests/sim/small_scenario.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+namespace {
+
+struct Variation {
+    std::vector<std::string> overrides;
+    bool is_new_graph;
+};
+
+}  // namespace
+
+TEST_CASE("shared work: graphs are built only where what they depend on changed", "[sim][sweep]") {
+    SharedWork shared;
+    const std::vector<Variation> variations = {
+        {{}, true},
+        {{"plan.comm_sms=10"}, false},
+        {{"cluster.nvlink.bandwidth_gb_per_s=100"}, false},
+        {{"replay.fold=ep_group", "seed=3"}, false},
+        {{"plan.schedule=1f1b"}, true},
+        {{"plan.schedule=1f1b", "prices.usd_per_gpu_hour=3"}, false},
+        {{"workload.global_batch_sequences=384"}, true},
+        {{"model.n_routed_experts=32"}, true},
+        {{"workload.precision.dispatch=bf16"}, true},
+        {{"plan.redundant_experts=16", "routing.source=zipf", "workload.kind=prefill"}, true},
+    };
+    int built = 0;
+    for (const Variation& variation : variations) {
+        INFO((variation.overrides.empty() ? "" : variation.overrides.front()));
+        const Setting setting = test::tiny_h800_setting("dualpipe", 2, variation.overrides);
+        const Simulation alone = prepare(setting);
+        const Simulation together = prepare(setting, shared);
+        CHECK(together.graph.hash() == alone.graph.hash());
+        CHECK(together.traffic.ranks_per_token == alone.traffic.ranks_per_token);
+        CHECK(together.memory.programs.front().total().value() ==
+              alone.memory.programs.front().total().value());
+        built += variation.is_new_graph ? 1 : 0;
+        CHECK(shared.graphs_built() == built);
+    }
+}
+
+TEST_CASE("shared work: traffic follows the node limit and the seed", "[sim][sweep]") {
+    SharedWork shared;
+    for (const char* change : {"seed=0", "routing.node_limit=1", "seed=5", "seed=0"}) {
+        INFO(change);
+        const Setting setting = test::tiny_h800_setting("1f1b", 2, {change});
+        const ExpertTraffic alone = prepare(setting).traffic;
+        const ExpertTraffic together = prepare(setting, shared).traffic;
+        CHECK(together.nodes_per_token == alone.nodes_per_token);
+        CHECK(together.nvlink_copies_per_token == alone.nvlink_copies_per_token);
+    }
+}
+
+}  // namespace r1

@@ -1,0 +1,43 @@
+// Not for people: `sweep` starts it, and says the rest of its command line again.
+#include <charconv>
+
+#include "model/base/check.hpp"
+#include "sim/shared_work.hpp"
+#include "tools/cli.hpp"
+#include "tools/sweep/sweep_line.hpp"
+#include "tools/sweep/worker_process.hpp"
+
+namespace r1 {
+
+namespace {
+
+int run_sweep_worker(const Invocation& invocation) {
+    const Sweep sweep = read_sweep(invocation.text("sweep"), invocation.scenario_overrides());
+    SharedWork shared;
+    serve_as_worker(sweep.hash, [&](const std::string& request) {
+        std::size_t point = 0;
+        const auto end =
+            std::from_chars(request.data(), request.data() + request.size(), point).ptr;
+        R1_CHECK(end == request.data() + request.size() && point < sweep.points.size());
+        return simulate_point(sweep, point, shared).dump();
+    });
+    return kOk;
+}
+
+}  // namespace
+
+Command sweep_worker_command() {
+    Command command;
+    command.name = "sweep-worker";
+    command.arguments = "SWEEP";
+    command.positional = "sweep";
+    command.add_options = [](po::options_description& options) {
+        options.add_options()                                                       //
+            ("sweep", po::value<std::string>()->value_name("SWEEP"), "sweep file")  //
+            ("engine", po::value<std::string>()->value_name("simgrid|fluid|both"), "replay engine");
+    };
+    command.run = run_sweep_worker;
+    return command;
+}
+
+}  // namespace r1

@@ -1,0 +1,10 @@
+// The processes of a job, as mpirun or srun started them: what is known before MPI is.
+#pragma once
+
+namespace r1 {
+
+int processes();
+int processes_here();  // on this machine
+bool is_first_process();
+
+}  // namespace r1

@@ -1,0 +1,151 @@
+// The terminal view of a sweep (declared in sweep_result.hpp).
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tools/report/text_line.hpp"
+#include "tools/sweep/sweep_result.hpp"
+
+namespace r1 {
+
+namespace {
+
+constexpr std::size_t kFrontShownMax = 20;
+constexpr std::size_t kValueWidthMax = 40;
+
+using Row = std::vector<std::string>;
+
+// Columns as wide as their widest cell; the first `left` of them start at the left.
+std::string columns(const std::vector<Row>& rows, std::size_t left) {
+    std::vector<std::size_t> widths;
+    for (const Row& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            widths[i] = std::max(widths[i], row[i].size());
+        }
+    }
+    std::string text;
+    for (const Row& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            line += i < left ? fmt::format("  {:<{}}", row[i], widths[i])
+                             : fmt::format("  {:>{}}", row[i], widths[i]);
+        }
+        text += without_trailing_spaces(line);
+    }
+    return text;
+}
+
+std::string value_text(const Json& value) {
+    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    return text.size() > kValueWidthMax ? text.substr(0, kValueWidthMax - 1) + "~" : text;
+}
+
+std::string heading(const std::string& text, bool color) {
+    return color ? fmt::format("\n\033[1m{}\033[0m\n", text) : fmt::format("\n{}\n", text);
+}
+
+std::string seconds(const Json& value) { return fmt::format("{:.4g}", value.get<double>()); }
+std::string gigabytes(const Json& value) {
+    return fmt::format("{:.4g}", value.get<double>() / 1e9);
+}
+
+std::string counts(const Json& result) {
+    std::string text =
+        fmt::format("{}: {} points, {} simulated", result.at("name").get<std::string>(),
+                    result.at("points").get<int>(), result.at("simulated").get<int>());
+    if (const int without_room = result.at("without_room").get<int>(); without_room > 0) {
+        text += fmt::format(", {} of them in more memory than the GPUs have", without_room);
+    }
+    text += "\n";
+    for (const Json& refusal : result.at("refused")) {
+        const std::string error = refusal.at("error").get<std::string>();
+        text += fmt::format("{} refused with exit code {}, first point {}: {}\n",
+                            refusal.at("points").get<int>(), refusal.at("exit_code").get<int>(),
+                            refusal.at("first").get<int>(), error.substr(0, error.find('\n')));
+    }
+    return text;
+}
+
+// Those that differ between points.
+std::vector<std::string> axes_to_show(const Json& result) {
+    std::vector<std::string> axes;
+    for (const Json& effect : result.at("effects")) {
+        if (effect.at("values").size() > 1) {
+            axes.push_back(effect.at("axis").get<std::string>());
+        }
+    }
+    return axes;
+}
+
+Row point_row(const Json& point, const std::vector<std::string>& axes) {
+    Row row = {point.at("point").dump()};
+    for (const std::string& axis : axes) {
+        const Json& values = point.at("axes");
+        row.push_back(values.contains(axis) ? value_text(values.at(axis)) : "");
+    }
+    row.push_back(seconds(point.at("step_time_s")));
+    const Json& rate = point.at("tokens_per_s");
+    row.push_back(rate.is_null() ? "" : fmt::format("{:.4g}", rate.get<double>()));
+    row.push_back(fmt::format("{:.4g}", point.at("usd").get<double>()));
+    row.push_back(gigabytes(point.at("memory_bytes")));
+    return row;
+}
+
+std::string front_table(const Json& result, bool color) {
+    const Json& front = result.at("pareto_front");
+    const std::vector<std::string> axes = axes_to_show(result);
+    Row head = {"point"};
+    head.insert(head.end(), axes.begin(), axes.end());
+    head.insert(head.end(), {"step s", "tokens/s", "USD", "memory GB"});
+    std::vector<Row> rows = {head};
+    for (const Json& point : front) {
+        if (rows.size() <= kFrontShownMax) {
+            rows.push_back(point_row(point, axes));
+        }
+    }
+    const std::string by = result.at("compared_per") == "token"
+                               ? ", time and cost per token, as steps differ in tokens"
+                               : "";
+    std::string text = heading("Best point" + by, color) +
+                       columns({head, point_row(result.at("best"), axes)}, axes.size() + 1);
+    text += heading("Pareto front: time, cost, memory", color) + columns(rows, axes.size() + 1);
+    if (front.size() > kFrontShownMax) {
+        text += fmt::format("  and {} more\n", front.size() - kFrontShownMax);
+    }
+    return text;
+}
+
+std::string effect_table(const Json& effect, bool color) {
+    std::vector<Row> rows = {{"value", "points", "step s", "min", "max", "USD", "memory GB"}};
+    for (const Json& value : effect.at("values")) {
+        const Json& time = value.at("step_time_s");
+        rows.push_back({value_text(value.at("value")), value.at("points").dump(),
+                        seconds(time.at("mean")), seconds(time.at("min")), seconds(time.at("max")),
+                        fmt::format("{:.4g}", value.at("usd").at("mean").get<double>()),
+                        gigabytes(value.at("memory_bytes").at("mean"))});
+    }
+    return heading(fmt::format("Effect of {} (means over the points of each value)",
+                               effect.at("axis").get<std::string>()),
+                   color) +
+           columns(rows, 1);
+}
+
+}  // namespace
+
+std::string sweep_table(const Json& result, bool color) {
+    std::string text = counts(result);
+    if (!result.at("best").is_null()) {
+        text += front_table(result, color);
+    }
+    for (const Json& effect : result.at("effects")) {
+        if (effect.at("values").size() > 1) {
+            text += effect_table(effect, color);
+        }
+    }
+    return text;
+}
+
+}  // namespace r1
