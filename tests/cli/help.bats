@@ -92,13 +92,36 @@ setup() {
 }
 
 @test "schema: every published schema is JSON and names its kind" {
-    for kind in scenario report topology device calibration calibration_report comparison generate \
-        binding sweep sweep_line sweep_result timeline trainer_state validation validation_cases; do
+    for file in scenarios/*.schema.json topologies/*.schema.json topologies/*/*.schema.json; do
+        kind=$(jq -r '.properties.schema.const | ltrimstr("r1sim.") | rtrimstr("/1")' "$file")
         run -0 "$R1SIM" schema "$kind"
+        [ "$(jq -S . <<<"$output")" = "$(jq -S . "$file")" ]
         json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
         json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'
         json '.additionalProperties == false'
     done
+}
+
+@test "schema: every kind of file that the program reads or writes has one" {
+    local kind
+    while read -r kind; do
+        # What the machine can do is no file.
+        [ "$kind" = doctor ] || "$R1SIM" schema "$kind" >"$BATS_TEST_TMPDIR/schema.json"
+    done < <(grep -rhoE 'r1sim\.[a-z_]+/1|accept_header\("[a-z_]+' model sim runtime tools \
+        --include=*.cpp | sed -E 's/r1sim\.|\/1|accept_header\("//g' | sort -u)
+}
+
+@test "schema: model, eval and graph print what theirs say" {
+    output=$("$R1SIM" model deepseek-r1 --json)
+    conforms model
+    output=$("$R1SIM" model tiny-r1 --json --tensors)
+    conforms model
+    output=$("$R1SIM" eval --model tests/golden/tiny_a --tokens 1,2,3 --json)
+    conforms eval
+    "$R1SIM" simulate scenarios/tiny_train_cpu.json --dry-run \
+        --graph "$BATS_TEST_TMPDIR/graph.json" >"$BATS_TEST_TMPDIR/table"
+    output=$(<"$BATS_TEST_TMPDIR/graph.json")
+    conforms graph
 }
 
 # Every key of the object at $2 (a jq path) of a file appears in the schema's properties at $3.

@@ -1,6 +1,7 @@
 // Timeline files: what is written is read, and what is wrong is named.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/base/json.hpp"
@@ -79,6 +80,26 @@ TEST_CASE("timeline file: is read as it was written", "[model][timeline]") {
         CHECK(recorded.op(is.op).layer == op.layer);
         CHECK(recorded.programs[was.op.lane][was.op.item].kind == item.kind);
     }
+}
+
+TEST_CASE("timeline file: a receive names its send", "[model][timeline]") {
+    const ExecutionGraph graph = HandGraph::build();
+    const TimelineFile file = read_timeline_text(hand_text(true));
+    const RecordedGraph known = record(graph, HandGraph::timeline());
+    using Send = std::pair<std::uint32_t, std::uint32_t>;
+    for (const RecordedGraph* recorded : {&file.graphs.front(), &known}) {
+        CHECK(recorded->programs[0][2].send == Send{1, 3});
+        CHECK(recorded->programs[1][0].send == Send{0, 1});
+        CHECK(!recorded->programs[0][1].send);
+        CHECK(!recorded->programs[1][1].send);
+    }
+    check_one(
+        [](Json& json) { json["graphs"][0]["programs"][0]["items"][2]["send"]["item"] = 9; },
+        "/graphs/0/programs: there is no item 9 of a program 1, which an item names as its send");
+    // Files of before have none.
+    CHECK(problems_after([](Json& json) {
+              json["graphs"][0]["programs"][0]["items"][2].erase("send");
+          }).empty());
 }
 
 TEST_CASE("timeline file: several graphs, iterations and clocks", "[model][timeline]") {
