@@ -146,7 +146,7 @@ Json make_report(const Setting& setting, const Simulation& simulation, const std
         add_times(report, {setting, simulation.graph, simulation.timeline, &simulation.dag});
         const std::vector<LinkUsage> usage = link_usage(simulation.dag, simulation.timeline);
         report["network"] = network_json(usage);
-        report["over_time"] = over_time_json({simulation.graph, simulation.timeline}, usage);
+        add_over_time(report, simulation.graph, simulation.timeline, usage);
         report["cost"] = cost_json(setting, report["step"]["time_s"].get<double>());
     }
     if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&
