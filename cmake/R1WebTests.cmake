@@ -1,7 +1,7 @@
 # Tests of the page that shows reports (label web): in a headless Chromium, and that its bundle is
 # what its sources give. Each says that it is skipped where Chromium or npm is missing.
 if(R1_BATS AND TARGET r1sim)
-    set(web_page "command -v chromium chromium-headless-shell >/dev/null"
+    set(web_page "{ command -v chromium || command -v chromium-headless-shell; } >/dev/null"
         "|| { echo 'r1 test skipped: no chromium'; exit 77; };"
         "exec '${R1_BATS}' --print-output-on-failure tests/web/page.bats")
     list(JOIN web_page " " web_page)

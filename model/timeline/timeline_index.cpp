@@ -78,17 +78,19 @@ std::vector<ChunkSpan> TimelineIndex::chunk_spans(std::uint32_t lane) const {
     std::vector<ChunkSpan> spans;
     TimePs previous_end = std::numeric_limits<TimePs>::min();
     const std::vector<Item>& program = items(lane);
+    const auto& base = item_base_[static_cast<std::size_t>(timeline_.lanes[lane].program)];
     for (std::uint32_t item = 0; item < program.size(); ++item) {
         if (!is_chunk(program[item].kind)) {
             continue;
         }
         TimePs start = std::numeric_limits<TimePs>::max();
         TimePs end = std::numeric_limits<TimePs>::min();
-        const auto ops = static_cast<std::uint32_t>(chunk(lane, item).ops.size());
-        for (std::uint32_t op = 0; op < ops; ++op) {
-            if (const Interval* interval = find({lane, item, op})) {
-                start = std::min(start, interval->start);
-                end = std::max(end, interval->end);
+        const std::size_t first = lane_base_[lane] + base[item];
+        for (std::size_t slot = first; slot < first + base[item + 1] - base[item]; ++slot) {
+            if (interval_of_[slot] != kNotRun) {
+                const Interval& interval = timeline_.intervals[interval_of_[slot]];
+                start = std::min(start, interval.start);
+                end = std::max(end, interval.end);
             }
         }
         if (end < start) {

@@ -19,14 +19,18 @@ namespace {
 
 using test::HandGraph;
 
+Json shown_of(const ExecutionGraph& graph, const Timeline& timeline) {
+    Json report;
+    add_over_time(report, graph, timeline, {});
+    return report;
+}
+
 Json over_time_of(const Timeline& timeline) {
-    const ExecutionGraph graph = HandGraph::build();
-    return over_time_json({graph, timeline}, {});
+    return shown_of(HandGraph::build(), timeline)["over_time"];
 }
 
 Json largest_bubble_of(const Timeline& timeline) {
-    const ExecutionGraph graph = HandGraph::build();
-    return largest_bubble_json({graph, timeline});
+    return shown_of(HandGraph::build(), timeline)["pipeline"]["largest_bubble"];
 }
 
 std::vector<double> numbers(const Json& text) {
@@ -76,7 +80,7 @@ TEST_CASE("over time: of several lanes of a pipeline rank the first", "[tools][r
     for (const std::int32_t program : {0, 0, 1, 1}) {
         HandGraph::append_lane(timeline, RankId(timeline.lanes.size()), program);
     }
-    const Json lanes = over_time_json({HandGraph::build(2), timeline}, {})["lanes"];
+    const Json lanes = shown_of(HandGraph::build(2), timeline)["over_time"]["lanes"];
     REQUIRE(lanes.size() == 2);
     CHECK(lanes[0]["rank"] == 0);
     CHECK(lanes[1]["rank"] == 2);

@@ -16,8 +16,11 @@ setup_file() {
     "$R1SIM" simulate "$main_job" --set cluster.nic.bandwidth_gb_per_s=25 \
         --set 'routing={"source": "zipf", "skew": 0.3}' --engine fluid -o "$here/b.json"
     "$R1SIM" report "$here/a.json" "$here/b.json" --html "$here/two.html"
+    jq -f tests/web/sweep_result.jq "$here/a.json" >"$here/sweep.json"
+    "$R1SIM" report "$here/sweep.json" --html "$here/sweep.html"
     tests/web/browse "$here/one.html" "$here/one" desktop phone dark
     tests/web/browse "$here/two.html" "$here/two" desktop
+    tests/web/browse "$here/sweep.html" "$here/sweep" phone
 }
 
 # found PAGE/LOOK FILTER: of what the browser found, true.
@@ -30,10 +33,10 @@ found() {
 }
 
 @test "page: no error, no message on the console, no request" {
-    for page in one two; do
+    for page in one two sweep; do
         [ "$(jq length "$BATS_FILE_TMPDIR/$page/console.json")" -eq 0 ]
     done
-    for look in one/desktop one/phone one/dark two/desktop; do
+    for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
         found "$look" '.requests == [] and .alarms == []'
     done
 }
@@ -46,10 +49,12 @@ found() {
         found "one/$look" '.charts >= 6 and .painted >= .charts'
     done
     found two/desktop '.charts >= 14 and .painted >= .charts'
+    found sweep/phone '.headings == ["two schedules", "Pareto front: time, cost and memory",
+        "Step by /plan/schedule", "Points"] and .charts == 2 and .painted == 2'
 }
 
 @test "page: nothing is cut off at desktop and phone width" {
-    for look in one/desktop one/phone one/dark two/desktop; do
+    for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
         found "$look" '.cut == [] and .page_width <= .window_width'
     done
     found one/phone '.window_width == 390'

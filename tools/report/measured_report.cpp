@@ -230,7 +230,7 @@ Json make_measured_report(const MeasuredRun& run) {
         report["step"]["iterations"] = iterations_json(run.iteration_s);
     }
     report["network"] = network_json(run);
-    report["over_time"] = over_time_json({run.graph, timeline}, {});
+    add_over_time(report, run.graph, timeline, {});
     report["cost"] = cost_json(run.setting, report["step"]["time_s"].get<double>());
     report["training"] = training_json(run);
     report["routing"] = routing_json(run);

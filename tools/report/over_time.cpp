@@ -9,6 +9,7 @@
 
 #include "model/base/json.hpp"
 #include "model/timeline/spans.hpp"
+#include "model/timeline/timeline_index.hpp"
 
 namespace r1 {
 
@@ -27,20 +28,74 @@ TimePs unit_of(TimePs step) {
     return unit;
 }
 
-class LaneView {
-public:
-    LaneView(const TimelineIndex& index, std::uint32_t lane)
-        : index_(index),
-          lane_(lane),
-          unit_(unit_of(index.makespan())),
-          gap_(index.makespan() / kShortestGap) {}
+// The first lane of each pipeline rank.
+std::vector<std::uint32_t> first_lanes(const std::vector<Lane>& lanes) {
+    std::map<std::int32_t, std::uint32_t> first;
+    for (std::uint32_t lane = 0; lane < lanes.size(); ++lane) {
+        first.try_emplace(lanes[lane].program, lane);
+    }
+    std::vector<std::uint32_t> result;
+    for (const auto& [program, lane] : first) {
+        result.push_back(lane);
+    }
+    return result;
+}
 
-    [[nodiscard]] Json json() const {
-        const Lane& lane = index_.lanes()[lane_];
-        Json json = {{"rank", lane.rank.value}, {"pipeline_rank", lane.program}};
-        json["chunks"] = chunks();
-        add_streams(json);
-        return json;
+// A timeline's first lane of each pipeline rank.
+class TimelineView {
+public:
+    TimelineView(const ExecutionGraph& graph, const Timeline& timeline)
+        : timeline_(timeline),
+          index_(graph, timeline),
+          unit_(unit_of(index_.makespan())),
+          gap_(index_.makespan() / kShortestGap),
+          shown_(first_lanes(timeline.lanes)) {
+        for (std::uint32_t lane = 0; lane < index_.lane_count(); ++lane) {
+            chunks_.push_back(index_.chunk_spans(lane));
+            for (const ChunkSpan& span : chunks_.back()) {
+                last_chunk_end_ = std::max(last_chunk_end_, span.end);
+            }
+        }
+    }
+
+    [[nodiscard]] TimePs unit() const { return unit_; }
+
+    [[nodiscard]] Json lanes() const {
+        Json lanes = Json::array();
+        for (const std::uint32_t shown : shown_) {
+            const Lane& lane = timeline_.lanes[shown];
+            Json json = {{"rank", lane.rank.value}, {"pipeline_rank", lane.program}};
+            json["chunks"] = chunks(shown);
+            add_streams(json, shown);
+            lanes.push_back(std::move(json));
+        }
+        return lanes;
+    }
+
+    // {"rank", "start_s", "end_s", "duration_s"}; null if no lane waits.
+    [[nodiscard]] Json largest_bubble() const {
+        Span largest{0, 0};
+        std::uint32_t of = 0;
+        for (const std::uint32_t lane : shown_) {
+            TimePs free_from = 0;
+            const auto consider = [&](TimePs until) {
+                if (until - free_from > largest.second - largest.first) {
+                    largest = {free_from, until};
+                    of = lane;
+                }
+            };
+            for (const ChunkSpan& span : chunks_[lane]) {
+                consider(span.start);
+                free_from = std::max(free_from, span.end);
+            }
+            consider(last_chunk_end_);
+        }
+        const TimePs duration = largest.second - largest.first;
+        return duration == 0 ? Json()
+                             : Json({{"rank", timeline_.lanes[of].program},
+                                     {"start_s", from_ps(largest.first).value()},
+                                     {"end_s", from_ps(largest.second).value()},
+                                     {"duration_s", from_ps(duration).value()}});
     }
 
 private:
@@ -51,10 +106,10 @@ private:
     }
 
     // "FB 0/0/12|15/1/3 1234 5678": kind, stage/direction/micro-batch, from, to.
-    [[nodiscard]] Json chunks() const {
+    [[nodiscard]] Json chunks(std::uint32_t lane) const {
         Json rows = Json::array();
-        for (const ChunkSpan& span : index_.chunk_spans(lane_)) {
-            const Item& item = index_.items(lane_)[span.item];
+        for (const ChunkSpan& span : chunks_[lane]) {
+            const Item& item = index_.items(lane)[span.item];
             std::string of = context(item.contexts[0]);
             if (item.kind == ItemKind::overlapped) {
                 of += "|" + context(item.contexts[1]);
@@ -87,23 +142,27 @@ private:
 
     // When compute streams were busy, and each kind of communication (without notify, which waits
     // and moves nothing).
-    void add_streams(Json& json) const {
+    void add_streams(Json& json, std::uint32_t lane) const {
         std::vector<Span> compute;
         std::array<std::vector<Span>, kCollectiveCount> by_kind;
-        const auto items = static_cast<std::uint32_t>(index_.items(lane_).size());
-        for (std::uint32_t item = 0; item < items; ++item) {
-            const std::vector<Op>& ops = index_.chunk(lane_, item).ops;
-            for (std::uint32_t op = 0; op < ops.size(); ++op) {
-                const Interval* interval = index_.find({lane_, item, op});
-                if (interval == nullptr) {
-                    continue;
-                }
-                if (const CommOp* comm = ops[op].comm()) {
-                    by_kind[static_cast<std::size_t>(comm->collective)].emplace_back(
-                        interval->start, interval->end);
-                } else if (computes(ops[op].stream)) {
-                    compute.emplace_back(interval->start, interval->end);
-                }
+        const auto before = [](const Interval& interval, std::uint32_t of) {
+            return interval.op.lane < of;
+        };
+        const auto& intervals = timeline_.intervals;
+        auto it = std::lower_bound(intervals.begin(), intervals.end(), lane, before);
+        for (; it != intervals.end() && it->op.lane == lane; ++it) {
+            const Op& op = index_.chunk(lane, it->op.item).ops[it->op.op];
+            const CommOp* comm = op.comm();
+            if (it->iteration != 0 || (comm == nullptr && !computes(op.stream))) {
+                continue;
+            }
+            std::vector<Span>& spans =
+                comm == nullptr ? compute : by_kind[static_cast<std::size_t>(comm->collective)];
+            // Most ops of a stream follow each other: fewer spans to sort.
+            if (!spans.empty() && spans.back().second == it->start) {
+                spans.back().second = it->end;
+            } else {
+                spans.emplace_back(it->start, it->end);
             }
         }
         json["compute"] = packed(compute);
@@ -116,24 +175,14 @@ private:
         }
     }
 
-    const TimelineIndex& index_;
-    std::uint32_t lane_;
+    const Timeline& timeline_;
+    TimelineIndex index_;
     TimePs unit_;
     TimePs gap_;
+    std::vector<std::uint32_t> shown_;
+    std::vector<std::vector<ChunkSpan>> chunks_;  // by lane
+    TimePs last_chunk_end_ = 0;
 };
-
-// The first lane of each pipeline rank.
-std::vector<std::uint32_t> shown_lanes(const TimelineIndex& index) {
-    std::map<std::int32_t, std::uint32_t> first;
-    for (std::uint32_t lane = 0; lane < index.lane_count(); ++lane) {
-        first.try_emplace(index.lanes()[lane].program, lane);
-    }
-    std::vector<std::uint32_t> lanes;
-    for (const auto& [program, lane] : first) {
-        lanes.push_back(lane);
-    }
-    return lanes;
-}
 
 Json links_json(const std::vector<LinkUsage>& links) {
     Json json = Json::array();
@@ -155,44 +204,12 @@ Json links_json(const std::vector<LinkUsage>& links) {
 
 }  // namespace
 
-Json over_time_json(const TimelineIndex& index, const std::vector<LinkUsage>& links) {
-    Json lanes = Json::array();
-    for (const std::uint32_t lane : shown_lanes(index)) {
-        lanes.push_back(LaneView(index, lane).json());
-    }
-    return {{"unit_ps", unit_of(index.makespan())}, {"lanes", lanes}, {"links", links_json(links)}};
-}
-
-Json largest_bubble_json(const TimelineIndex& index) {
-    TimePs last_end = 0;
-    for (std::uint32_t lane = 0; lane < index.lane_count(); ++lane) {
-        for (const ChunkSpan& span : index.chunk_spans(lane)) {
-            last_end = std::max(last_end, span.end);
-        }
-    }
-    Span largest{0, 0};
-    std::uint32_t of = 0;
-    for (const std::uint32_t lane : shown_lanes(index)) {
-        TimePs free_from = 0;
-        const auto consider = [&](TimePs until) {
-            if (until - free_from > length({largest})) {
-                largest = {free_from, until};
-                of = lane;
-            }
-        };
-        for (const ChunkSpan& span : index.chunk_spans(lane)) {
-            consider(span.start);
-            free_from = std::max(free_from, span.end);
-        }
-        consider(last_end);
-    }
-    if (length({largest}) == 0) {
-        return nullptr;
-    }
-    return {{"rank", index.lanes()[of].program},
-            {"start_s", from_ps(largest.first).value()},
-            {"end_s", from_ps(largest.second).value()},
-            {"duration_s", from_ps(length({largest})).value()}};
+void add_over_time(Json& report, const ExecutionGraph& graph, const Timeline& timeline,
+                   const std::vector<LinkUsage>& links) {
+    const TimelineView view(graph, timeline);
+    report["pipeline"]["largest_bubble"] = view.largest_bubble();
+    report["over_time"] = {
+        {"unit_ps", view.unit()}, {"lanes", view.lanes()}, {"links", links_json(links)}};
 }
 
 }  // namespace r1

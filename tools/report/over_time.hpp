@@ -6,16 +6,15 @@
 #include <vector>
 
 #include "model/base/json_fwd.hpp"
-#include "model/timeline/timeline_index.hpp"
+#include "model/timeline/timeline.hpp"
 #include "sim/link_usage.hpp"
 
 namespace r1 {
 
-// One lane of each pipeline rank: the first. Of a measured run, `links` are none.
-Json over_time_json(const TimelineIndex& index, const std::vector<LinkUsage>& links);
-
-// The longest time between two chunks of such a lane, before its first or after its last (until the
-// last chunk of any lane ends): {"rank", "start_s", "end_s", "duration_s"}; null if there is none.
-Json largest_bubble_json(const TimelineIndex& index);
+// Adds over_time, of the first lane of each pipeline rank, and pipeline.largest_bubble: the longest
+// time between two chunks of such a lane, before its first or after its last (until the last chunk
+// of any lane ends). Of a measured run, `links` are none.
+void add_over_time(Json& report, const ExecutionGraph& graph, const Timeline& timeline,
+                   const std::vector<LinkUsage>& links);
 
 }  // namespace r1

@@ -147,7 +147,7 @@ void add_results(Json& report, const Setting& setting, const Simulation& simulat
         add_times(report, {setting, simulation.graph, simulation.timeline, &simulation.dag});
         const std::vector<LinkUsage> usage = link_usage(simulation.dag, simulation.timeline);
         report["network"] = network_json(usage);
-        report["over_time"] = over_time_json({simulation.graph, simulation.timeline}, usage);
+        add_over_time(report, simulation.graph, simulation.timeline, usage);
         report["cost"] = cost_json(setting, report["step"]["time_s"].get<double>());
     }
     if (scenario.workload.kind == WorkloadKind::expert_all_to_all &&

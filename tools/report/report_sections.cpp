@@ -9,7 +9,6 @@
 #include "model/timeline/layer_times.hpp"
 #include "model/timeline/overlap.hpp"
 #include "sim/path_resources.hpp"
-#include "tools/report/over_time.hpp"
 #include "tools/report/report.hpp"
 
 namespace r1 {
@@ -193,7 +192,6 @@ Json report_head(const Scenario& scenario, const ExecutionGraph& graph) {
 void add_times(Json& report, const RunFacts& facts) {
     report["step"] = step_json(facts.setting, from_ps(facts.timeline.makespan()).value());
     report["pipeline"] = pipeline_json(facts);
-    report["pipeline"]["largest_bubble"] = largest_bubble_json({facts.graph, facts.timeline});
     if (facts.setting.scenario.workload.kind == WorkloadKind::overlapped_pair) {
         report["layers"] = layers_json(facts);
     }
