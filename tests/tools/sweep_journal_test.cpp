@@ -91,6 +91,10 @@ TEST_CASE("journal: a damaged or doubled line is refused", "[tools][sweep]") {
     CHECK(refusal(file, sweep).find("a second time") != std::string::npos);
     std::ofstream(file) << good << "{\n";
     CHECK(refusal(file, sweep).find("is no line of a sweep") != std::string::npos);
+    Json half = Json::parse(line_of(sweep, 1));
+    half["step"] = {{"time_s", 1.5}};
+    std::ofstream(file) << good << half.dump() << "\n";
+    CHECK(refusal(file, sweep).find("point 1 lacks a part") != std::string::npos);
     Json wrong = Json::parse(line_of(sweep, 1));
     wrong["axes"]["/seed"] = 3;
     std::ofstream(file) << good << wrong.dump() << "\n";

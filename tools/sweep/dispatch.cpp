@@ -60,7 +60,7 @@ void run_all(const std::vector<std::function<void()>>& calls,
              const std::function<void(const std::string& why)>& failed) {
     std::mutex mutex;
     std::exception_ptr first;
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;  // joined too where one more cannot be started
     for (const std::function<void()>& call : calls) {
         threads.emplace_back([&, call] {
             try {
@@ -72,9 +72,7 @@ void run_all(const std::vector<std::function<void()>>& calls,
             }
         });
     }
-    for (std::thread& thread : threads) {
-        thread.join();
-    }
+    threads.clear();
     if (first) {
         std::rethrow_exception(first);
     }

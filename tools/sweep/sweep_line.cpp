@@ -1,5 +1,7 @@
 #include "tools/sweep/sweep_line.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <r1_version.hpp>
@@ -18,6 +20,29 @@ Json line_head(const Sweep& sweep, std::size_t point, ExitCode code) {
             {"point", point},
             {"axes", changes_of(sweep, point)},
             {"exit_code", static_cast<int>(code)}};
+}
+
+// Whether it has what sweep_result() reads: a file of lines may come from anywhere.
+bool is_whole(const Json& line) {
+    const auto is_number = [&](const Json& in, const char* pointer) {
+        const Json* value = report_value(in, pointer);
+        return value != nullptr && value->is_number();
+    };
+    const Json* code = report_value(line, "/exit_code");
+    if (code == nullptr || !code->is_number_integer()) {
+        return false;
+    }
+    if (!is_simulated(line)) {
+        return line.contains("error") && line.at("error").is_string();
+    }
+    const Json* rate = report_value(line, "/step/tokens_per_s");
+    const Json* fits = report_value(line, "/memory/fits");
+    const Json* ranks = report_value(line, "/memory/per_rank");
+    return is_number(line, "/step/time_s") && is_number(line, "/cost/usd") && rate != nullptr &&
+           (rate->is_null() || rate->is_number()) && fits != nullptr && fits->is_boolean() &&
+           ranks != nullptr && ranks->is_array() &&
+           std::all_of(ranks->begin(), ranks->end(),
+                       [&](const Json& rank) { return is_number(rank, "/total"); });
 }
 
 }  // namespace
@@ -60,6 +85,9 @@ std::size_t point_of_line(const Sweep& sweep, const std::string& line, const std
     const auto point = json.at("point").get<std::size_t>();
     if (point >= sweep.points.size() || !is("axes", changes_of(sweep, point))) {
         throw InputError(origin, fmt::format("point {} is none of the sweep", point));
+    }
+    if (!is_whole(json)) {
+        throw InputError(origin, fmt::format("point {} lacks a part of its results", point));
     }
     return point;
 }

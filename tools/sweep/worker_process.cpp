@@ -118,8 +118,8 @@ std::string WorkerProcess::how_it_ended() {
 
 void serve_as_worker(const std::string& greeting,
                      const std::function<std::string(const std::string&)>& answer) {
-    // Not to go on with a long point for nobody.
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_SET_NAME, "r1sim-worker");  // not "exe"
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);    // not to go on with a long point for nobody
     std::string received;
     send_line(STDIN_FILENO, greeting);
     while (const std::optional<std::string> request = receive_line(STDIN_FILENO, received)) {
