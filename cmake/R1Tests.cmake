@@ -116,7 +116,6 @@ endif()
 # before the library that has them with the fast kernels.
 if(R1_BATS AND TARGET r1sim)
     file(GLOB scalar_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/runtime/cpu_*.cpp")
-    list(APPEND scalar_sources "${CMAKE_SOURCE_DIR}/runtime/rank_optimizer.cpp")
     # Objects of their own in the library too, or it would bring others along.
     set_source_files_properties(${scalar_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     add_executable(r1sim_scalar EXCLUDE_FROM_ALL "${main_source}" ${scalar_sources})

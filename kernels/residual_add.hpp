@@ -1,4 +1,5 @@
-// y = sum of two to four terms, left to right in float32, rounded once. y may be one of them.
+// y = sum of one to four terms, left to right in float32, rounded once. y may be one of them. One
+// term: y is it in another storage type.
 #pragma once
 
 #include <array>
@@ -11,7 +12,7 @@ namespace r1 {
 struct ResidualAddArgs {
     std::int64_t rows = 0;
     std::int64_t width = 0;
-    std::int64_t term_count = 0;       // 2..4
+    std::int64_t term_count = 0;       // 1..4
     std::array<ConstMatrix, 4> terms;  // [rows, width]
     Matrix y;                          // [rows, width]
 };

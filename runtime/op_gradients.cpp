@@ -5,7 +5,7 @@
 #include "kernels/grouped_gemm_bf16_wgrad.hpp"
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
 #include "kernels/requantize_transpose_fp8.hpp"
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/op_kernels.hpp"
 
 namespace r1 {
 
@@ -95,40 +95,42 @@ GroupedGemmFp8WgradArgs grouped_fp8_wgrad_args(const OpCall& c) {
 
 }  // namespace
 
-std::size_t gemm_wgrad_workspace(const OpCall& c) {
+std::size_t gemm_wgrad_workspace(const Device& device, const OpCall& c) {
     if (c.inputs.size() == 2) {
-        return cpu::gemm_bf16_wgrad_workspace_bytes(bf16_wgrad_args(c));
+        return bytes(device, &KernelSet::gemm_bf16_wgrad_workspace_bytes, bf16_wgrad_args(c));
     }
-    return is_quantized(c) ? cpu::gemm_fp8_wgrad_workspace_bytes(fp8_wgrad_args(c))
-                           : cpu::gemm_bf16_workspace_bytes(plain_args(c));
-}
-
-void run_gemm_wgrad(const CpuDevice&, const OpCall& c) {
-    if (c.inputs.size() == 2) {
-        cpu::gemm_bf16_wgrad(bf16_wgrad_args(c));
-    } else if (is_quantized(c)) {
-        cpu::gemm_fp8_wgrad(fp8_wgrad_args(c));
-    } else {
-        cpu::gemm_bf16(plain_args(c));
-    }
-}
-
-std::size_t grouped_gemm_wgrad_workspace(const OpCall& c) {
     return is_quantized(c)
-               ? cpu::grouped_gemm_fp8_wgrad_workspace_bytes(grouped_fp8_wgrad_args(c))
-               : cpu::grouped_gemm_bf16_wgrad_workspace_bytes(grouped_bf16_wgrad_args(c));
+               ? bytes(device, &KernelSet::gemm_fp8_wgrad_workspace_bytes, fp8_wgrad_args(c))
+               : bytes(device, &KernelSet::gemm_bf16_workspace_bytes, plain_args(c));
 }
 
-void run_grouped_gemm_wgrad(const CpuDevice&, const OpCall& c) {
-    if (is_quantized(c)) {
-        cpu::grouped_gemm_fp8_wgrad(grouped_fp8_wgrad_args(c));
+void run_gemm_wgrad(const Device& device, const OpCall& c) {
+    if (c.inputs.size() == 2) {
+        run(device, c, &KernelSet::gemm_bf16_wgrad, bf16_wgrad_args(c));
+    } else if (is_quantized(c)) {
+        run(device, c, &KernelSet::gemm_fp8_wgrad, fp8_wgrad_args(c));
     } else {
-        cpu::grouped_gemm_bf16_wgrad(grouped_bf16_wgrad_args(c));
+        run(device, c, &KernelSet::gemm_bf16, plain_args(c));
+    }
+}
+
+std::size_t grouped_gemm_wgrad_workspace(const Device& device, const OpCall& c) {
+    return is_quantized(c) ? bytes(device, &KernelSet::grouped_gemm_fp8_wgrad_workspace_bytes,
+                                   grouped_fp8_wgrad_args(c))
+                           : bytes(device, &KernelSet::grouped_gemm_bf16_wgrad_workspace_bytes,
+                                   grouped_bf16_wgrad_args(c));
+}
+
+void run_grouped_gemm_wgrad(const Device& device, const OpCall& c) {
+    if (is_quantized(c)) {
+        run(device, c, &KernelSet::grouped_gemm_fp8_wgrad, grouped_fp8_wgrad_args(c));
+    } else {
+        run(device, c, &KernelSet::grouped_gemm_bf16_wgrad, grouped_bf16_wgrad_args(c));
     }
 }
 
 // {x} or {codes, scales} -> {transposed, its scales}; plain where FP8 is not simulated.
-void run_requantize_transpose(const CpuDevice&, const OpCall& c) {
+void run_requantize_transpose(const Device& device, const OpCall& c) {
     RequantizeTransposeFp8Args args;
     args.rows = c.dims[0];
     args.width = c.dims[1];
@@ -145,7 +147,7 @@ void run_requantize_transpose(const CpuDevice&, const OpCall& c) {
     } else {
         args.y = {data_of<void>(c.outputs[0]), c.outputs[0].stored, args.rows};
     }
-    cpu::requantize_transpose_fp8(args);
+    run(device, c, &KernelSet::requantize_transpose_fp8, args);
 }
 
 }  // namespace r1

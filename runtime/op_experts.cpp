@@ -1,11 +1,9 @@
-#include <cstring>
-
 #include "kernels/bias_update.hpp"
 #include "kernels/permute.hpp"
 #include "kernels/router_topk.hpp"
 #include "kernels/unpermute.hpp"
 #include "model/base/check.hpp"
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/op_kernels.hpp"
 
 namespace r1 {
 
@@ -26,15 +24,16 @@ UnpermuteArgs unpermute_args(const OpCall& c) {
     return args;
 }
 
-void copy_rows(const TensorArg& from, const TensorArg& to, std::int64_t rows) {
+void copy_rows(const Device& device, const TensorArg& from, const TensorArg& to,
+               std::int64_t rows) {
     R1_CHECK(from.stored == to.stored && from.width() == to.width());
     const double bytes = bits(from.stored) / 8 * static_cast<double>(rows * from.width());
-    std::memcpy(to.data, from.data, static_cast<std::size_t>(bytes));
+    device.memory().copy(to.data, from.data, static_cast<std::size_t>(bytes));
 }
 
 }  // namespace
 
-void run_router_topk(const CpuDevice&, const OpCall& c) {
+void run_router_topk(const Device& device, const OpCall& c) {
     const ModelConfig& config = c.config;
     const bool grouped = config.topk_method != TopkMethod::greedy;
     RouterTopkArgs args;
@@ -53,16 +52,17 @@ void run_router_topk(const CpuDevice&, const OpCall& c) {
     args.bias = c.inputs.size() > 1 ? data_of<float>(c.inputs[1]) : nullptr;
     args.indices = data_of<std::int32_t>(c.outputs[0]);
     args.weights = data_of<float>(c.outputs[1]);
-    cpu::router_topk(args);
+    run(device, c, &KernelSet::router_topk, args);
     if (c.outputs.size() > 2) {
-        cpu::expert_load({args.tokens, args.experts, args.experts_per_token, args.indices,
-                          data_of<std::int32_t>(c.outputs[2])});
+        run(device, c, &KernelSet::expert_load,
+            {args.tokens, args.experts, args.experts_per_token, args.indices,
+             data_of<std::int32_t>(c.outputs[2])});
     }
 }
 
 // Forward: {data, [scales], route} -> {data, [scales], row_map, row_weights, offsets}.
 // Backward, by the forward's map: {data, [scales], row_map} -> {data, [scales]}.
-void run_permute(const CpuDevice&, const OpCall& c) {
+void run_permute(const Device& device, const OpCall& c) {
     const bool scaled = c.inputs.size() == 3;
     if (c.outputs.size() < 4) {
         PermuteAgainArgs again;
@@ -72,7 +72,7 @@ void run_permute(const CpuDevice&, const OpCall& c) {
         if (scaled) {
             again.scales = permuted(c.inputs[1], c.outputs[1]);
         }
-        cpu::permute_again(again);
+        run(device, c, &KernelSet::permute_again, again);
         return;
     }
     R1_CHECK(c.outputs.size() == (scaled ? 5U : 4U));
@@ -90,41 +90,52 @@ void run_permute(const CpuDevice&, const OpCall& c) {
     args.row_map = data_of<std::int32_t>(c.outputs[map]);
     args.row_weights = data_of<float>(c.outputs[map + 1]);
     args.offsets = data_of<std::int32_t>(c.outputs[map + 2]);
-    cpu::permute(args);
+    run(device, c, &KernelSet::permute, args);
 }
 
-std::size_t unpermute_workspace(const OpCall& c) {
-    return cpu::unpermute_workspace_bytes(unpermute_args(c));
+std::size_t unpermute_workspace(const Device& device, const OpCall& c) {
+    return bytes(device, &KernelSet::unpermute_workspace_bytes, unpermute_args(c));
 }
 
-void run_unpermute(const CpuDevice&, const OpCall& c) {
+void run_unpermute(const Device& device, const OpCall& c) {
     UnpermuteArgs args = unpermute_args(c);
     args.workspace = c.workspace;
-    cpu::unpermute(args);
+    run(device, c, &KernelSet::unpermute, args);
 }
 
 // One rank holds all experts: tokens stay where they are. {data, [scales], indices, weights} ->
 // {data, [scales], route}.
-void run_local_dispatch(const OpCall& c) {
+void run_local_dispatch(const Device& device, const OpCall& c) {
     const std::int64_t tokens = c.op.comm()->tokens;
     const std::size_t payload = c.inputs.size() - 2;
     for (std::size_t i = 0; i < payload; ++i) {
-        copy_rows(c.inputs[i], c.outputs[i], tokens);
+        copy_rows(device, c.inputs[i], c.outputs[i], tokens);
     }
-    const std::int64_t slots = c.config.num_experts_per_tok;
-    const auto* indices = data_of<std::int32_t>(c.inputs[payload]);
-    const auto* weights = data_of<float>(c.inputs[payload + 1]);
-    auto* route = data_of<float>(c.outputs[payload]);
-    for (std::int64_t token = 0; token < tokens; ++token) {
-        for (std::int64_t slot = 0; slot < slots; ++slot) {
-            route[token * 2 * slots + slot] = static_cast<float>(indices[token * slots + slot]);
-            route[token * 2 * slots + slots + slot] = weights[token * slots + slot];
-        }
-    }
+    const auto slots = static_cast<std::size_t>(c.config.num_experts_per_tok);
+    const std::size_t choices = static_cast<std::size_t>(tokens) * slots;
+    const HostView indices(device.memory(), data_of<std::int32_t>(c.inputs[payload]), choices);
+    const HostView weights(device.memory(), data_of<float>(c.inputs[payload + 1]), choices);
+    const std::vector<float> route = local_route(indices.values(), weights.values(), slots);
+    device.memory().copy(c.outputs[payload].data, route.data(), route.size() * sizeof(float));
 }
 
-void run_local_combine(const OpCall& c) {
-    copy_rows(c.inputs[0], c.outputs[0], c.op.comm()->tokens);
+void run_local_combine(const Device& device, const OpCall& c) {
+    copy_rows(device, c.inputs[0], c.outputs[0], c.op.comm()->tokens);
+}
+
+std::vector<float> local_route(std::span<const std::int32_t> experts,
+                               std::span<const float> weights, std::size_t slots) {
+    std::vector<float> route;
+    route.reserve(2 * experts.size());
+    for (std::size_t first = 0; first < experts.size(); first += slots) {
+        const auto append = [&](const auto& values) {
+            const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
+            route.insert(route.end(), begin, begin + static_cast<std::ptrdiff_t>(slots));
+        };
+        append(experts);
+        append(weights);
+    }
+    return route;
 }
 
 }  // namespace r1

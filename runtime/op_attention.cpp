@@ -3,13 +3,13 @@
 #include "kernels/mla_prefill.hpp"
 #include "kernels/rope.hpp"
 #include "kernels/workspace.hpp"
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/op_kernels.hpp"
 
 namespace r1 {
 
 namespace {
 
-RopeArgs rope_args(const CpuDevice& device, const OpCall& c) {
+RopeArgs rope_args(const Device& device, const OpCall& c) {
     RopeArgs args;
     args.tokens = c.dims[0];
     args.heads = c.config.num_attention_heads;
@@ -17,7 +17,7 @@ RopeArgs rope_args(const CpuDevice& device, const OpCall& c) {
     args.rope_dim = c.config.qk_rope_head_dim;
     args.v_dim = c.config.v_head_dim;
     args.kv_lora_rank = c.config.kv_lora_rank;
-    args.frequencies = device.rope_frequencies().data();
+    args.frequencies = device.rope_frequencies();
     args.magnitude = device.rope_magnitude();
     args.q = matrix(c.inputs[0]);
     args.q_rope = matrix(c.outputs[0]);
@@ -60,58 +60,59 @@ MlaCachedArgs cached_args(const OpCall& c) {
     return args;
 }
 
-template <class Kernel>
-void run_cached(const CpuDevice& device, const OpCall& c, const Kernel& kernel) {
+void run_cached(const Device& device, const OpCall& c,
+                KernelSet::Kernel<MlaCachedArgs> KernelSet::*kernel) {
     MlaCachedArgs args = cached_args(c);
     args.scale = device.softmax_scale();
-    const auto* positions = data_of<std::int32_t>(c.inputs[3]);  // [sequences, queries]
-    Carver carver(c.workspace);
-    auto* contexts = carver.take<std::int32_t>(args.sequences);
+    const std::int32_t* positions = c.inputs[3].host;  // [sequences, queries]
+    std::vector<std::int32_t> contexts;
     args.context_max = 0;
     for (std::int64_t s = 0; s < args.sequences; ++s) {
-        contexts[s] = positions[(s + 1) * args.queries - 1] + 1;
-        args.context_max = std::max<std::int64_t>(args.context_max, contexts[s]);
+        contexts.push_back(positions[(s + 1) * args.queries - 1] + 1);
+        args.context_max = std::max<std::int64_t>(args.context_max, contexts.back());
     }
-    args.contexts = contexts;
+    args.contexts = to_workspace(device, c, contexts);
     args.workspace = c.workspace.subspan(workspace_bytes_of<std::int32_t>(args.sequences));
-    kernel(args);
+    run(device, c, kernel, args);
 }
 
 }  // namespace
 
-std::size_t rope_workspace(const OpCall& c) { return workspace_bytes_of<std::int32_t>(c.dims[0]); }
-
-const std::int32_t* sequence_positions(const OpCall& c) {
-    const std::int64_t tokens = c.dims[0];
-    auto* positions = Carver(c.workspace).take<std::int32_t>(tokens);
-    for (std::int64_t token = 0; token < tokens; ++token) {
-        positions[token] = static_cast<std::int32_t>(token % c.sequence_length);
-    }
-    return positions;
+std::size_t rope_workspace(const Device&, const OpCall& c) {
+    return workspace_bytes_of<std::int32_t>(c.dims[0]);
 }
 
-void run_rope(const CpuDevice& device, const OpCall& c) {
+const std::int32_t* sequence_positions(const Device& device, const OpCall& c) {
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(c.dims[0]));
+    for (std::size_t token = 0; token < positions.size(); ++token) {
+        positions[token] =
+            static_cast<std::int32_t>(static_cast<std::int64_t>(token) % c.sequence_length);
+    }
+    return to_workspace(device, c, positions);
+}
+
+void run_rope(const Device& device, const OpCall& c) {
     RopeArgs args = rope_args(device, c);
-    args.positions = sequence_positions(c);
+    args.positions = sequence_positions(device, c);
     args.kv_a = matrix(c.inputs[1]);
     args.kv = matrix(c.inputs[2]);
     args.k = matrix(c.outputs[1]);
-    cpu::rope(args);
+    run(device, c, &KernelSet::rope, args);
 }
 
-void run_rope_query(const CpuDevice& device, const OpCall& c) {
+void run_rope_query(const Device& device, const OpCall& c) {
     RopeArgs args = rope_args(device, c);
     args.positions = data_of<std::int32_t>(c.inputs[1]);
-    cpu::rope(args);
+    run(device, c, &KernelSet::rope, args);
 }
 
 // {kv_a_norm, kv_a, positions} -> {cache}: a token's row is its position.
-void run_cache_latent(const CpuDevice& device, const OpCall& c) {
+void run_cache_latent(const Device& device, const OpCall& c) {
     const auto* positions = data_of<std::int32_t>(c.inputs[2]);
     RopeLatentArgs args;
     args.rope_dim = c.config.qk_rope_head_dim;
     args.kv_lora_rank = c.config.kv_lora_rank;
-    args.frequencies = device.rope_frequencies().data();
+    args.frequencies = device.rope_frequencies();
     args.magnitude = device.rope_magnitude();
     const std::int64_t sequences = static_cast<std::int64_t>(
         c.outputs[0].tensor->shape[0].per_symbol[static_cast<std::size_t>(Symbol::cache_capacity)]);
@@ -123,7 +124,7 @@ void run_cache_latent(const CpuDevice& device, const OpCall& c) {
     };
     for (std::int64_t s = 0; s < sequences; ++s) {
         const std::int64_t first = s * args.tokens;
-        const std::int64_t row = positions[first];
+        const std::int64_t row = c.inputs[2].host[first];
         R1_CHECK(row >= 0 && row + args.tokens <= c.cache_capacity);
         args.positions = positions + first;
         args.kv_a_norm = rows_from(matrix(c.inputs[0]), first);
@@ -131,37 +132,37 @@ void run_cache_latent(const CpuDevice& device, const OpCall& c) {
         args.latent = matrix(c.outputs[0]);
         args.latent.data =
             const_cast<void*>(rows_from(args.latent, s * c.cache_capacity + row).data);
-        cpu::rope_latent(args);
+        run(device, c, &KernelSet::rope_latent, args);
     }
 }
 
-std::size_t mla_attention_workspace(const OpCall& c) {
-    return cpu::mla_attention_workspace_bytes(whole_args(c));
+std::size_t mla_attention_workspace(const Device& device, const OpCall& c) {
+    return bytes(device, &KernelSet::mla_attention_workspace_bytes, whole_args(c));
 }
 
-void run_mla_attention(const CpuDevice& device, const OpCall& c) {
+void run_mla_attention(const Device& device, const OpCall& c) {
     MlaAttentionArgs args = whole_args(c);
     args.scale = device.softmax_scale();
     args.workspace = c.workspace;
-    cpu::mla_attention(args);
+    run(device, c, &KernelSet::mla_attention, args);
 }
 
-std::size_t mla_prefill_workspace(const OpCall& c) {
+std::size_t mla_prefill_workspace(const Device& device, const OpCall& c) {
     return workspace_bytes_of<std::int32_t>(c.dims[0]) +
-           cpu::mla_prefill_workspace_bytes(cached_args(c));
+           bytes(device, &KernelSet::mla_prefill_workspace_bytes, cached_args(c));
 }
 
-void run_mla_prefill(const CpuDevice& device, const OpCall& c) {
-    run_cached(device, c, cpu::mla_prefill);
+void run_mla_prefill(const Device& device, const OpCall& c) {
+    run_cached(device, c, &KernelSet::mla_prefill);
 }
 
-std::size_t mla_decode_workspace(const OpCall& c) {
+std::size_t mla_decode_workspace(const Device& device, const OpCall& c) {
     return workspace_bytes_of<std::int32_t>(c.dims[0]) +
-           cpu::mla_decode_workspace_bytes(cached_args(c));
+           bytes(device, &KernelSet::mla_decode_workspace_bytes, cached_args(c));
 }
 
-void run_mla_decode(const CpuDevice& device, const OpCall& c) {
-    run_cached(device, c, cpu::mla_decode);
+void run_mla_decode(const Device& device, const OpCall& c) {
+    run_cached(device, c, &KernelSet::mla_decode);
 }
 
 }  // namespace r1

@@ -9,7 +9,7 @@
 #include "kernels/swiglu_backward.hpp"
 #include "kernels/workspace.hpp"
 #include "model/base/check.hpp"
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/op_kernels.hpp"
 
 namespace r1 {
 
@@ -56,18 +56,18 @@ MlaAttentionBackwardArgs attention_args(const OpCall& c) {
 
 }  // namespace
 
-std::size_t rms_norm_backward_workspace(const OpCall& c) {
-    return cpu::rms_norm_backward_workspace_bytes(norm_args(c));
+std::size_t rms_norm_backward_workspace(const Device& device, const OpCall& c) {
+    return bytes(device, &KernelSet::rms_norm_backward_workspace_bytes, norm_args(c));
 }
 
-void run_rms_norm_backward(const CpuDevice&, const OpCall& c) {
+void run_rms_norm_backward(const Device& device, const OpCall& c) {
     RmsNormBackwardArgs args = norm_args(c);
     args.workspace = c.workspace;
-    cpu::rms_norm_backward(args);
+    run(device, c, &KernelSet::rms_norm_backward, args);
 }
 
 // {gate_up, d_act, [row weights]} -> {d_gate_up, [act], [gradient of the row weights]}
-void run_swiglu_backward(const CpuDevice&, const OpCall& c) {
+void run_swiglu_backward(const Device& device, const OpCall& c) {
     const bool is_weighted = c.inputs.size() > 2;
     SwigluBackwardArgs args;
     args.rows = c.dims[0];
@@ -82,23 +82,23 @@ void run_swiglu_backward(const CpuDevice&, const OpCall& c) {
     if (c.outputs.size() > (is_weighted ? 2U : 1U)) {
         args.act = matrix(c.outputs[1]);
     }
-    cpu::swiglu_backward(args);
+    run(device, c, &KernelSet::swiglu_backward, args);
 }
 
-std::size_t rope_backward_workspace(const OpCall& c) {
+std::size_t rope_backward_workspace(const Device&, const OpCall& c) {
     return workspace_bytes_of<std::int32_t>(c.dims[0]);
 }
 
 // {q_rope, k, v} gradients -> {q, kv, k_rope} gradients
-void run_rope_backward(const CpuDevice& device, const OpCall& c) {
+void run_rope_backward(const Device& device, const OpCall& c) {
     RopeBackwardArgs args;
     args.tokens = c.dims[0];
     args.heads = c.config.num_attention_heads;
     args.nope_dim = c.config.qk_nope_head_dim;
     args.rope_dim = c.config.qk_rope_head_dim;
     args.v_dim = c.config.v_head_dim;
-    args.positions = sequence_positions(c);
-    args.frequencies = device.rope_frequencies().data();
+    args.positions = sequence_positions(device, c);
+    args.frequencies = device.rope_frequencies();
     args.magnitude = device.rope_magnitude();
     args.q_rope_grad = matrix(c.inputs[0]);
     args.k_grad = matrix(c.inputs[1]);
@@ -106,22 +106,22 @@ void run_rope_backward(const CpuDevice& device, const OpCall& c) {
     args.q_grad = matrix(c.outputs[0]);
     args.kv_grad = matrix(c.outputs[1]);
     args.k_rope_grad = matrix(c.outputs[2]);
-    cpu::rope_backward(args);
+    run(device, c, &KernelSet::rope_backward, args);
 }
 
-std::size_t mla_attention_backward_workspace(const OpCall& c) {
-    return cpu::mla_attention_backward_workspace_bytes(attention_args(c));
+std::size_t mla_attention_backward_workspace(const Device& device, const OpCall& c) {
+    return bytes(device, &KernelSet::mla_attention_backward_workspace_bytes, attention_args(c));
 }
 
-void run_mla_attention_backward(const CpuDevice& device, const OpCall& c) {
+void run_mla_attention_backward(const Device& device, const OpCall& c) {
     MlaAttentionBackwardArgs args = attention_args(c);
     args.scale = device.softmax_scale();
     args.workspace = c.workspace;
-    cpu::mla_attention_backward(args);
+    run(device, c, &KernelSet::mla_attention_backward, args);
 }
 
 // {ids, gradient} -> {gradient of the table}
-void run_embedding_backward(const CpuDevice&, const OpCall& c) {
+void run_embedding_backward(const Device& device, const OpCall& c) {
     EmbeddingBackwardArgs args;
     args.tokens = c.dims[0];
     args.width = c.dims[1];
@@ -129,16 +129,17 @@ void run_embedding_backward(const CpuDevice&, const OpCall& c) {
     args.ids = data_of<std::int32_t>(c.inputs[0]);
     args.grad = matrix(c.inputs[1]);
     args.table_grad = data_of<float>(c.outputs[0]);
-    cpu::embedding_backward(args);
+    run(device, c, &KernelSet::embedding_backward, args);
 }
 
-void run_split(const CpuDevice&, const OpCall& c) {
-    cpu::split({c.dims[0], c.outputs[0].width(), c.outputs[1].width(), matrix(c.inputs[0]),
-                matrix(c.outputs[0]), matrix(c.outputs[1])});
+void run_split(const Device& device, const OpCall& c) {
+    run(device, c, &KernelSet::split,
+        {c.dims[0], c.outputs[0].width(), c.outputs[1].width(), matrix(c.inputs[0]),
+         matrix(c.outputs[0]), matrix(c.outputs[1])});
 }
 
 // {logits, log_sum_exp, labels} -> {gradient of the logits}
-void run_cross_entropy_backward(const CpuDevice&, const OpCall& c) {
+void run_cross_entropy_backward(const Device& device, const OpCall& c) {
     R1_CHECK(c.training != nullptr);
     const bool is_mtp = c.outputs[0].tensor->name.rfind("mtp.", 0) == 0;
     CrossEntropyBackwardArgs args;
@@ -149,11 +150,11 @@ void run_cross_entropy_backward(const CpuDevice&, const OpCall& c) {
     args.log_sum_exp = data_of<float>(c.inputs[1]);
     args.labels = data_of<std::int32_t>(c.inputs[2]);
     args.grad = matrix(c.outputs[0]);
-    cpu::cross_entropy_backward(args);
+    run(device, c, &KernelSet::cross_entropy_backward, args);
 }
 
 // {logits, indices, weights, gradient of the weights} -> {gradient of the logits}
-void run_router_topk_backward(const CpuDevice&, const OpCall& c) {
+void run_router_topk_backward(const Device& device, const OpCall& c) {
     R1_CHECK(c.training != nullptr);
     RouterTopkBackwardArgs args;
     args.tokens = c.dims[0];
@@ -170,7 +171,7 @@ void run_router_topk_backward(const CpuDevice&, const OpCall& c) {
     args.weights = data_of<float>(c.inputs[2]);
     args.d_weights = data_of<float>(c.inputs[3]);
     args.d_logits = data_of<float>(c.outputs[0]);
-    cpu::router_topk_backward(args);
+    run(device, c, &KernelSet::router_topk_backward, args);
 }
 
 }  // namespace r1

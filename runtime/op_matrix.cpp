@@ -1,4 +1,4 @@
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/op_kernels.hpp"
 
 #include "kernels/dequantize_fp8.hpp"
 #include "kernels/gemm_bf16.hpp"
@@ -8,20 +8,15 @@
 #include "kernels/quantize_e5m6.hpp"
 #include "kernels/quantize_fp8.hpp"
 #include "model/base/check.hpp"
+#include "runtime/device_math.hpp"
 
 namespace r1 {
 
 namespace {
 
 // y = x in another storage type.
-void convert(const TensorArg& from, const TensorArg& to, std::int64_t rows, std::int64_t width) {
-    const Matrix y = matrix(to);
-    const ConstMatrix x = matrix(from);
-    for (std::int64_t row = 0; row < rows; ++row) {
-        for (std::int64_t column = 0; column < width; ++column) {
-            store(y, row, column, load(x, row, column));
-        }
-    }
+void convert_all(const Device& device, const OpCall& c) {
+    convert(device, c.dims[0], c.dims[1], matrix(c.inputs[0]), matrix(c.outputs[0]));
 }
 
 // The weight of a GEMM, one part of it: fused projections are multiplied one after the other into
@@ -55,34 +50,35 @@ std::size_t weight_index(const OpCall& call) { return call.inputs[1].weight != n
 
 }  // namespace
 
-void run_quantize_fp8(const CpuDevice&, const OpCall& c) {
+void run_quantize_fp8(const Device& device, const OpCall& c) {
     if (c.outputs[0].stored == DType::e5m6) {
-        cpu::quantize_e5m6(
+        run(device, c, &KernelSet::quantize_e5m6,
             {c.dims[0], c.dims[1], matrix(c.inputs[0]), data_of<std::uint8_t>(c.outputs[0])});
         return;
     }
     if (c.policy.fp8 == Fp8Mode::dequantize) {
-        convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
+        convert_all(device, c);
         return;
     }
     R1_CHECK(c.outputs.size() == 2);
-    cpu::quantize_fp8({c.dims[0], c.dims[1], matrix(c.inputs[0]),
-                       data_of<std::uint8_t>(c.outputs[0]), data_of<float>(c.outputs[1]),
-                       amax_min(c)});
+    run(device, c, &KernelSet::quantize_fp8,
+        {c.dims[0], c.dims[1], matrix(c.inputs[0]), data_of<std::uint8_t>(c.outputs[0]),
+         data_of<float>(c.outputs[1]), amax_min(c)});
 }
 
-void run_dequantize_fp8(const CpuDevice&, const OpCall& c) {
+void run_dequantize_fp8(const Device& device, const OpCall& c) {
     if (c.inputs[0].stored == DType::e5m6) {
-        cpu::dequantize_e5m6(
+        run(device, c, &KernelSet::dequantize_e5m6,
             {c.dims[0], c.dims[1], data_of<std::uint8_t>(c.inputs[0]), matrix(c.outputs[0])});
         return;
     }
     if (c.inputs[0].stored != DType::e4m3) {
-        convert(c.inputs[0], c.outputs[0], c.dims[0], c.dims[1]);
+        convert_all(device, c);
         return;
     }
-    cpu::dequantize_fp8({c.dims[0], c.dims[1], 1, data_of<std::uint8_t>(c.inputs[0]),
-                         data_of<float>(c.inputs[1]), matrix(c.outputs[0])});
+    run(device, c, &KernelSet::dequantize_fp8,
+        {c.dims[0], c.dims[1], 1, data_of<std::uint8_t>(c.inputs[0]), data_of<float>(c.inputs[1]),
+         matrix(c.outputs[0])});
 }
 
 namespace {
@@ -143,8 +139,9 @@ std::int64_t weight_stride(const OpCall& c, std::int64_t n, std::int64_t k) {
 }
 
 // Runs `gemm` for each part of a fused weight; input gradients take a weight that is one.
-template <class Args, class Gemm>
-void run_parts(const OpCall& c, Args args, std::int64_t experts, const Gemm& gemm) {
+template <class Args>
+void run_parts(const Device& device, const OpCall& c, Args args, std::int64_t experts,
+               KernelSet::Kernel<Args> KernelSet::*gemm) {
     const TensorArg& weight = c.inputs[weight_index(c)];
     R1_CHECK(weight.weight->parts == 1 || !makes_gradient(c));
     const std::int64_t n = args.n;
@@ -158,35 +155,36 @@ void run_parts(const OpCall& c, Args args, std::int64_t experts, const Gemm& gem
         } else {
             args.w = {part.data, weight.weight->dtype, weight_stride(c, part.n, args.k)};
         }
-        gemm(args);
+        run(device, c, gemm, args);
     }
 }
 
 }  // namespace
 
-std::size_t gemm_workspace(const OpCall& c) {
-    return is_fp8(c) ? cpu::gemm_fp8_workspace_bytes(fp8_args(c))
-                     : cpu::gemm_bf16_workspace_bytes(bf16_args(c));
+std::size_t gemm_workspace(const Device& device, const OpCall& c) {
+    return is_fp8(c) ? bytes(device, &KernelSet::gemm_fp8_workspace_bytes, fp8_args(c))
+                     : bytes(device, &KernelSet::gemm_bf16_workspace_bytes, bf16_args(c));
 }
 
-void run_gemm(const CpuDevice&, const OpCall& c) {
+void run_gemm(const Device& device, const OpCall& c) {
     if (is_fp8(c)) {
-        run_parts(c, fp8_args(c), 1, cpu::gemm_fp8);
+        run_parts(device, c, fp8_args(c), 1, &KernelSet::gemm_fp8);
     } else {
-        run_parts(c, bf16_args(c), 1, cpu::gemm_bf16);
+        run_parts(device, c, bf16_args(c), 1, &KernelSet::gemm_bf16);
     }
 }
 
-std::size_t grouped_gemm_workspace(const OpCall& c) {
-    return is_fp8(c) ? cpu::grouped_gemm_fp8_workspace_bytes(grouped_fp8_args(c))
-                     : cpu::grouped_gemm_bf16_workspace_bytes(grouped_bf16_args(c));
+std::size_t grouped_gemm_workspace(const Device& device, const OpCall& c) {
+    return is_fp8(c)
+               ? bytes(device, &KernelSet::grouped_gemm_fp8_workspace_bytes, grouped_fp8_args(c))
+               : bytes(device, &KernelSet::grouped_gemm_bf16_workspace_bytes, grouped_bf16_args(c));
 }
 
-void run_grouped_gemm(const CpuDevice&, const OpCall& c) {
+void run_grouped_gemm(const Device& device, const OpCall& c) {
     if (is_fp8(c)) {
-        run_parts(c, grouped_fp8_args(c), c.dims[0], cpu::grouped_gemm_fp8);
+        run_parts(device, c, grouped_fp8_args(c), c.dims[0], &KernelSet::grouped_gemm_fp8);
     } else {
-        run_parts(c, grouped_bf16_args(c), c.dims[0], cpu::grouped_gemm_bf16);
+        run_parts(device, c, grouped_bf16_args(c), c.dims[0], &KernelSet::grouped_gemm_bf16);
     }
 }
 
