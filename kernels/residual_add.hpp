@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void residual_add(const ResidualAddArgs& args);
 }
 namespace cpu {
 void residual_add(const ResidualAddArgs& args);
+}
+namespace cuda {
+void residual_add(const ResidualAddArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

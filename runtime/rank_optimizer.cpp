@@ -133,7 +133,7 @@ void RankExecutor::add_norm(const PlannedOp& op, const OpCall& call) {
         const StateShard& shard = shard_of(op, *arg.tensor);
         const auto pieces = counted(shard, state_, {values, shard.end - shard.begin});
         float squares = 0;
-        cpu::gradient_norm({pieces, 0, &squares});
+        cpu::gradient_norm({pieces, 0, &squares, {}});
         // Without ZeRO every holder has, and counts, the whole gradient.
         sum += shard.sharded ? squares : squares / static_cast<float>(shard.holders.size());
     }
