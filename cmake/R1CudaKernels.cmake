@@ -26,8 +26,10 @@ endforeach()
 if(R1_HAVE_CUDA AND TARGET CUDA::cublasLt)
     add_library(r1_cuda_kernels STATIC ${cuda_unity_sources}
         "${CMAKE_SOURCE_DIR}/kernels/cuda/blas.cpp")
-    # No fused multiply-add where the source has none, as in the C++ kernels.
-    target_compile_options(r1_cuda_kernels PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false>)
+    # No fused multiply-add where the source has none, as in the C++ kernels; constexpr functions of
+    # the headers that all versions share run on the device too.
+    target_compile_options(r1_cuda_kernels PRIVATE
+        $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr>)
     set_target_properties(r1_cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
     target_link_libraries(r1_cuda_kernels PUBLIC r1_model PRIVATE CUDA::cudart_static
         CUDA::cublasLt)

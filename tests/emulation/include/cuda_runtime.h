@@ -3,8 +3,11 @@
 
 #include <cuda_runtime_api.h>
 
+#include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "tests/emulation/emulation.hpp"
@@ -38,7 +41,7 @@ inline void __syncwarp() { r1::emulation::warp_barrier(); }
 // Each lane passes a value on and takes that of another.
 template <class T>
 T __shfl_sync(unsigned /*mask*/, T value, int source) {
-    static_assert(sizeof(T) <= r1::emulation::kSlotBytes);
+    static_assert(std::is_arithmetic_v<T>);
     std::byte* slots = r1::emulation::exchange_slots();
     std::memcpy(slots + r1::emulation::lane() * r1::emulation::kSlotBytes, &value, sizeof value);
     r1::emulation::warp_barrier();
@@ -58,3 +61,16 @@ T __shfl_up_sync(unsigned mask, T value, unsigned lanes) {
 }
 
 inline int atomicAdd(int* address, int value) { return std::exchange(*address, *address + value); }
+
+inline unsigned __ballot_sync(unsigned mask, bool value) {
+    unsigned ballot = 0;
+    const unsigned own = value ? 1U << r1::emulation::lane() : 0U;
+    ballot = own;
+    for (int lanes = 1; lanes < 32; lanes *= 2) {
+        ballot |= __shfl_xor_sync(mask, ballot, lanes);
+    }
+    return ballot;
+}
+inline int __ffs(int value) { return __builtin_ffs(value); }
+
+inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
