@@ -3,6 +3,7 @@
 #   golden  test cases tagged [golden]: what $R1_DATA_DIR/golden/index.json lists
 #   slow    test cases tagged [slow]: too long under sanitizers, run in release
 #   cli     tests/cli/*.bats, transcripts of the program
+#   emulated  tests/cuda/: the CUDA kernels on the emulation of tests/emulation/, in release
 #   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
 #   mpi     tests/mpi/, ranks as processes; skipped without MPI
 #   tidy    tools/dev/tidy on the tree
@@ -84,6 +85,15 @@ r1_discover(r1_golden_tests "~[slow]~[golden]" unit 300)
 r1_discover(r1_golden_tests "[golden]" golden 600)
 r1_discover(r1_golden_tests "[slow]~[golden]" slow 600)
 
+# The CUDA kernels without a GPU: in release, where their emulation takes seconds.
+file(GLOB cuda_test_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cuda/*.cpp")
+add_executable(r1_emulated_tests EXCLUDE_FROM_ALL ${cuda_test_sources}
+    "${CMAKE_SOURCE_DIR}/tests/emulation/device.cpp")
+target_link_libraries(r1_emulated_tests PRIVATE r1_catch r1_cuda_emulated)
+if(NOT R1_SANITIZE)
+    r1_discover(r1_emulated_tests "" emulated 300)
+endif()
+
 # GPU tests are programs that exit with 77 where there is no GPU.
 if(TARGET r1_cuda_calibration)
     add_executable(r1_gpu_calibration_test
@@ -136,7 +146,8 @@ endif()
 
 # What tools/test builds in release: what it runs there, and the programs that nothing runs.
 add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
-foreach(program r1sim r1sim_scalar compare_checkpoints r1_calibrate_cuda r1_gpu_calibration_test)
+foreach(program r1sim r1sim_scalar compare_checkpoints r1_emulated_tests r1_cuda_kernels
+        r1_calibrate_cuda r1_gpu_calibration_test)
     if(TARGET "${program}")
         add_dependencies(r1_release_checks "${program}")
     endif()

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -22,6 +23,9 @@ void residual_add(const ResidualAddArgs& args);
 }
 namespace cpu {
 void residual_add(const ResidualAddArgs& args);
+}
+namespace cuda {
+void residual_add(const ResidualAddArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

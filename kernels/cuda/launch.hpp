@@ -5,6 +5,13 @@
 
 #include <cstddef>
 
+// Before a function that kernels of all versions share.
+#ifdef __CUDACC__
+#define R1_HOST_DEVICE __host__ __device__
+#else
+#define R1_HOST_DEVICE
+#endif
+
 struct CUstream_st;
 struct cublasLtContext;
 
