@@ -38,6 +38,7 @@ endif()
 # Only where it is asked for: the release preset's tests.
 add_library(r1_cuda_emulated STATIC EXCLUDE_FROM_ALL ${emulated_unity_sources}
     "${CMAKE_SOURCE_DIR}/tests/emulation/emulation.cpp"
+    "${CMAKE_SOURCE_DIR}/tests/emulation/memory.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/blas.cpp")
 # Before the root, as some of its files stand in for those of kernels/cuda/.
 target_include_directories(r1_cuda_emulated BEFORE PUBLIC

@@ -94,6 +94,20 @@ if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_tests "" emulated 300)
 endif()
 
+# The GPU as a device, on the emulation.
+file(GLOB cuda_runtime_test_sources CONFIGURE_DEPENDS
+    "${CMAKE_SOURCE_DIR}/tests/cuda_runtime/*.cpp")
+list(APPEND cuda_runtime_test_sources
+    "${CMAKE_SOURCE_DIR}/tests/runtime/communicator_conformance.cpp")
+set(emulated_device_sources ${cuda_device_sources} ${nccl_sources})
+list(FILTER emulated_device_sources EXCLUDE REGEX "/cuda_entry")
+add_executable(r1_emulated_runtime_tests EXCLUDE_FROM_ALL ${cuda_runtime_test_sources}
+    ${emulated_device_sources} "${CMAKE_SOURCE_DIR}/tests/emulation/nccl.cpp")
+target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_catch r1_cuda_emulated r1_test_support)
+if(NOT R1_SANITIZE)
+    r1_discover(r1_emulated_runtime_tests "" emulated 300)
+endif()
+
 # GPU tests are programs that exit with 77 where there is no GPU.
 if(TARGET r1_cuda_calibration)
     add_executable(r1_gpu_calibration_test
@@ -102,6 +116,19 @@ if(TARGET r1_cuda_calibration)
         CUDA::cublasLt CUDA::cublas)
     add_test(NAME "gpu: calibration" COMMAND r1_gpu_calibration_test)
     set_tests_properties("gpu: calibration" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
+
+# Where a GPU is: the same tests of the device as on the emulation, but those that need several
+# ranks of NCCL on one GPU.
+if(TARGET r1_cuda)
+    set(gpu_runtime_test_sources ${cuda_runtime_test_sources} ${cuda_device_sources})
+    list(FILTER gpu_runtime_test_sources EXCLUDE REGEX "/cuda_entry|/cuda_runtime/nccl_test")
+    add_executable(r1_gpu_runtime_test ${gpu_runtime_test_sources}
+        "${CMAKE_SOURCE_DIR}/tests/gpu/require_gpu.cpp")
+    target_link_libraries(r1_gpu_runtime_test PRIVATE r1_catch r1_test_support r1_cuda_kernels
+        r1_nccl CUDA::cudart_static CUDA::cublasLt)
+    add_test(NAME "gpu: runtime" COMMAND r1_gpu_runtime_test)
+    set_tests_properties("gpu: runtime" PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE 77)
 endif()
 
 add_test(NAME tidy COMMAND "${CMAKE_SOURCE_DIR}/tools/dev/tidy")
@@ -146,7 +173,8 @@ endif()
 
 # What tools/test builds in release: what it runs there, and the programs that nothing runs.
 add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
-foreach(program r1sim r1sim_scalar compare_checkpoints r1_emulated_tests r1_cuda_kernels
+foreach(program r1sim r1sim_scalar compare_checkpoints r1_emulated_tests
+        r1_emulated_runtime_tests r1_cuda r1_gpu_runtime_test r1_cuda_kernels
         r1_calibrate_cuda r1_gpu_calibration_test)
     if(TARGET "${program}")
         add_dependencies(r1_release_checks "${program}")

@@ -109,11 +109,7 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
     };
     // No message: this rank's own rows.
     const auto add_part = [&](Sums& sums, const Buffer* message, int member, const Rows& rows) {
-        if (message != nullptr) {
-            sums.add(*message, rows);
-        } else {
-            sums.add(rows_of(member), rows);
-        }
+        message != nullptr ? sums.add(*message, rows) : sums.add(rows_of(member), rows);
     };
     Messages direct(communicator_, channel, MessageKind::combine);
     Messages to_relay(communicator_, channel + 1, MessageKind::combine);

@@ -226,4 +226,12 @@ bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch) {
     return run({shape, product.a_scales, product.b_scales, product.b_blocks}, launch);
 }
 
+cublasLtContext* create_blas() {
+    cublasLtHandle_t handle = nullptr;
+    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
+    return handle;
+}
+
+void destroy_blas(cublasLtContext* blas) { cublasLtDestroy(blas); }
+
 }  // namespace r1::cuda

@@ -43,6 +43,10 @@ struct BlasFp8Product {
 };
 bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch);
 
+// A handle for Launch::blas, of the calling thread's device. Any thread may use it.
+cublasLtContext* create_blas();
+void destroy_blas(cublasLtContext* blas);
+
 inline constexpr std::int64_t blas_block_stride(std::int64_t k) { return (tiles(k) + 3) / 4 * 4; }
 
 }  // namespace r1::cuda

@@ -29,7 +29,7 @@ __global__ void residual_add_kernel(ResidualAdd p) {
 }  // namespace
 
 void residual_add(const ResidualAddArgs& args, const Launch& launch) {
-    R1_CHECK(args.term_count >= 2 && args.term_count <= 4);
+    R1_CHECK(args.term_count >= 1 && args.term_count <= 4);
     ResidualAdd p{args.rows, args.width, static_cast<int>(args.term_count), {}, rows_of(args.y)};
     for (int i = 0; i < p.terms; ++i) {
         p.term[i] = rows_of(args.terms[static_cast<std::size_t>(i)]);

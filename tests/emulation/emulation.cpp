@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "model/base/check.hpp"
+#include "tests/emulation/memory.hpp"
 
 namespace r1::emulation {
 
@@ -206,6 +207,7 @@ void run_grid(Index3 grid, Index3 threads, std::size_t shared_bytes,
     R1_CHECK(count >= 1 && count <= 1024 && count % kWarp == 0 && shared_bytes <= kSharedMax);
     R1_CHECK(grid.x < (1U << 31U) && grid.y < 65536 && grid.z < 65536);
     const std::lock_guard lock(one_grid);
+    const DeviceAccess access;
     grid_size = grid;
     block_size = threads;
     const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
