@@ -41,6 +41,12 @@ struct BlasFp8Product {
     bool b_blocks = false;
     bool accumulate = false;  // d is f32
 };
+// Whether the library's rules on sizes allow such a product at all.
+inline bool blas_takes_fp8(std::int64_t m, std::int64_t n, std::int64_t k, const Launch& launch) {
+    constexpr std::int64_t kAlignment = 16;  // of rows; manual, "FP8 data types usage"
+    return launch.blas != nullptr && m > 0 && n > 0 && k > 0 && m % 4 == 0 && n % kAlignment == 0 &&
+           k % kAlignment == 0;
+}
 bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch);
 
 inline constexpr std::int64_t blas_block_stride(std::int64_t k) { return (tiles(k) + 3) / 4 * 4; }

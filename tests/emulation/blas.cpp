@@ -22,8 +22,7 @@ bool blas_product(const BlasProduct& p, const Launch& launch) {
 }
 
 bool blas_fp8_product(const BlasFp8Product& p, const Launch& launch) {
-    if (launch.blas == nullptr || p.k % 16 != 0 || p.n % 16 != 0 || p.m % 4 != 0 ||
-        p.m * p.n * p.k == 0) {
+    if (!blas_takes_fp8(p.m, p.n, p.k, launch)) {
         return false;
     }
     for (std::int64_t row = 0; row < p.m; ++row) {
