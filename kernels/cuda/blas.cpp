@@ -201,6 +201,14 @@ bool run(const AnyProduct& product, const Launch& launch) {
 
 }  // namespace
 
+cublasLtContext* blas_create() {
+    cublasLtHandle_t handle = nullptr;
+    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
+    return handle;
+}
+
+void blas_destroy(cublasLtContext* blas) { cublasLtDestroy(blas); }
+
 bool blas_product(const BlasProduct& product, const Launch& launch) {
     // The library knows no products of different types, and none without elements.
     if (product.a.dtype != product.b.dtype || std::min({product.m, product.n, product.k}) == 0) {

@@ -11,6 +11,11 @@
 
 namespace r1::cuda {
 
+// For Launch::blas. The workspace is what NVIDIA's manual advises for Hopper.
+cublasLtContext* blas_create();
+void blas_destroy(cublasLtContext* blas);
+inline constexpr std::size_t kBlasWorkspaceBytes = 32 << 20;
+
 // Operands of one type, BF16 or F32; sums are float32 without TF32.
 struct BlasProduct {
     std::int64_t m = 0;
