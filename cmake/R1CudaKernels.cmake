@@ -40,7 +40,8 @@ add_library(r1_cuda_emulated STATIC EXCLUDE_FROM_ALL ${emulated_unity_sources}
     "${CMAKE_SOURCE_DIR}/tests/emulation/emulation.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/memory.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/blas.cpp")
-# Before the root, as some of its files stand in for those of kernels/cuda/.
+# Before the root, as some of its files stand in for those of kernels/cuda/; so targets link it
+# before all else.
 target_include_directories(r1_cuda_emulated BEFORE PUBLIC
     "${CMAKE_SOURCE_DIR}/tests/emulation/include")
 target_compile_options(r1_cuda_emulated PRIVATE -fno-math-errno)

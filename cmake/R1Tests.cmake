@@ -88,8 +88,12 @@ r1_discover(r1_golden_tests "[slow]~[golden]" slow 600)
 # The CUDA kernels without a GPU: in release, where their emulation takes seconds.
 file(GLOB cuda_test_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cuda/*.cpp")
 add_executable(r1_emulated_tests EXCLUDE_FROM_ALL ${cuda_test_sources}
-    "${CMAKE_SOURCE_DIR}/tests/emulation/device.cpp")
-target_link_libraries(r1_emulated_tests PRIVATE r1_catch r1_cuda_emulated)
+    "${CMAKE_SOURCE_DIR}/tests/emulation/device.cpp"
+    "${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu")
+# A test of kernels: CUDA in its form, C++ to the compiler.
+set_source_files_properties("${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu" PROPERTIES
+    LANGUAGE CXX)
+target_link_libraries(r1_emulated_tests PRIVATE r1_cuda_emulated r1_catch)
 if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_tests "" emulated 300)
 endif()
@@ -103,7 +107,7 @@ set(emulated_device_sources ${cuda_device_sources} ${nccl_sources})
 list(FILTER emulated_device_sources EXCLUDE REGEX "/cuda_entry")
 add_executable(r1_emulated_runtime_tests EXCLUDE_FROM_ALL ${cuda_runtime_test_sources}
     ${emulated_device_sources} "${CMAKE_SOURCE_DIR}/tests/emulation/nccl.cpp")
-target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_catch r1_cuda_emulated r1_test_support)
+target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_cuda_emulated r1_catch r1_test_support)
 if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_runtime_tests "" emulated 300)
 endif()
@@ -129,6 +133,15 @@ if(TARGET r1_cuda)
         r1_nccl CUDA::cudart_static CUDA::cublasLt)
     add_test(NAME "gpu: runtime" COMMAND r1_gpu_runtime_test)
     set_tests_properties("gpu: runtime" PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE 77)
+endif()
+
+if(TARGET r1_cuda_kernels)
+    add_executable(r1_gpu_kernels_test ${cuda_test_sources}
+        "${CMAKE_SOURCE_DIR}/tests/gpu/kernels_device.cpp")
+    target_link_libraries(r1_gpu_kernels_test PRIVATE r1_catch r1_kernels r1_cuda_kernels
+        CUDA::cudart_static)
+    add_test(NAME "gpu: kernels" COMMAND r1_gpu_kernels_test)
+    set_tests_properties("gpu: kernels" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()
 
 add_test(NAME tidy COMMAND "${CMAKE_SOURCE_DIR}/tools/dev/tidy")
@@ -174,7 +187,7 @@ endif()
 # What tools/test builds in release: what it runs there, and the programs that nothing runs.
 add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
 foreach(program r1sim r1sim_scalar compare_checkpoints r1_emulated_tests
-        r1_emulated_runtime_tests r1_cuda r1_gpu_runtime_test r1_cuda_kernels
+        r1_emulated_runtime_tests r1_cuda r1_gpu_runtime_test r1_gpu_kernels_test
         r1_calibrate_cuda r1_gpu_calibration_test)
     if(TARGET "${program}")
         add_dependencies(r1_release_checks "${program}")

@@ -32,13 +32,13 @@ namespace {
 struct Gpu {
     int sms = 0;
     CudaMemory memory;
-    cublasLtContext* blas = create_blas();
+    cublasLtContext* blas = blas_create();
 
     Gpu() {
         check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device()),
               "cudaDeviceGetAttribute");
     }
-    ~Gpu() { destroy_blas(blas); }
+    ~Gpu() { blas_destroy(blas); }
     Gpu(const Gpu&) = delete;
     Gpu& operator=(const Gpu&) = delete;
 };

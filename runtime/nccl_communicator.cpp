@@ -4,7 +4,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -17,7 +16,7 @@
 
 #include <fmt/format.h>
 
-#include "kernels/cuda/check.hpp"
+#include "runtime/cuda_event.hpp"
 #include "runtime/cuda_stream.hpp"
 #include "runtime/thread_communicator.hpp"
 
@@ -25,7 +24,7 @@ namespace r1 {
 
 namespace {
 
-using cuda::check;
+using cuda::Event;
 using cuda::StreamSlot;
 using cuda::thread_stream;
 
@@ -83,41 +82,6 @@ private:
     std::atomic<bool> aborted_{false};
 };
 
-// A point in a CUDA stream.
-class Event {
-public:
-    explicit Event(cudaStream_t stream) {
-        check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming),
-              "cudaEventCreateWithFlags");
-        check(cudaEventRecord(event_, stream), "cudaEventRecord");
-    }
-    ~Event() { cudaEventDestroy(event_); }
-    Event(const Event&) = delete;
-    Event& operator=(const Event&) = delete;
-
-    void before(cudaStream_t stream) const {
-        check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
-    }
-    // Looks at the link meanwhile: NCCL's errors come late.
-    void wait(const Link& link) const {
-        constexpr std::chrono::microseconds kPause{5};
-        for (;;) {
-            const cudaError_t status = cudaEventQuery(event_);
-            if (status == cudaSuccess) {
-                return;
-            }
-            if (status != cudaErrorNotReady) {
-                check(status, "cudaEventQuery");
-            }
-            link.throw_if_failed();
-            std::this_thread::sleep_for(kPause);
-        }
-    }
-
-private:
-    cudaEvent_t event_ = nullptr;
-};
-
 // Messages that a thread starts before it waits for one of them.
 class Group {
 public:
@@ -159,7 +123,7 @@ public:
         done_.emplace(stream);
     }
     void wait(std::size_t which) {
-        done_->wait(link_);
+        done_->wait([&] { link_.throw_if_failed(); });
         const Part& part = parts_[which];
         if (part.announced != part.bytes) {
             throw size_mismatch(part.peer, part.channel, part.bytes,
@@ -240,7 +204,7 @@ public:
     }
     void wait() override {
         announcement_->wait();
-        done_->wait(pair_.link);
+        done_->wait([&] { pair_.link.throw_if_failed(); });
     }
 
 private:
@@ -310,7 +274,7 @@ private:
         Event(thread_stream().stream()).before(stream);  // that allocated it
         check_nccl(ncclRecv(message.data(), note.bytes, ncclUint8, 0, pair_.link.get(), stream),
                    "ncclRecv");
-        Event(stream).wait(pair_.link);
+        Event(stream).wait([&] { pair_.link.throw_if_failed(); });
         return message;
     }
 
@@ -473,7 +437,7 @@ private:
             sends ? ncclSend(byte.data(), 1, ncclUint8, 1, pair.link.get(), pair.slot.stream())
                   : ncclRecv(byte.data(), 1, ncclUint8, 0, pair.link.get(), pair.slot.stream()),
             "first message");
-        Event(pair.slot.stream()).wait(pair.link);
+        Event(pair.slot.stream()).wait([&] { pair.link.throw_if_failed(); });
     }
 
     Communicator& host_;

@@ -76,7 +76,7 @@ std::uint32_t alignment(const void* data) {
 }
 
 // d^T[n, m] = b a^T in the library's order, so its first operand is our b.
-struct Product {
+struct AnyProduct {
     BlasProduct shape;
     const float* a_scales = nullptr;
     const float* b_scales = nullptr;
@@ -115,7 +115,7 @@ struct Matmul {
     Description description;
     Layout a, b, d;
 
-    Matmul(const Product& product, const Launch& launch) {
+    Matmul(const AnyProduct& product, const Launch& launch) {
         const BlasProduct& s = product.shape;
         cublasLtMatmulDesc_t made = nullptr;
         check_blas(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -139,7 +139,7 @@ struct Matmul {
         d = layout(s.d, s.m, s.n);
     }
 
-    [[nodiscard]] std::optional<cublasLtMatmulAlgo_t> best(const Product& product,
+    [[nodiscard]] std::optional<cublasLtMatmulAlgo_t> best(const AnyProduct& product,
                                                            const Launch& launch) const {
         cublasLtMatmulPreference_t made = nullptr;
         check_blas(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
@@ -168,17 +168,17 @@ struct Matmul {
     }
 };
 
-bool run(const Product& product, const Launch& launch) {
+bool run(const AnyProduct& product, const Launch& launch) {
     if (launch.blas == nullptr) {
         return false;
     }
     static std::mutex mutex;
-    static std::map<Product::Key, std::optional<cublasLtMatmulAlgo_t>> chosen;
+    static std::map<AnyProduct::Key, std::optional<cublasLtMatmulAlgo_t>> chosen;
     const Matmul matmul(product, launch);
     std::optional<cublasLtMatmulAlgo_t> algorithm;
     {
         const std::lock_guard lock(mutex);
-        const Product::Key key = product.key(launch);
+        const AnyProduct::Key key = product.key(launch);
         auto found = chosen.find(key);
         if (found == chosen.end()) {
             found = chosen.emplace(key, matmul.best(product, launch)).first;
@@ -201,6 +201,14 @@ bool run(const Product& product, const Launch& launch) {
 
 }  // namespace
 
+cublasLtContext* blas_create() {
+    cublasLtHandle_t handle = nullptr;
+    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
+    return handle;
+}
+
+void blas_destroy(cublasLtContext* blas) { cublasLtDestroy(blas); }
+
 bool blas_product(const BlasProduct& product, const Launch& launch) {
     // The library knows no products of different types, and none without elements.
     if (product.a.dtype != product.b.dtype || std::min({product.m, product.n, product.k}) == 0) {
@@ -210,9 +218,7 @@ bool blas_product(const BlasProduct& product, const Launch& launch) {
 }
 
 bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch) {
-    constexpr std::int64_t kAlignment = 16;  // of FP8 rows, cuBLAS manual, "FP8 data types usage"
-    if (product.k % kAlignment != 0 || product.n % kAlignment != 0 || product.m % 4 != 0 ||
-        std::min({product.m, product.n, product.k}) == 0) {
+    if (!blas_takes_fp8(product.m, product.n, product.k, launch)) {
         return false;
     }
     BlasProduct shape;
@@ -225,13 +231,5 @@ bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch) {
     shape.accumulate = product.accumulate;
     return run({shape, product.a_scales, product.b_scales, product.b_blocks}, launch);
 }
-
-cublasLtContext* create_blas() {
-    cublasLtHandle_t handle = nullptr;
-    check_blas(cublasLtCreate(&handle), "cublasLtCreate");
-    return handle;
-}
-
-void destroy_blas(cublasLtContext* blas) { cublasLtDestroy(blas); }
 
 }  // namespace r1::cuda

@@ -11,6 +11,11 @@
 
 namespace r1::cuda {
 
+// For Launch::blas. The workspace is what NVIDIA's manual advises for Hopper.
+cublasLtContext* blas_create();
+void blas_destroy(cublasLtContext* blas);
+inline constexpr std::size_t kBlasWorkspaceBytes = 32 << 20;
+
 // Operands of one type, BF16 or F32; sums are float32 without TF32.
 struct BlasProduct {
     std::int64_t m = 0;
@@ -41,11 +46,13 @@ struct BlasFp8Product {
     bool b_blocks = false;
     bool accumulate = false;  // d is f32
 };
+// Whether the library's rules on sizes allow such a product at all.
+inline bool blas_takes_fp8(std::int64_t m, std::int64_t n, std::int64_t k, const Launch& launch) {
+    constexpr std::int64_t kAlignment = 16;  // of rows; manual, "FP8 data types usage"
+    return launch.blas != nullptr && m > 0 && n > 0 && k > 0 && m % 4 == 0 && n % kAlignment == 0 &&
+           k % kAlignment == 0;
+}
 bool blas_fp8_product(const BlasFp8Product& product, const Launch& launch);
-
-// A handle for Launch::blas, of the calling thread's device. Any thread may use it.
-cublasLtContext* create_blas();
-void destroy_blas(cublasLtContext* blas);
 
 inline constexpr std::int64_t blas_block_stride(std::int64_t k) { return (tiles(k) + 3) / 4 * 4; }
 

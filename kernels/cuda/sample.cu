@@ -12,7 +12,6 @@ namespace r1::cuda {
 
 namespace {
 
-constexpr unsigned kRowThreads = 1024;
 constexpr std::int64_t kRowsAtOnce = 64;  // what the workspace has room for
 
 std::int64_t blocks_of(const SampleArgs& args) { return std::min(args.rows, kRowsAtOnce); }
@@ -54,7 +53,7 @@ struct Row {
 
     __device__ Place first() const {
         Place own;
-        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += kRowThreads) {
+        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += blockDim.x) {
             own = Earlier{}(own, place(i));
         }
         return block_reduce(own, Earlier{});
@@ -62,7 +61,7 @@ struct Row {
 
     __device__ void compute(std::int64_t largest_index) const {
         const double largest = element(logits, row, largest_index);
-        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += kRowThreads) {
+        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += blockDim.x) {
             p[i] = exp((static_cast<double>(element(logits, row, i)) - largest) / args.temperature);
         }
     }
@@ -70,7 +69,7 @@ struct Row {
     // The sum over tokens at or before a place.
     __device__ double mass(const Place& last) const {
         double sum = 0;
-        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += kRowThreads) {
+        for (std::int64_t i = threadIdx.x; i < args.vocabulary; i += blockDim.x) {
             sum += is_at_or_before(place(i), last) ? p[i] : 0;
         }
         return block_reduce(sum, Add{});
@@ -131,8 +130,11 @@ void sample(const SampleArgs& args, const Launch& launch) {
     Carver carver(args.workspace);
     const std::int64_t blocks = blocks_of(args);
     auto* p = carver.take<double>(args.temperature == 0 ? 0 : blocks * args.vocabulary);
-    launch_kernel(sample_kernel, dim3{static_cast<unsigned>(blocks), 1, 1}, dim3{kRowThreads, 1, 1},
-                  0, launch, args, rows_of(args.logits), p);
+    // Some eight tokens a thread, up to the largest block.
+    const auto threads = static_cast<unsigned>(
+        std::min<std::int64_t>(1024, ceil_div(args.vocabulary, kGroup * kWarp) * kWarp));
+    launch_kernel(sample_kernel, dim3{static_cast<unsigned>(blocks), 1, 1}, dim3{threads, 1, 1}, 0,
+                  launch, args, rows_of(args.logits), p);
 }
 
 }  // namespace r1::cuda

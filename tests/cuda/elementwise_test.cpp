@@ -261,7 +261,7 @@ TEST_CASE("cuda embedding: rows of the table, and gradients of tokens that repea
                     on.matrix(random(tokens, 19, DType::bf16, 2)),
                     on.data<float>(random(30, 19, DType::f32, 3))};
             },
-            &reference::embedding_backward, &cuda::embedding_backward, Tolerance{0, 0, 0});
+            &reference::embedding_backward, &cuda::embedding_backward, Tolerance{0, 0, 0, 0});
     }
 }
 
@@ -288,14 +288,14 @@ TEST_CASE("cuda adamw: the same bytes as the reference", "[cuda]") {
                     }
                     return a;
                 },
-                &reference::adamw, &cuda::adamw, Tolerance{0, 0, 0});
+                &reference::adamw, &cuda::adamw, Tolerance{0, 0, 0, 0});
         }
     }
 }
 
 TEST_CASE("cuda ema_update, expert_load and bias_update: the same bytes as the reference",
           "[cuda]") {
-    const Tolerance exact{0, 0, 0};
+    const Tolerance exact{0, 0, 0, 0};
     check_kernel(
         [](Place& on) {
             return EmaUpdateArgs{1000, 0.99F, on.data<float>(random(1, 1000, DType::f32, 1)),

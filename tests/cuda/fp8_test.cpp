@@ -19,7 +19,7 @@ struct Fp8Shape {
 
 const std::vector<Fp8Shape> kFp8Shapes = {{0, 128}, {1, 1},    {3, 128},  {5, 130},
                                           {2, 300}, {130, 96}, {257, 200}};
-const Tolerance kExact{0, 0, 0};  // division and rounding are exact operations
+const Tolerance kExact{0, 0, 0, 0};  // division and rounding are exact operations
 
 }  // namespace
 

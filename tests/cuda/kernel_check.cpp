@@ -27,7 +27,7 @@ double root_mean_square(const Operand& operand) {
                      static_cast<double>(std::max<std::int64_t>(1, operand.rows * operand.width)));
 }
 
-void compare_values(const Operand& want, const Operand& got, double tolerance) {
+void compare_values(const Operand& want, const Operand& got, double tolerance, double absolute) {
     const double scale = root_mean_square(want);
     double largest = 0;
     for (std::int64_t row = 0; row < want.rows; ++row) {
@@ -35,7 +35,8 @@ void compare_values(const Operand& want, const Operand& got, double tolerance) {
             const double a = want.at(row, i);
             const double b = got.at(row, i);
             if (std::isfinite(a) && std::isfinite(b)) {
-                largest = std::max(largest, std::abs(a - b) / (std::abs(a) + scale + 1e-30));
+                const double error = std::max(0.0, std::abs(a - b) - absolute);
+                largest = std::max(largest, error / (std::abs(a) + scale + 1e-30));
             } else if (!(a == b || (std::isnan(a) && std::isnan(b)))) {
                 largest = INFINITY;
             }
@@ -180,8 +181,12 @@ void compare(const std::vector<Operand>& want, const std::vector<Operand>& got,
     for (std::size_t i = 0; i < want.size(); ++i) {
         INFO("operand " << i);
         switch (want[i].type) {
-            case DType::f32: compare_values(want[i], got[i], tolerance.f32); break;
-            case DType::bf16: compare_values(want[i], got[i], tolerance.bf16); break;
+            case DType::f32:
+                compare_values(want[i], got[i], tolerance.f32, tolerance.absolute);
+                break;
+            case DType::bf16:
+                compare_values(want[i], got[i], tolerance.bf16, tolerance.absolute);
+                break;
             case DType::e4m3: compare_codes(want[i], got[i], tolerance.neighbours); break;
             default: CHECK(want[i].bytes == got[i].bytes);
         }

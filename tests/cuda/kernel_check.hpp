@@ -87,6 +87,7 @@ struct Tolerance {
     double bf16 = 1e-2;  // of one that is rounded to the other neighbour
     // Share of the codes that may be neighbours of the right ones.
     double neighbours = 0;
+    double absolute = 0;  // that passes besides: for what is zero in exact arithmetic
 };
 
 void compare(const std::vector<Operand>& want, const std::vector<Operand>& got,

@@ -259,7 +259,7 @@ TEST_CASE("cuda unpermute: sums in the order of the rows, to the bit", "[cuda]")
                     return a;
                 },
                 &reference::unpermute, &cuda::unpermute, &cuda::unpermute_workspace_bytes,
-                Tolerance{0, 0, 0});
+                Tolerance{0, 0, 0, 0});
         }
     }
 }

@@ -6,12 +6,12 @@
 
 namespace r1::cuda {
 
-// Not nullptr: the library is there.
-cublasLtContext* create_blas() {
-    static char some_handle = 0;
-    return reinterpret_cast<cublasLtContext*>(&some_handle);
+cublasLtContext* blas_create() {
+    static char handle = 0;  // products only ask whether there is one
+    return reinterpret_cast<cublasLtContext*>(&handle);
 }
-void destroy_blas(cublasLtContext* /*blas*/) {}
+
+void blas_destroy(cublasLtContext* /*blas*/) {}
 
 bool blas_product(const BlasProduct& p, const Launch& launch) {
     if (launch.blas == nullptr || p.a.dtype != p.b.dtype || p.m * p.n * p.k == 0) {
@@ -32,8 +32,7 @@ bool blas_product(const BlasProduct& p, const Launch& launch) {
 }
 
 bool blas_fp8_product(const BlasFp8Product& p, const Launch& launch) {
-    if (launch.blas == nullptr || p.k % 16 != 0 || p.n % 16 != 0 || p.m % 4 != 0 ||
-        p.m * p.n * p.k == 0) {
+    if (!blas_takes_fp8(p.m, p.n, p.k, launch)) {
         return false;
     }
     const emulation::DeviceAccess access;

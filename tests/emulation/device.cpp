@@ -4,15 +4,15 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cuda/blas.hpp"
 #include "tests/emulation/emulation.hpp"
 
 namespace r1::test {
 
 cuda::Launch device_launch(bool with_blas) {
-    static char some_handle = 0;  // the emulated library only asks whether there is one
     cuda::Launch launch;
     launch.sms = 2;
-    launch.blas = with_blas ? reinterpret_cast<cublasLtContext*>(&some_handle) : nullptr;
+    launch.blas = with_blas ? cuda::blas_create() : nullptr;
     return launch;
 }
 

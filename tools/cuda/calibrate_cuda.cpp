@@ -52,7 +52,7 @@ constexpr const char* kHelp =
     "  --seconds N     time that it may take (default 480); what does not fit is left out, the\n"
     "                  least important first, and the file says so\n"
     "  --quick         the shapes of a training step only, about a minute\n"
-    "  --own-kernels   matrix products by the kernels of this project, as run --device cuda starts\n"
+    "  --own-kernels   matrix products by this project's kernels, as run --device cuda starts\n"
     "                  them, instead of cuBLASLt's algorithms alone\n"
     "  --device N      which GPU, from 0 (default 0)\n"
     "  --name NAME     name of the calibration (default: the device's, with _measured)\n"
