@@ -1,5 +1,6 @@
-# kernels/ and runtime/: the graph executed on CPUs and GPUs. CUDA sources only when CUDA was found.
+# kernels/ and runtime/: the graph executed on CPUs. R1CudaKernels and R1Cuda have what GPUs run.
 r1_sources(kernel_sources "kernels/*.cpp")
+list(FILTER kernel_sources EXCLUDE REGEX "/kernels/cuda/")
 add_library(r1_kernels STATIC ${kernel_sources})
 target_link_libraries(r1_kernels PUBLIC r1_model)
 # The kernels of MLA (forward, backward, prefill, decode) have helpers of the same names.
@@ -32,20 +33,4 @@ if(R1_HAVE_MPI)
     add_library(r1_mpi STATIC ${mpi_sources})
     target_link_libraries(r1_mpi PUBLIC r1_runtime PRIVATE MPI::MPI_CXX)
     target_compile_definitions(r1_mpi PUBLIC R1_HAVE_MPI=1)
-endif()
-
-# runtime/cuda_calibration/ is a library of its own: R1Cuda.
-set(device_sources "${R1_CUDA_SOURCES}")
-list(FILTER device_sources EXCLUDE REGEX "/runtime/cuda_calibration/")
-if(R1_HAVE_CUDA AND device_sources)
-    foreach(source IN LISTS device_sources)
-        if(source MATCHES "/kernels/")
-            target_sources(r1_kernels PRIVATE "${source}")
-        else()
-            target_sources(r1_runtime PRIVATE "${source}")
-        endif()
-    endforeach()
-    target_link_libraries(r1_kernels PRIVATE CUDA::cudart)
-    target_link_libraries(r1_runtime PRIVATE CUDA::cudart)
-    target_compile_definitions(r1_runtime PUBLIC R1_HAVE_CUDA=1)
 endif()

@@ -3,6 +3,7 @@
 #   golden  test cases tagged [golden]: what $R1_DATA_DIR/golden/index.json lists
 #   slow    test cases tagged [slow]: too long under sanitizers, run in release
 #   cli     tests/cli/*.bats, transcripts of the program
+#   emulated  tests/cuda/: the CUDA kernels on the emulation of tests/emulation/, in release
 #   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
 #   mpi     tests/mpi/, ranks as processes; skipped without MPI
 #   web     tests/web/, the page that shows reports; skipped without Chromium or npm
@@ -85,6 +86,33 @@ r1_discover(r1_golden_tests "~[slow]~[golden]" unit 300)
 r1_discover(r1_golden_tests "[golden]" golden 600)
 r1_discover(r1_golden_tests "[slow]~[golden]" slow 600)
 
+# The CUDA kernels without a GPU: in release, where their emulation takes seconds.
+file(GLOB cuda_test_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cuda/*.cpp")
+add_executable(r1_emulated_tests EXCLUDE_FROM_ALL ${cuda_test_sources}
+    "${CMAKE_SOURCE_DIR}/tests/emulation/device.cpp"
+    "${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu")
+# A test of kernels: CUDA in its form, C++ to the compiler.
+set_source_files_properties("${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu" PROPERTIES
+    LANGUAGE CXX)
+target_link_libraries(r1_emulated_tests PRIVATE r1_cuda_emulated r1_catch)
+if(NOT R1_SANITIZE)
+    r1_discover(r1_emulated_tests "" emulated 300)
+endif()
+
+# The GPU as a device, on the emulation.
+file(GLOB cuda_runtime_test_sources CONFIGURE_DEPENDS
+    "${CMAKE_SOURCE_DIR}/tests/cuda_runtime/*.cpp")
+list(APPEND cuda_runtime_test_sources
+    "${CMAKE_SOURCE_DIR}/tests/runtime/communicator_conformance.cpp")
+set(emulated_device_sources ${cuda_device_sources} ${nccl_sources})
+list(FILTER emulated_device_sources EXCLUDE REGEX "/cuda_entry")
+add_executable(r1_emulated_runtime_tests EXCLUDE_FROM_ALL ${cuda_runtime_test_sources}
+    ${emulated_device_sources} "${CMAKE_SOURCE_DIR}/tests/emulation/nccl.cpp")
+target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_cuda_emulated r1_catch r1_test_support)
+if(NOT R1_SANITIZE)
+    r1_discover(r1_emulated_runtime_tests "" emulated 300)
+endif()
+
 # GPU tests are programs that exit with 77 where there is no GPU.
 if(TARGET r1_cuda_calibration)
     add_executable(r1_gpu_calibration_test
@@ -93,6 +121,28 @@ if(TARGET r1_cuda_calibration)
         CUDA::cublasLt CUDA::cublas)
     add_test(NAME "gpu: calibration" COMMAND r1_gpu_calibration_test)
     set_tests_properties("gpu: calibration" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
+
+# Where a GPU is: the same tests of the device as on the emulation, but those that need several
+# ranks of NCCL on one GPU.
+if(TARGET r1_cuda)
+    set(gpu_runtime_test_sources ${cuda_runtime_test_sources} ${cuda_device_sources})
+    list(FILTER gpu_runtime_test_sources EXCLUDE REGEX "/cuda_entry|/cuda_runtime/nccl_test")
+    add_executable(r1_gpu_runtime_test ${gpu_runtime_test_sources}
+        "${CMAKE_SOURCE_DIR}/tests/gpu/require_gpu.cpp")
+    target_link_libraries(r1_gpu_runtime_test PRIVATE r1_catch r1_test_support r1_cuda_kernels
+        r1_nccl CUDA::cudart_static CUDA::cublasLt)
+    add_test(NAME "gpu: runtime" COMMAND r1_gpu_runtime_test)
+    set_tests_properties("gpu: runtime" PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE 77)
+endif()
+
+if(TARGET r1_cuda_kernels)
+    add_executable(r1_gpu_kernels_test ${cuda_test_sources}
+        "${CMAKE_SOURCE_DIR}/tests/gpu/kernels_device.cpp")
+    target_link_libraries(r1_gpu_kernels_test PRIVATE r1_catch r1_kernels r1_cuda_kernels
+        CUDA::cudart_static)
+    add_test(NAME "gpu: kernels" COMMAND r1_gpu_kernels_test)
+    set_tests_properties("gpu: kernels" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()
 
 add_test(NAME tidy COMMAND "${CMAKE_SOURCE_DIR}/tools/dev/tidy")
@@ -117,7 +167,6 @@ endif()
 # before the library that has them with the fast kernels.
 if(R1_BATS AND TARGET r1sim)
     file(GLOB scalar_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/runtime/cpu_*.cpp")
-    list(APPEND scalar_sources "${CMAKE_SOURCE_DIR}/runtime/rank_optimizer.cpp")
     # Objects of their own in the library too, or it would bring others along.
     set_source_files_properties(${scalar_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     add_executable(r1sim_scalar EXCLUDE_FROM_ALL "${main_source}" ${scalar_sources})
@@ -138,7 +187,9 @@ endif()
 
 # What tools/test builds in release: what it runs there, and the programs that nothing runs.
 add_custom_target(r1_release_checks DEPENDS r1_golden_tests)
-foreach(program r1sim r1sim_scalar compare_checkpoints r1_calibrate_cuda r1_gpu_calibration_test)
+foreach(program r1sim r1sim_scalar compare_checkpoints r1_emulated_tests
+        r1_emulated_runtime_tests r1_cuda r1_gpu_runtime_test r1_gpu_kernels_test
+        r1_calibrate_cuda r1_gpu_calibration_test)
     if(TARGET "${program}")
         add_dependencies(r1_release_checks "${program}")
     endif()

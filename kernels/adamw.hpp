@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -58,6 +59,9 @@ void adamw(const AdamwArgs& args);
 }
 namespace cpu {
 void adamw(const AdamwArgs& args);
+}
+namespace cuda {
+void adamw(const AdamwArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

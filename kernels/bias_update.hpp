@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
+
 namespace r1 {
 
 struct ExpertLoadArgs {
@@ -30,5 +32,9 @@ namespace cpu {
 void expert_load(const ExpertLoadArgs& args);
 void bias_update(const BiasUpdateArgs& args);
 }  // namespace cpu
+namespace cuda {
+void expert_load(const ExpertLoadArgs& args, const Launch& launch);
+void bias_update(const BiasUpdateArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void concat(const ConcatArgs& args);
 }
 namespace cpu {
 void concat(const ConcatArgs& args);
+}
+namespace cuda {
+void concat(const ConcatArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void cross_entropy(const CrossEntropyArgs& args);  // sums in double
 }
 namespace cpu {
 void cross_entropy(const CrossEntropyArgs& args);
+}
+namespace cuda {
+void cross_entropy(const CrossEntropyArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

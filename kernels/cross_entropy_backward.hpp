@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -24,6 +25,9 @@ void cross_entropy_backward(const CrossEntropyBackwardArgs& args);
 }
 namespace cpu {
 void cross_entropy_backward(const CrossEntropyBackwardArgs& args);
+}
+namespace cuda {
+void cross_entropy_backward(const CrossEntropyBackwardArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void dequantize_fp8(const DequantizeFp8Args& args);
 }
 namespace cpu {
 void dequantize_fp8(const DequantizeFp8Args& args);
+}
+namespace cuda {
+void dequantize_fp8(const DequantizeFp8Args& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
+
 namespace r1 {
 
 struct EmaUpdateArgs {
@@ -18,5 +20,8 @@ void ema_update(const EmaUpdateArgs& args);
 namespace cpu {
 void ema_update(const EmaUpdateArgs& args);
 }  // namespace cpu
+namespace cuda {
+void ema_update(const EmaUpdateArgs& args, const Launch& launch);
+}
 
 }  // namespace r1

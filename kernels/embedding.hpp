@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void embedding(const EmbeddingArgs& args);
 }
 namespace cpu {
 void embedding(const EmbeddingArgs& args);
+}
+namespace cuda {
+void embedding(const EmbeddingArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -22,6 +23,9 @@ void embedding_backward(const EmbeddingBackwardArgs& args);
 }
 namespace cpu {
 void embedding_backward(const EmbeddingBackwardArgs& args);
+}
+namespace cuda {
+void embedding_backward(const EmbeddingBackwardArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -34,5 +35,9 @@ namespace cpu {
 std::size_t gemm_bf16_workspace_bytes(const GemmBf16Args& args);
 void gemm_bf16(const GemmBf16Args& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t gemm_bf16_workspace_bytes(const GemmBf16Args& args);
+void gemm_bf16(const GemmBf16Args& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -30,5 +31,9 @@ namespace cpu {
 std::size_t gemm_bf16_wgrad_workspace_bytes(const GemmBf16WgradArgs& args);
 void gemm_bf16_wgrad(const GemmBf16WgradArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t gemm_bf16_wgrad_workspace_bytes(const GemmBf16WgradArgs& args);
+void gemm_bf16_wgrad(const GemmBf16WgradArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

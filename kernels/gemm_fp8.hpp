@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -35,5 +36,9 @@ namespace cpu {
 std::size_t gemm_fp8_workspace_bytes(const GemmFp8Args& args);
 void gemm_fp8(const GemmFp8Args& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t gemm_fp8_workspace_bytes(const GemmFp8Args& args);
+void gemm_fp8(const GemmFp8Args& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -34,5 +35,9 @@ namespace cpu {
 std::size_t gemm_fp8_wgrad_workspace_bytes(const GemmFp8WgradArgs& args);
 void gemm_fp8_wgrad(const GemmFp8WgradArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t gemm_fp8_wgrad_workspace_bytes(const GemmFp8WgradArgs& args);
+void gemm_fp8_wgrad(const GemmFp8WgradArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -29,5 +30,9 @@ namespace cpu {
 std::size_t grouped_gemm_bf16_workspace_bytes(const GroupedGemmBf16Args& args);
 void grouped_gemm_bf16(const GroupedGemmBf16Args& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t grouped_gemm_bf16_workspace_bytes(const GroupedGemmBf16Args& args);
+void grouped_gemm_bf16(const GroupedGemmBf16Args& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

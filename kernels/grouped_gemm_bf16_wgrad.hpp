@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -29,5 +30,9 @@ namespace cpu {
 std::size_t grouped_gemm_bf16_wgrad_workspace_bytes(const GroupedGemmBf16WgradArgs& args);
 void grouped_gemm_bf16_wgrad(const GroupedGemmBf16WgradArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t grouped_gemm_bf16_wgrad_workspace_bytes(const GroupedGemmBf16WgradArgs& args);
+void grouped_gemm_bf16_wgrad(const GroupedGemmBf16WgradArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

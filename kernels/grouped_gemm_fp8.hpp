@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -32,5 +33,9 @@ namespace cpu {
 std::size_t grouped_gemm_fp8_workspace_bytes(const GroupedGemmFp8Args& args);
 void grouped_gemm_fp8(const GroupedGemmFp8Args& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t grouped_gemm_fp8_workspace_bytes(const GroupedGemmFp8Args& args);
+void grouped_gemm_fp8(const GroupedGemmFp8Args& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -33,5 +34,9 @@ namespace cpu {
 std::size_t grouped_gemm_fp8_wgrad_workspace_bytes(const GroupedGemmFp8WgradArgs& args);
 void grouped_gemm_fp8_wgrad(const GroupedGemmFp8WgradArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t grouped_gemm_fp8_wgrad_workspace_bytes(const GroupedGemmFp8WgradArgs& args);
+void grouped_gemm_fp8_wgrad(const GroupedGemmFp8WgradArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

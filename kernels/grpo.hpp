@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
+
 namespace r1 {
 
 struct GrpoAdvantagesArgs {
@@ -66,5 +68,10 @@ void grpo_advantages(const GrpoAdvantagesArgs& args);
 void grpo_objective(const GrpoObjectiveArgs& args);
 void grpo_backward(const GrpoBackwardArgs& args);
 }  // namespace cpu
+namespace cuda {
+void grpo_advantages(const GrpoAdvantagesArgs& args, const Launch& launch);
+void grpo_objective(const GrpoObjectiveArgs& args, const Launch& launch);
+void grpo_backward(const GrpoBackwardArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -1,4 +1,4 @@
-// One output of the GRPO objective, in double, for both versions: a token costs a thousandth of
+// One output of the GRPO objective, in double, for all versions: a token costs a thousandth of
 // what its logits do, so there is nothing to gain from vectors.
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace r1 {
 
 // (reward - mean) / standard deviation within the group of one output.
-inline double grpo_advantage(const GrpoAdvantagesArgs& args, std::int64_t output) {
+R1_HOST_DEVICE inline double grpo_advantage(const GrpoAdvantagesArgs& args, std::int64_t output) {
     const auto over_group = [&](const auto& value) {
         double sum = 0;
         for (std::int64_t i = 0; i < args.outputs; ++i) {
@@ -29,11 +29,14 @@ inline double grpo_advantage(const GrpoAdvantagesArgs& args, std::int64_t output
 }
 
 // What each token of an output weighs in the loss; 0 if the output has none.
-inline double grpo_token_weight(const GrpoBatch& batch, std::int64_t output) {
-    const std::int32_t* mask = batch.mask + output * batch.length_max;
-    const auto length = batch.length_max - std::count(mask, mask + batch.length_max, 0);
+R1_HOST_DEVICE inline double grpo_token_weight(const GrpoBatch& batch, std::int64_t length) {
     const auto tokens = batch.mean == GrpoMean::outputs ? length : 1;
     return length == 0 ? 0 : 1 / (static_cast<double>(batch.count) * static_cast<double>(tokens));
+}
+
+inline std::int64_t grpo_length(const GrpoBatch& batch, std::int64_t output) {
+    const std::int32_t* mask = batch.mask + output * batch.length_max;
+    return batch.length_max - std::count(mask, mask + batch.length_max, 0);
 }
 
 struct GrpoToken {
@@ -43,7 +46,8 @@ struct GrpoToken {
     double d_nll = 0;  // of surrogate - beta * k3
 };
 
-inline GrpoToken grpo_token(const GrpoBatch& batch, std::int64_t output, std::int64_t position) {
+R1_HOST_DEVICE inline GrpoToken grpo_token(const GrpoBatch& batch, std::int64_t output,
+                                           std::int64_t position) {
     const std::int64_t at = output * batch.length_max + position;
     if (batch.mask[at] == 0) {
         return {};
@@ -76,12 +80,12 @@ inline double grpo_output(const GrpoObjectiveArgs& args, std::int64_t output) {
         args.k3[at] = static_cast<float>(token.k3);
         sum += token.surrogate - batch.beta * token.k3;
     }
-    return -grpo_token_weight(batch, output) * sum;
+    return -grpo_token_weight(batch, grpo_length(batch, output)) * sum;
 }
 
 inline void grpo_output_backward(const GrpoBackwardArgs& args, std::int64_t output) {
     const GrpoBatch& batch = args.batch;
-    const double weight = grpo_token_weight(batch, output);
+    const double weight = grpo_token_weight(batch, grpo_length(batch, output));
     for (std::int64_t position = 0; position < batch.length_max; ++position) {
         args.d_nll[output * batch.length_max + position] =
             static_cast<float>(-weight * grpo_token(batch, output, position).d_nll);

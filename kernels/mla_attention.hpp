@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -41,5 +42,9 @@ namespace cpu {
 std::size_t mla_attention_workspace_bytes(const MlaAttentionArgs& args);
 void mla_attention(const MlaAttentionArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t mla_attention_workspace_bytes(const MlaAttentionArgs& args);
+void mla_attention(const MlaAttentionArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -41,5 +42,9 @@ namespace cpu {
 std::size_t mla_attention_backward_workspace_bytes(const MlaAttentionBackwardArgs& args);
 void mla_attention_backward(const MlaAttentionBackwardArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t mla_attention_backward_workspace_bytes(const MlaAttentionBackwardArgs& args);
+void mla_attention_backward(const MlaAttentionBackwardArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -6,6 +6,7 @@
 // queries and sequences are computed beside it.
 #pragma once
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/mla_cached.hpp"
 
 namespace r1 {
@@ -18,5 +19,9 @@ namespace cpu {
 std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args);
 void mla_decode(const MlaCachedArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args);
+void mla_decode(const MlaCachedArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -6,6 +6,7 @@
 // queries are computed beside it, and those of mla_attention over the whole sequence.
 #pragma once
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/mla_cached.hpp"
 
 namespace r1 {
@@ -18,5 +19,9 @@ namespace cpu {
 std::size_t mla_prefill_workspace_bytes(const MlaCachedArgs& args);
 void mla_prefill(const MlaCachedArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t mla_prefill_workspace_bytes(const MlaCachedArgs& args);
+void mla_prefill(const MlaCachedArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

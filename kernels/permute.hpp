@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
+
 namespace r1 {
 
 // One matrix whose rows are copied: activations, or their FP8 scales.
@@ -44,5 +46,9 @@ namespace cpu {
 void permute(const PermuteArgs& args);
 void permute_again(const PermuteAgainArgs& args);
 }  // namespace cpu
+namespace cuda {
+void permute(const PermuteArgs& args, const Launch& launch);
+void permute_again(const PermuteAgainArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -31,5 +32,9 @@ namespace cpu {
 void quantize_e5m6(const QuantizeE5m6Args& args);
 void dequantize_e5m6(const DequantizeE5m6Args& args);
 }  // namespace cpu
+namespace cuda {
+void quantize_e5m6(const QuantizeE5m6Args& args, const Launch& launch);
+void dequantize_e5m6(const DequantizeE5m6Args& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

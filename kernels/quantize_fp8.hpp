@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -29,6 +30,9 @@ void quantize_fp8(const QuantizeFp8Args& args);
 }
 namespace cpu {
 void quantize_fp8(const QuantizeFp8Args& args);
+}
+namespace cuda {
+void quantize_fp8(const QuantizeFp8Args& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -22,6 +23,9 @@ void quantize_weight_fp8(const QuantizeWeightFp8Args& args);
 }
 namespace cpu {
 void quantize_weight_fp8(const QuantizeWeightFp8Args& args);
+}
+namespace cuda {
+void quantize_weight_fp8(const QuantizeWeightFp8Args& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/quantize_fp8.hpp"
 
@@ -29,6 +30,9 @@ void requantize_transpose_fp8(const RequantizeTransposeFp8Args& args);
 }
 namespace cpu {
 void requantize_transpose_fp8(const RequantizeTransposeFp8Args& args);
+}
+namespace cuda {
+void requantize_transpose_fp8(const RequantizeTransposeFp8Args& args, const Launch& launch);
 }
 
 }  // namespace r1

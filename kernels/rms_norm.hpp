@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -22,6 +23,9 @@ void rms_norm(const RmsNormArgs& args);
 }
 namespace cpu {
 void rms_norm(const RmsNormArgs& args);
+}
+namespace cuda {
+void rms_norm(const RmsNormArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -39,5 +40,9 @@ namespace cpu {
 std::size_t rms_norm_backward_workspace_bytes(const RmsNormBackwardArgs& args);
 void rms_norm_backward(const RmsNormBackwardArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t rms_norm_backward_workspace_bytes(const RmsNormBackwardArgs& args);
+void rms_norm_backward(const RmsNormBackwardArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

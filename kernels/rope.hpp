@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -48,5 +49,9 @@ namespace cpu {
 void rope(const RopeArgs& args);
 void rope_latent(const RopeLatentArgs& args);
 }  // namespace cpu
+namespace cuda {
+void rope(const RopeArgs& args, const Launch& launch);
+void rope_latent(const RopeLatentArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

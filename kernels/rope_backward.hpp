@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -31,6 +32,9 @@ void rope_backward(const RopeBackwardArgs& args);  // sums in double
 }
 namespace cpu {
 void rope_backward(const RopeBackwardArgs& args);
+}
+namespace cuda {
+void rope_backward(const RopeBackwardArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -35,6 +36,9 @@ void router_topk(const RouterTopkArgs& args);
 }
 namespace cpu {
 void router_topk(const RouterTopkArgs& args);
+}
+namespace cuda {
+void router_topk(const RouterTopkArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

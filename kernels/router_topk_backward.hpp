@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/router_topk.hpp"
 
 namespace r1 {
@@ -32,6 +33,9 @@ void router_topk_backward(const RouterTopkBackwardArgs& args);
 }
 namespace cpu {
 void router_topk_backward(const RouterTopkBackwardArgs& args);
+}
+namespace cuda {
+void router_topk_backward(const RouterTopkBackwardArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -32,5 +33,9 @@ void sample(const SampleArgs& args);
 namespace cpu {
 void sample(const SampleArgs& args);
 }
+namespace cuda {
+std::size_t sample_workspace_bytes(const SampleArgs& args);
+void sample(const SampleArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

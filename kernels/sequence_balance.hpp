@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/router_topk.hpp"
 
 namespace r1 {
@@ -31,6 +32,9 @@ void sequence_balance(const SequenceBalanceArgs& args);
 }
 namespace cpu {
 void sequence_balance(const SequenceBalanceArgs& args);
+}
+namespace cuda {
+void sequence_balance(const SequenceBalanceArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

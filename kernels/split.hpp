@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -21,6 +22,9 @@ void split(const SplitArgs& args);
 }
 namespace cpu {
 void split(const SplitArgs& args);
+}
+namespace cuda {
+void split(const SplitArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

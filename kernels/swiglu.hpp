@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -23,6 +24,9 @@ void swiglu(const SwigluArgs& args);
 }
 namespace cpu {
 void swiglu(const SwigluArgs& args);
+}
+namespace cuda {
+void swiglu(const SwigluArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

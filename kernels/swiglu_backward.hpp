@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -27,6 +28,9 @@ void swiglu_backward(const SwigluBackwardArgs& args);  // sums in double
 }
 namespace cpu {
 void swiglu_backward(const SwigluBackwardArgs& args);
+}
+namespace cuda {
+void swiglu_backward(const SwigluBackwardArgs& args, const Launch& launch);
 }
 
 }  // namespace r1

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/cuda/launch.hpp"
 #include "kernels/matrix.hpp"
 
 namespace r1 {
@@ -27,5 +28,9 @@ namespace cpu {
 std::size_t unpermute_workspace_bytes(const UnpermuteArgs& args);
 void unpermute(const UnpermuteArgs& args);
 }  // namespace cpu
+namespace cuda {
+std::size_t unpermute_workspace_bytes(const UnpermuteArgs& args);
+void unpermute(const UnpermuteArgs& args, const Launch& launch);
+}  // namespace cuda
 
 }  // namespace r1

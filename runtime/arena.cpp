@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <new>
 
 #include "kernels/workspace.hpp"
 #include "runtime/poison.hpp"
@@ -102,29 +101,31 @@ ArenaPlan plan_arena(const ChunkTemplate& chunk, const SymbolValues& values,
     return plan;
 }
 
-Arena::Arena(std::size_t bytes) : bytes_(bytes) {
-    memory_ = static_cast<std::byte*>(
-        ::operator new(std::max<std::size_t>(bytes, 1), std::align_val_t(kWorkspaceAlignment)));
-    R1_POISON(memory_, bytes_);
+Arena::Arena(std::size_t bytes, Memory& memory)
+    : bytes_(bytes), is_host_(memory.is_host()), memory_(allocate_block(memory, bytes)) {
+    close(0, bytes_);
 }
 
-Arena::~Arena() {
-    R1_UNPOISON(memory_, bytes_);
-    ::operator delete(memory_, std::align_val_t(kWorkspaceAlignment));
-}
+Arena::~Arena() { open(0, bytes_); }
 
 std::byte* Arena::at(std::size_t offset, std::size_t size) const {
     R1_CHECK(offset <= bytes_ && size <= bytes_ - offset);
-    return memory_ + offset;
+    return memory_.get() + offset;
 }
 
 std::byte* Arena::open(std::size_t offset, std::size_t size) {
     std::byte* address = at(offset, size);
-    R1_UNPOISON(address, size);
+    if (is_host_) {
+        R1_UNPOISON(address, size);
+    }
     return address;
 }
 
-void Arena::close(std::size_t offset, std::size_t size) { R1_POISON(at(offset, size), size); }
+void Arena::close(std::size_t offset, std::size_t size) {
+    if (is_host_) {
+        R1_POISON(at(offset, size), size);
+    }
+}
 
 ChunkBuffers::ChunkBuffers(const ArenaPlan& plan, Arena& arena) : plan_(plan), arena_(arena) {
     arena_.open(plan.activation_bytes, plan.workspace_bytes);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/graph/op.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/storage.hpp"
 
 namespace r1 {
@@ -33,7 +34,7 @@ ArenaPlan plan_arena(const ChunkTemplate& chunk, const SymbolValues& values,
 // The block itself: exactly `bytes`, poisoned under AddressSanitizer but for what is in use.
 class Arena {
 public:
-    explicit Arena(std::size_t bytes);
+    explicit Arena(std::size_t bytes, Memory& memory = host_memory());
     ~Arena();
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
@@ -45,7 +46,8 @@ public:
 
 private:
     std::size_t bytes_;
-    std::byte* memory_ = nullptr;
+    bool is_host_;
+    MemoryBlock memory_;
 };
 
 // The buffers of one run of a chunk in an arena that is at least as large as its plan.

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <new>
 
-#include "kernels/workspace.hpp"
 #include "model/base/check.hpp"
 #include "runtime/poison.hpp"
 
@@ -22,26 +20,23 @@ std::size_t size_class(std::size_t bytes) {
 
 }  // namespace
 
-void BufferPool::Free::operator()(std::byte* memory) const {
-    ::operator delete (memory, std::align_val_t{kWorkspaceAlignment});
-}
-
 std::span<std::byte> BufferPool::take(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     const std::size_t size = size_class(bytes);
-    std::vector<Memory>& free = free_[size];
-    Memory memory;
+    std::vector<MemoryBlock>& free = free_[size];
+    MemoryBlock block;
     if (free.empty()) {
-        memory.reset(
-            static_cast<std::byte*>(::operator new (size, std::align_val_t{kWorkspaceAlignment})));
+        block = allocate_block(memory_, size);
     } else {
-        memory = std::move(free.back());
+        block = std::move(free.back());
         free.pop_back();
     }
-    std::byte* begin = memory.get();
-    R1_POISON(begin, size);
-    R1_UNPOISON(begin, bytes);
-    taken_.emplace(begin, std::move(memory));
+    std::byte* begin = block.get();
+    if (memory_.is_host()) {
+        R1_POISON(begin, size);
+        R1_UNPOISON(begin, bytes);
+    }
+    taken_.emplace(begin, std::move(block));
     live_bytes_ += bytes;
     peak_bytes_ = std::max(peak_bytes_, live_bytes_);
     return {begin, bytes};
@@ -51,7 +46,9 @@ void BufferPool::give_back(std::span<std::byte> buffer) {
     const std::lock_guard lock(mutex_);
     const auto found = taken_.find(buffer.data());
     R1_CHECK(found != taken_.end());
-    R1_POISON(buffer.data(), size_class(buffer.size()));
+    if (memory_.is_host()) {
+        R1_POISON(buffer.data(), size_class(buffer.size()));
+    }
     free_[size_class(buffer.size())].push_back(std::move(found->second));
     taken_.erase(found);
     live_bytes_ -= buffer.size();

@@ -4,16 +4,17 @@
 
 #include <cstddef>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
+
+#include "runtime/memory.hpp"
 
 namespace r1 {
 
 class BufferPool {
 public:
-    BufferPool() = default;
+    explicit BufferPool(Memory& memory = host_memory()) : memory_(memory) {}
     BufferPool(const BufferPool&) = delete;
     BufferPool& operator=(const BufferPool&) = delete;
 
@@ -24,14 +25,10 @@ public:
     [[nodiscard]] std::size_t peak_bytes() const;  // taken at once, as asked for
 
 private:
-    struct Free {
-        void operator()(std::byte* memory) const;
-    };
-    using Memory = std::unique_ptr<std::byte, Free>;
-
+    Memory& memory_;
     mutable std::mutex mutex_;
-    std::map<const std::byte*, Memory> taken_;
-    std::map<std::size_t, std::vector<Memory>> free_;  // by size class
+    std::map<const std::byte*, MemoryBlock> taken_;
+    std::map<std::size_t, std::vector<MemoryBlock>> free_;  // by size class
     std::size_t live_bytes_ = 0;
     std::size_t peak_bytes_ = 0;
 };

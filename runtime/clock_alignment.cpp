@@ -30,7 +30,9 @@ void send(const Everyone& ranks, int to, TimePs value) {
 
 TimePs receive(const Everyone& ranks, int from) {
     TimePs value = 0;
-    ranks.communicator.receive(from, ranks.channel, std::as_writable_bytes(std::span(&value, 1)))
+    ranks.communicator
+        .receive(from, ranks.channel, MessageKind::report,
+                 std::as_writable_bytes(std::span(&value, 1)))
         ->wait();
     return value;
 }

@@ -1,12 +1,12 @@
 #include "runtime/collectives.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <numeric>
 
 #include "model/base/check.hpp"
+#include "runtime/device_math.hpp"
 
 namespace r1 {
 
@@ -38,7 +38,8 @@ public:
             group_.communicator.send(group_.ranks[to], group_.channel, group_.kind, data));
     }
     void receive(std::size_t from, std::span<std::byte> data) {
-        requests_.push_back(group_.communicator.receive(group_.ranks[from], group_.channel, data));
+        requests_.push_back(
+            group_.communicator.receive(group_.ranks[from], group_.channel, group_.kind, data));
     }
 
     void wait() {
@@ -52,16 +53,31 @@ private:
     std::vector<std::unique_ptr<Request>> requests_;
 };
 
+Memory& memory_of(const CollectiveGroup& group) {
+    return group.device != nullptr ? group.device->memory() : host_memory();
+}
+
+void add_terms(const CollectiveGroup& group, std::span<float> sum, std::span<const float> terms) {
+    if (group.device != nullptr) {
+        add(*group.device, sum.data(), terms.data(), sum.size());
+    } else {
+        std::transform(sum.begin(), sum.end(), terms.begin(), sum.begin(), std::plus<>());
+    }
+}
+
+void copy_floats(const CollectiveGroup& group, std::span<const float> from, std::span<float> to) {
+    memory_of(group).copy(to.data(), from.data(), from.size_bytes());
+}
+
 // Adds up the own part of `data` over the ranks, chunk after chunk.
 void reduce_own_part(const CollectiveGroup& group, std::span<const float> data,
                      std::span<float> sum) {
-    std::vector<float> buffer;
     Exchange exchange(group);
     const std::vector<Part> all = parts(data.size(), exchange.ranks());
     const Part& own = all[exchange.own()];
     R1_CHECK(sum.size() == own.count);
     const std::size_t stride = std::min(kReduceChunk, own.count);
-    buffer.resize(exchange.ranks() * stride);
+    DeviceArray<float> buffer(memory_of(group), exchange.ranks() * stride);
     // The first part is the longest.
     for (std::size_t begin = 0; begin < all[0].count; begin += kReduceChunk) {
         const auto chunk_of = [&](const Part& part) {
@@ -70,28 +86,28 @@ void reduce_own_part(const CollectiveGroup& group, std::span<const float> data,
         };
         const std::span<const float> mine = chunk_of(own);
         const auto from = [&](std::size_t rank) {
-            return std::span(buffer).subspan(rank * stride, mine.size());
+            return buffer.span().subspan(rank * stride, mine.size());
         };
         for (std::size_t rank = 0; rank < exchange.ranks(); ++rank) {
             if (rank == exchange.own()) continue;
             exchange.receive(rank, std::as_writable_bytes(from(rank)));
             exchange.send(rank, std::as_bytes(chunk_of(all[rank])));
         }
-        std::copy(mine.begin(), mine.end(), from(exchange.own()).begin());
+        copy_floats(group, mine, from(exchange.own()));
         exchange.wait();
         const std::span<float> total = from(0);
         for (std::size_t rank = 1; rank < exchange.ranks(); ++rank) {
-            std::transform(total.begin(), total.end(), from(rank).begin(), total.begin(),
-                           std::plus<>());
+            add_terms(group, total, from(rank));
         }
-        std::copy(total.begin(), total.end(), sum.subspan(std::min(begin, own.count)).begin());
+        copy_floats(group, total, sum.subspan(std::min(begin, own.count)));
     }
 }
 
 // Both may be the same memory.
-void copy_bytes(std::span<const std::byte> from, std::span<std::byte> to) {
+void copy_bytes(const CollectiveGroup& group, std::span<const std::byte> from,
+                std::span<std::byte> to) {
     R1_CHECK(from.size() == to.size());
-    if (!from.empty()) std::memmove(to.data(), from.data(), from.size());
+    memory_of(group).copy(to.data(), from.data(), from.size());
 }
 
 std::size_t sum(std::span<const std::size_t> counts) {
@@ -153,7 +169,7 @@ void all_gather_v(const CollectiveGroup& group, std::span<const std::byte> mine,
         const std::span<std::byte> place = all.subspan(begin, counts[rank]);
         begin += counts[rank];
         if (rank == exchange.own()) {
-            copy_bytes(mine, place);
+            copy_bytes(group, mine, place);
         } else {
             exchange.receive(rank, place);
             exchange.send(rank, mine);
@@ -176,7 +192,7 @@ void all_to_all_v(const CollectiveGroup& group, std::span<const std::byte> send,
         send_begin += out.size();
         receive_begin += in.size();
         if (rank == exchange.own()) {
-            copy_bytes(out, in);
+            copy_bytes(group, out, in);
         } else {
             exchange.receive(rank, in);
             exchange.send(rank, out);

@@ -14,11 +14,14 @@
 
 namespace r1 {
 
+class Device;
+
 struct CollectiveGroup {
     Communicator& communicator;
     std::span<const int> ranks;  // ascending, the calling rank among them
     std::uint64_t channel = 0;   // nothing else uses it between these ranks meanwhile
     MessageKind kind = MessageKind::collective;
+    const Device* device = nullptr;  // whose memory the data are in, and who adds; null: the host
 };
 
 // A run of elements.

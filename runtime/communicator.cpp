@@ -15,7 +15,7 @@ Communicator::Communicator(int rank, int ranks, int ranks_per_node)
 std::unique_ptr<Request> Communicator::send(int to, std::uint64_t channel, MessageKind kind,
                                             std::span<const std::byte> data) {
     R1_CHECK(to >= 0 && to < ranks_);
-    auto request = start_send(to, channel, data);
+    auto request = start_send(to, channel, kind, data);
     if (to != rank_) {
         Counter& counter = counters_[static_cast<std::size_t>(kind)];
         auto& link = node_of(to) == node_of(rank_) ? counter.nvlink : counter.infiniband;
@@ -24,10 +24,10 @@ std::unique_ptr<Request> Communicator::send(int to, std::uint64_t channel, Messa
     return request;
 }
 
-std::unique_ptr<Request> Communicator::receive(int from, std::uint64_t channel,
+std::unique_ptr<Request> Communicator::receive(int from, std::uint64_t channel, MessageKind kind,
                                                std::span<std::byte> data) {
     R1_CHECK(from >= 0 && from < ranks_);
-    return start_receive(from, channel, data);
+    return start_receive(from, channel, kind, data);
 }
 
 Traffic Communicator::traffic() const {

@@ -14,9 +14,13 @@
 namespace r1 {
 
 // What crosses between two ranks and why: bytes are counted by it. `report`: what ranks tell each
-// other about the run, and no op of the graph sends.
+// other about the run, and no op of the graph sends. Notes and reports lie in the host's memory at
+// both ends, all else in the memory of the job's devices.
 enum class MessageKind : std::uint8_t { pipeline, dispatch, combine, notify, collective, report };
 inline constexpr std::size_t kMessageKinds = 6;
+constexpr bool is_of_host(MessageKind kind) {
+    return kind == MessageKind::notify || kind == MessageKind::report;
+}
 
 // Bytes that one rank sent to others, by the link that they take on the modelled cluster.
 struct TrafficBytes {
@@ -75,6 +79,7 @@ public:
 
     [[nodiscard]] int rank() const { return rank_; }
     [[nodiscard]] int ranks() const { return ranks_; }
+    [[nodiscard]] int ranks_per_node() const { return ranks_per_node_; }
     [[nodiscard]] int node_of(int rank) const { return rank / ranks_per_node_; }
 
     // Messages from one rank to another on one channel arrive in order, and receives take them in
@@ -83,9 +88,10 @@ public:
     // is on its way while its two ends wait, not before.
     std::unique_ptr<Request> send(int to, std::uint64_t channel, MessageKind kind,
                                   std::span<const std::byte> data);
-    // The size must match the message's exactly, else wait() throws CommunicatorError; the message
-    // is lost then.
-    std::unique_ptr<Request> receive(int from, std::uint64_t channel, std::span<std::byte> data);
+    // Kind and size must match the message's exactly, else wait() throws CommunicatorError; the
+    // message is lost then.
+    std::unique_ptr<Request> receive(int from, std::uint64_t channel, MessageKind kind,
+                                     std::span<std::byte> data);
 
     // Ends the job: every rank's waiting and later calls throw CommunicatorError with the text of
     // the first abort.
@@ -100,10 +106,10 @@ protected:
     Communicator(int rank, int ranks, int ranks_per_node);
 
 private:
-    virtual std::unique_ptr<Request> start_send(int to, std::uint64_t channel,
+    virtual std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind kind,
                                                 std::span<const std::byte> data) = 0;
     virtual std::unique_ptr<Request> start_receive(int from, std::uint64_t channel,
-                                                   std::span<std::byte> data) = 0;
+                                                   MessageKind kind, std::span<std::byte> data) = 0;
 
     struct Counter {
         std::atomic<std::uint64_t> nvlink{0};

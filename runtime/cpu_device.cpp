@@ -1,118 +1,78 @@
 #include "runtime/cpu_device.hpp"
 
-#include <map>
-
-#include "kernels/concat.hpp"
 #include "kernels/cpu/threads.hpp"
-#include "kernels/residual_add.hpp"
-#include "kernels/rms_norm.hpp"
-#include "kernels/rope_table.hpp"
-#include "kernels/swiglu.hpp"
-#include "model/base/check.hpp"
-#include "model/base/diagnostics.hpp"
-#include "runtime/cpu_kernels.hpp"
 
 namespace r1 {
 
 namespace {
 
-void run_rms_norm(const CpuDevice&, const OpCall& c) {
-    RmsNormArgs args;
-    args.rows = c.dims[0];
-    args.width = c.dims[1];
-    args.epsilon = static_cast<float>(c.config.rms_norm_eps);
-    args.x = matrix(c.inputs[0]);
-    args.weight = matrix(c.inputs[1]);
-    args.y = matrix(c.outputs[0]);
-    cpu::rms_norm(args);
+template <auto kernel, class Args>
+void on_cpu(const Args& args, const cuda::Launch& /*launch*/) {
+    kernel(args);
 }
 
-void run_swiglu(const CpuDevice&, const OpCall& c) {
-    SwigluArgs args;
-    args.rows = c.dims[0];
-    args.width = c.dims[1];
-    args.gate_up = matrix(c.inputs[0]);
-    args.row_weights = c.inputs.size() > 1 ? data_of<float>(c.inputs[1]) : nullptr;
-    if (c.outputs[0].stored == DType::e4m3) {
-        args.codes = data_of<std::uint8_t>(c.outputs[0]);
-        args.scales = data_of<float>(c.outputs[1]);
-    } else {
-        args.y = matrix(c.outputs[0]);
-    }
-    cpu::swiglu(args);
-}
-
-void run_residual_add(const CpuDevice&, const OpCall& c) {
-    ResidualAddArgs args;
-    args.rows = c.dims[0];
-    args.width = c.dims[1];
-    args.term_count = static_cast<std::int64_t>(c.inputs.size());
-    for (std::size_t i = 0; i < c.inputs.size(); ++i) {
-        args.terms[i] = matrix(c.inputs[i]);
-    }
-    args.y = matrix(c.outputs[0]);
-    cpu::residual_add(args);
-}
-
-void run_concat(const CpuDevice&, const OpCall& c) {
-    cpu::concat({c.dims[0], c.inputs[0].width(), c.inputs[1].width(), matrix(c.inputs[0]),
-                 matrix(c.inputs[1]), matrix(c.outputs[0])});
-}
-
-struct Kernel {
-    void (*run)(const CpuDevice&, const OpCall&);
-    std::size_t (*workspace)(const OpCall&) = nullptr;  // none needed
-};
-
-const std::map<KernelId, Kernel>& kernel_table() {
-    using K = KernelId;
-    static const std::map<KernelId, Kernel> table = {
-        {K::embedding, {run_embedding}},
-        {K::rms_norm, {run_rms_norm}},
-        {K::quantize_fp8, {run_quantize_fp8}},
-        {K::dequantize_fp8, {run_dequantize_fp8}},
-        {K::gemm_fp8, {run_gemm, gemm_workspace}},
-        {K::gemm_bf16, {run_gemm, gemm_workspace}},
-        {K::grouped_gemm_fp8, {run_grouped_gemm, grouped_gemm_workspace}},
-        {K::grouped_gemm_bf16, {run_grouped_gemm, grouped_gemm_workspace}},
-        {K::rope, {run_rope, rope_workspace}},
-        {K::rope_query, {run_rope_query}},
-        {K::cache_latent, {run_cache_latent}},
-        {K::mla_attention, {run_mla_attention, mla_attention_workspace}},
-        {K::mla_prefill, {run_mla_prefill, mla_prefill_workspace}},
-        {K::mla_decode, {run_mla_decode, mla_decode_workspace}},
-        {K::router_topk, {run_router_topk}},
-        {K::permute, {run_permute}},
-        {K::unpermute, {run_unpermute, unpermute_workspace}},
-        {K::swiglu, {run_swiglu}},
-        {K::residual_add, {run_residual_add}},
-        {K::concat, {run_concat}},
-        {K::cross_entropy, {run_cross_entropy}},
-        {K::sample, {run_sample, sample_workspace}},
-        {K::argmax, {run_argmax}},
-        {K::requantize_transpose_fp8, {run_requantize_transpose}},
-        {K::gemm_fp8_wgrad, {run_gemm_wgrad, gemm_wgrad_workspace}},
-        {K::gemm_bf16_wgrad, {run_gemm_wgrad, gemm_wgrad_workspace}},
-        {K::grouped_gemm_fp8_wgrad, {run_grouped_gemm_wgrad, grouped_gemm_wgrad_workspace}},
-        {K::grouped_gemm_bf16_wgrad, {run_grouped_gemm_wgrad, grouped_gemm_wgrad_workspace}},
-        {K::rms_norm_backward, {run_rms_norm_backward, rms_norm_backward_workspace}},
-        {K::swiglu_backward, {run_swiglu_backward}},
-        {K::rope_backward, {run_rope_backward, rope_backward_workspace}},
-        {K::mla_attention_backward, {run_mla_attention_backward, mla_attention_backward_workspace}},
-        {K::embedding_backward, {run_embedding_backward}},
-        {K::split, {run_split}},
-        {K::cross_entropy_backward, {run_cross_entropy_backward}},
-        {K::router_topk_backward, {run_router_topk_backward}},
-    };
-    return table;
-}
-
-const Kernel& kernel_of(const Op& op) {
-    const auto kernel = kernel_table().find(op.compute()->kernel);
-    if (kernel == kernel_table().end()) {
-        throw FeatureError("the CPU has no kernel for " + std::string(kind_name(op)));
-    }
-    return kernel->second;
+KernelSet cpu_kernels() {
+    KernelSet set;
+    set.adamw = on_cpu<cpu::adamw>;
+    set.add_rows = on_cpu<cpu::add_rows>;
+    set.bias_update = on_cpu<cpu::bias_update>;
+    set.concat = on_cpu<cpu::concat>;
+    set.cross_entropy = on_cpu<cpu::cross_entropy>;
+    set.cross_entropy_backward = on_cpu<cpu::cross_entropy_backward>;
+    set.dequantize_e5m6 = on_cpu<cpu::dequantize_e5m6>;
+    set.dequantize_fp8 = on_cpu<cpu::dequantize_fp8>;
+    set.ema_update = on_cpu<cpu::ema_update>;
+    set.embedding = on_cpu<cpu::embedding>;
+    set.embedding_backward = on_cpu<cpu::embedding_backward>;
+    set.expert_load = on_cpu<cpu::expert_load>;
+    set.gemm_bf16 = on_cpu<cpu::gemm_bf16>;
+    set.gemm_bf16_wgrad = on_cpu<cpu::gemm_bf16_wgrad>;
+    set.gemm_fp8 = on_cpu<cpu::gemm_fp8>;
+    set.gemm_fp8_wgrad = on_cpu<cpu::gemm_fp8_wgrad>;
+    set.gradient_norm = on_cpu<cpu::gradient_norm>;
+    set.grouped_gemm_bf16 = on_cpu<cpu::grouped_gemm_bf16>;
+    set.grouped_gemm_bf16_wgrad = on_cpu<cpu::grouped_gemm_bf16_wgrad>;
+    set.grouped_gemm_fp8 = on_cpu<cpu::grouped_gemm_fp8>;
+    set.grouped_gemm_fp8_wgrad = on_cpu<cpu::grouped_gemm_fp8_wgrad>;
+    set.mla_attention = on_cpu<cpu::mla_attention>;
+    set.mla_attention_backward = on_cpu<cpu::mla_attention_backward>;
+    set.mla_decode = on_cpu<cpu::mla_decode>;
+    set.mla_prefill = on_cpu<cpu::mla_prefill>;
+    set.permute = on_cpu<cpu::permute>;
+    set.permute_again = on_cpu<cpu::permute_again>;
+    set.quantize_e5m6 = on_cpu<cpu::quantize_e5m6>;
+    set.quantize_fp8 = on_cpu<cpu::quantize_fp8>;
+    set.quantize_weight_fp8 = on_cpu<cpu::quantize_weight_fp8>;
+    set.requantize_transpose_fp8 = on_cpu<cpu::requantize_transpose_fp8>;
+    set.residual_add = on_cpu<cpu::residual_add>;
+    set.rms_norm = on_cpu<cpu::rms_norm>;
+    set.rms_norm_backward = on_cpu<cpu::rms_norm_backward>;
+    set.rope = on_cpu<cpu::rope>;
+    set.rope_backward = on_cpu<cpu::rope_backward>;
+    set.rope_latent = on_cpu<cpu::rope_latent>;
+    set.router_topk = on_cpu<cpu::router_topk>;
+    set.router_topk_backward = on_cpu<cpu::router_topk_backward>;
+    set.sample = on_cpu<cpu::sample>;
+    set.split = on_cpu<cpu::split>;
+    set.swiglu = on_cpu<cpu::swiglu>;
+    set.swiglu_backward = on_cpu<cpu::swiglu_backward>;
+    set.unpermute = on_cpu<cpu::unpermute>;
+    set.gemm_bf16_workspace_bytes = cpu::gemm_bf16_workspace_bytes;
+    set.gemm_bf16_wgrad_workspace_bytes = cpu::gemm_bf16_wgrad_workspace_bytes;
+    set.gemm_fp8_workspace_bytes = cpu::gemm_fp8_workspace_bytes;
+    set.gemm_fp8_wgrad_workspace_bytes = cpu::gemm_fp8_wgrad_workspace_bytes;
+    set.grouped_gemm_bf16_workspace_bytes = cpu::grouped_gemm_bf16_workspace_bytes;
+    set.grouped_gemm_bf16_wgrad_workspace_bytes = cpu::grouped_gemm_bf16_wgrad_workspace_bytes;
+    set.grouped_gemm_fp8_workspace_bytes = cpu::grouped_gemm_fp8_workspace_bytes;
+    set.grouped_gemm_fp8_wgrad_workspace_bytes = cpu::grouped_gemm_fp8_wgrad_workspace_bytes;
+    set.mla_attention_workspace_bytes = cpu::mla_attention_workspace_bytes;
+    set.mla_attention_backward_workspace_bytes = cpu::mla_attention_backward_workspace_bytes;
+    set.mla_decode_workspace_bytes = cpu::mla_decode_workspace_bytes;
+    set.mla_prefill_workspace_bytes = cpu::mla_prefill_workspace_bytes;
+    set.rms_norm_backward_workspace_bytes = cpu::rms_norm_backward_workspace_bytes;
+    set.sample_workspace_bytes = r1::sample_workspace_bytes;
+    set.unpermute_workspace_bytes = cpu::unpermute_workspace_bytes;
+    return set;
 }
 
 }  // namespace
@@ -120,45 +80,14 @@ const Kernel& kernel_of(const Op& op) {
 void set_cpu_threads(std::int64_t threads) { cpu::set_thread_count(threads); }
 void set_cpu_turns(bool on) { cpu::set_turns(on); }
 
-CpuDevice::CpuDevice(const ModelConfig& config) {
-    RopeSettings settings;
-    settings.dim = config.qk_rope_head_dim;
-    settings.theta = config.rope_theta;
-    if (config.rope_scaling) {
-        settings.yarn = true;
-        settings.factor = config.rope_scaling->factor;
-        settings.original_positions =
-            static_cast<double>(config.rope_scaling->original_max_position_embeddings);
-        settings.beta_fast = config.rope_scaling->beta_fast;
-        settings.beta_slow = config.rope_scaling->beta_slow;
-        settings.mscale = config.rope_scaling->mscale;
-        settings.mscale_all_dim = config.rope_scaling->mscale_all_dim;
-    }
-    frequencies_.resize(static_cast<std::size_t>(settings.dim / 2));
-    r1::rope_frequencies(settings, frequencies_);
-    magnitude_ = r1::rope_magnitude(settings);
-    softmax_scale_ = r1::softmax_scale(settings, config.qk_head_dim());
-}
+CpuDevice::CpuDevice(const ModelConfig& config)
+    : Device("cpu", host_memory(), cpu_kernels(), config) {}
 
-std::size_t CpuDevice::workspace_bytes(const OpCall& call) const {
-    if (call.op.compute() == nullptr) {
-        return 0;
-    }
-    const Kernel& kernel = kernel_of(call.op);
-    return kernel.workspace == nullptr ? 0 : kernel.workspace(call);
-}
-
-void CpuDevice::execute(const OpCall& call) {
-    if (const CommOp* comm = call.op.comm()) {
-        if (comm->collective == Collective::dispatch) {
-            run_local_dispatch(call);
-        } else {
-            R1_CHECK(comm->collective == Collective::combine);
-            run_local_combine(call);
-        }
-        return;
-    }
-    kernel_of(call.op).run(*this, call);
+const DeviceKind& cpu_devices() {
+    static const DeviceKind kind{"cpu", &host_memory(), [](const ModelConfig& config) {
+                                     return std::make_unique<CpuDevice>(config);
+                                 }};
+    return kind;
 }
 
 }  // namespace r1

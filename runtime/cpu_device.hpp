@@ -1,8 +1,7 @@
-// The CPU: ops by kernel table over kernels/cpu.
+// The CPU: the kernels of kernels/cpu.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "runtime/device.hpp"
 
@@ -17,19 +16,6 @@ void set_cpu_turns(bool on);
 class CpuDevice : public Device {
 public:
     explicit CpuDevice(const ModelConfig& config);
-
-    [[nodiscard]] std::size_t workspace_bytes(const OpCall& call) const override;
-    void execute(const OpCall& call) override;
-    [[nodiscard]] std::string name() const override { return "cpu"; }
-
-    [[nodiscard]] const std::vector<float>& rope_frequencies() const { return frequencies_; }
-    [[nodiscard]] float rope_magnitude() const { return magnitude_; }
-    [[nodiscard]] float softmax_scale() const { return softmax_scale_; }
-
-private:
-    std::vector<float> frequencies_;
-    float magnitude_ = 1;
-    float softmax_scale_ = 1;
 };
 
 }  // namespace r1

@@ -1,14 +1,20 @@
-// What executes ops. A device knows kernels; the graph, memory and order are the executor's.
+// What executes ops: kernels and the memory that they work in. The graph, who holds what and the
+// order are the executor's.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "model/config/model_config.hpp"
 #include "model/graph/op.hpp"
+#include "runtime/clock.hpp"
+#include "runtime/kernel_set.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/storage.hpp"
 #include "runtime/weights.hpp"
 
@@ -16,7 +22,8 @@ namespace r1 {
 
 struct TensorArg {
     const Tensor* tensor = nullptr;
-    std::byte* data = nullptr;  // caches: of the step's first sequence
+    std::byte* data = nullptr;           // caches: of the step's first sequence
+    const std::int32_t* host = nullptr;  // inputs of the graph: the same values, for the host
     DType stored = DType::f32;
     const Weight* weight = nullptr;  // parameters only
 
@@ -50,6 +57,7 @@ struct OpCall {
     const ExecutionPolicy& policy;
     const TrainingStep* training = nullptr;  // of a training step only
     std::vector<std::int64_t> dims{};        // of compute ops, values of the run
+    std::int64_t comm_sms = 0;               // that communication beside the op takes
     std::int64_t received = 0;               // value of Symbol::received_tokens
     std::int64_t sequence_length = 0;
     std::int64_t cache_capacity = 0;  // rows of a cache from one sequence to the next
@@ -61,13 +69,68 @@ struct OpCall {
 class Device {
 public:
     virtual ~Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    [[nodiscard]] const std::string& name() const { return name_; }  // "cpu": for run_info
+    [[nodiscard]] Memory& memory() const { return memory_; }
+    [[nodiscard]] const KernelSet& kernels() const { return kernels_; }
+
     // Bytes of OpCall::workspace that execute() needs for such an op. The call has sizes and
     // weights, but no data; its dims are the largest that the run will see.
-    [[nodiscard]] virtual std::size_t workspace_bytes(const OpCall& call) const = 0;
-    // Throws FeatureError if the device has no kernel for the op.
-    virtual void execute(const OpCall& call) = 0;
-    // "cpu": for run_info.
-    [[nodiscard]] virtual std::string name() const = 0;
+    [[nodiscard]] std::size_t workspace_bytes(const OpCall& call) const;
+    // Starts the op; what the thread starts next sees its results. Throws FeatureError if the
+    // device has no kernel for it.
+    void execute(const OpCall& call) const;
+
+    // The calling thread starts the ops of `stream` from now on.
+    virtual void attach(Stream /*stream*/) {}
+    // When kernels run, by the device's clock: a mark between what the thread starts before and
+    // after it. Its time, by clock_ps(), is known once the memory's finish() has returned; ask for
+    // it once. start_clock() comes before a run's first mark.
+    virtual void start_clock() {}
+    virtual std::uint64_t mark() { return static_cast<std::uint64_t>(clock_ps()); }
+    virtual TimePs time_of(std::uint64_t mark) { return static_cast<TimePs>(mark); }
+    // Around all that belongs to an op, for profilers.
+    virtual void begin_op(const Op& /*op*/) {}
+    virtual void end_op() {}
+    // How the calling thread's next kernel runs: on the SMs that communication leaves.
+    [[nodiscard]] virtual cuda::Launch launch(std::int64_t /*comm_sms*/) const { return {}; }
+
+    [[nodiscard]] const float* rope_frequencies() const { return frequencies_.data(); }
+    [[nodiscard]] float rope_magnitude() const { return magnitude_; }
+    [[nodiscard]] float softmax_scale() const { return softmax_scale_; }
+
+protected:
+    Device(std::string name, Memory& memory, const KernelSet& kernels, const ModelConfig& config);
+
+private:
+    std::string name_;
+    Memory& memory_;
+    KernelSet kernels_;
+    DeviceArray<float> frequencies_;
+    float magnitude_ = 1;
+    float softmax_scale_ = 1;
 };
+
+class Communicator;
+
+// What devices of processes need to know before they connect.
+struct DeviceLinks {
+    std::vector<std::pair<int, int>> pipeline;  // (from, to), ascending: who sends such messages
+    int comm_sms = 0;                           // of a GPU, for exchanges; 0: as many as they want
+};
+
+// How a run makes the devices of its ranks.
+struct DeviceKind {
+    std::string name;
+    Memory* memory = nullptr;  // of all of them
+    std::function<std::unique_ptr<Device>(const ModelConfig&)> make;
+    // A communicator whose messages of devices go from memory to memory of processes' devices;
+    // `host` carries the others and outlives it. Null: `host` carries all of them.
+    std::function<std::unique_ptr<Communicator>(Communicator& host, const DeviceLinks& links)>
+        connect = nullptr;
+};
+const DeviceKind& cpu_devices();
 
 }  // namespace r1

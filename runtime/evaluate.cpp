@@ -9,7 +9,6 @@
 #include "model/base/check.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/binding.hpp"
-#include "runtime/cpu_device.hpp"
 #include "runtime/sequences.hpp"
 #include "runtime/token_check.hpp"
 
@@ -179,17 +178,17 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     const TrainingSetup setup = forward_setup(config, sequences, length);
     Evaluation evaluation{{}, build_forward_graph(setup), {}, {}};
     const ExecutionGraph& graph = evaluation.graph;
-    StageWeights weights(options.policy);
+    const std::unique_ptr<Device> device = options.device.make(config);
+    StageWeights weights(options.policy, device->memory());
     weights.load(graph.templates().front(), checkpoint, 0);
     const InputValues inputs = training_inputs(tokens, length);
     const SymbolValues symbols = local_binding(config, total);
-    CpuDevice device(config);
     const auto keep = [&](const Tensor& tensor) {
         return wanted(tensor) || (options.expert_rows && is_expert_offsets(tensor));
     };
     const Executor executor({graph, config, options.policy, length, keep}, weights, symbols,
-                            device);
-    Arena arena(executor.plan().bytes());
+                            *device);
+    Arena arena(executor.plan().bytes(), device->memory());
     const TensorValues result = executor.run({inputs, symbols}, arena, &evaluation.intervals);
     evaluation.bound = {graph.hash(), symbols, expert_rows(result)};
     Collector collect(result, evaluation, sequences, length);

@@ -14,6 +14,7 @@ namespace r1 {
 
 struct EvaluateOptions {
     ExecutionPolicy policy;
+    DeviceKind device = cpu_devices();
     bool hidden = false;       // embed, layers.N.attn_out, layers.N.hidden, final_norm
     bool router = false;       // layers.N.router.{scores, indices, weights, weights_dense}
     bool mtp = false;          // mtp.*

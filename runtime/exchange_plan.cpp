@@ -64,12 +64,12 @@ void ExpertExchange::notify(ExchangePlan& plan, std::uint64_t channel) const {
     const std::vector<Rows> own = notes(group_, plan);
     const std::size_t bytes = own.front().size() * sizeof(std::int32_t);
     Messages messages(communicator_, channel, MessageKind::notify);
-    std::vector<const std::vector<std::byte>*> heard(own.size(), nullptr);
+    std::vector<const Messages::Buffer*> heard(own.size(), nullptr);
     for (int other = 0; other < group_.size(); ++other) {
         if (other != group_.self) {
             const std::span<const std::byte> note = std::as_bytes(std::span(own[at(other)]));
-            messages.send(group_.ranks[at(other)], {note.begin(), note.end()});
-            heard[at(other)] = &messages.receive(group_.ranks[at(other)], bytes);
+            messages.send(group_.ranks[at(other)], Messages::Buffer(host_memory(), note));
+            heard[at(other)] = &messages.receive(group_.ranks[at(other)], host_memory(), bytes);
         }
     }
     messages.wait();

@@ -1,7 +1,6 @@
 #include "runtime/executor.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "kernels/workspace.hpp"
@@ -20,9 +19,15 @@ const ChunkTemplate& only_chunk(const ExecutionGraph& graph) {
 
 }  // namespace
 
-TimePs clock_ps() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() * 1000;
+const std::int32_t* InputCopies::of(const std::vector<std::int32_t>& values) {
+    if (memory_.is_host()) {
+        return values.data();
+    }
+    const auto [copy, is_new] = copies_.try_emplace(values.data(), memory_);
+    if (is_new) {
+        copy->second = DeviceArray<std::int32_t>(memory_, std::span<const std::int32_t>(values));
+    }
+    return copy->second.data();
 }
 
 std::vector<float> TensorValue::f32() const {
@@ -75,50 +80,72 @@ OpCall Executor::shaped_call(const Op& op, const SymbolValues& symbols) const {
     return call;
 }
 
-std::byte* Executor::data_of(TensorId id, bool writes, const ExecutionStep& step,
-                             ChunkBuffers& buffers) const {
+void Executor::set_data(TensorArg& arg, TensorId id, bool writes, const ExecutionStep& step,
+                        InputCopies& inputs, ChunkBuffers& buffers) const {
     const Tensor& tensor = chunk_.tensors[id.index()];
     switch (tensor.role) {
         case TensorRole::activation:
             R1_CHECK(stored_bytes(tensor, step.symbols, setup_.policy) <= plan_.size[id.index()]);
-            return writes ? buffers.open(id) : buffers.at(id);
-        case TensorRole::parameter: return nullptr;  // the argument has the weight
+            arg.data = writes ? buffers.open(id) : buffers.at(id);
+            return;
+        case TensorRole::parameter: return;  // the argument has the weight
         case TensorRole::cache:
             R1_CHECK(step.cache != nullptr);
-            return step.cache->at(tensor.name, step.first_sequence);
+            arg.data = step.cache->at(tensor.name, step.first_sequence);
+            return;
         case TensorRole::input: {
             const auto found = step.inputs.find(tensor.name);
             R1_CHECK(found != step.inputs.end());
             R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
-            // Kernels take inputs as const; the argument serves both.
-            return reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
+            set_input(arg, found->second, inputs);
+            return;
         }
         default: check_failed(__FILE__, __LINE__, "a forward graph reads no gradients");
     }
 }
 
+// Kernels take inputs as const; the argument serves both.
+void set_input(TensorArg& arg, const std::vector<std::int32_t>& values, InputCopies& copies) {
+    arg.host = values.data();
+    arg.data = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(copies.of(values)));
+}
+
 TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
                            std::vector<Interval>* intervals, std::int32_t iteration) const {
     ChunkBuffers buffers(plan_, arena);
+    InputCopies inputs(device_.memory());
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> marks;
+    if (intervals != nullptr) {
+        device_.start_clock();
+    }
     for (std::size_t i = 0; i < chunk_.ops.size(); ++i) {
         const Op& op = chunk_.ops[i];
         OpCall call = shaped_call(op, step.symbols);
         for (std::size_t t = 0; t < op.inputs.size(); ++t) {
-            call.inputs[t].data = data_of(op.inputs[t], false, step, buffers);
+            set_data(call.inputs[t], op.inputs[t], false, step, inputs, buffers);
         }
         for (std::size_t t = 0; t < op.outputs.size(); ++t) {
-            call.outputs[t].data = data_of(op.outputs[t], true, step, buffers);
+            set_data(call.outputs[t], op.outputs[t], true, step, inputs, buffers);
         }
         call.workspace = buffers.workspace();
-        const TimePs start = intervals == nullptr ? 0 : clock_ps();
+        device_.begin_op(op);
+        const std::uint64_t start = intervals == nullptr ? 0 : device_.mark();
         device_.execute(call);
         if (intervals != nullptr) {
-            intervals->push_back(
-                {{0, 0, static_cast<std::uint32_t>(i)}, iteration, start, clock_ps()});
+            marks.emplace_back(start, device_.mark());
         }
+        device_.end_op();
         for (const TensorId id : plan_.dies[i]) {
             buffers.close(id);
         }
+    }
+    device_.memory().finish();
+    for (std::size_t i = 0; i < marks.size(); ++i) {
+        const TimePs start = device_.time_of(marks[i].first);
+        intervals->push_back({{0, 0, static_cast<std::uint32_t>(i)},
+                              iteration,
+                              start,
+                              device_.time_of(marks[i].second)});
     }
     TensorValues kept;
     for (std::size_t t = 0; t < chunk_.tensors.size(); ++t) {
@@ -139,7 +166,7 @@ TensorValue Executor::copy_out(TensorId id, const SymbolValues& symbols,
         value.shape.push_back(static_cast<std::int64_t>(extent.value(symbols)));
     }
     value.data.resize(stored_bytes(tensor, symbols, setup_.policy));
-    std::memcpy(value.data.data(), buffers.at(id), value.data.size());
+    device_.memory().copy(value.data.data(), buffers.at(id), value.data.size());
     return value;
 }
 

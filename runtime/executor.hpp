@@ -18,6 +18,21 @@ namespace r1 {
 // Values of tensors with role `input`, by name: token ids, labels, positions.
 using InputValues = std::map<std::string, std::vector<std::int32_t>>;
 
+// Inputs where a device's kernels read them, each copied when it is first asked for. One thread at
+// a time.
+class InputCopies {
+public:
+    explicit InputCopies(Memory& memory) : memory_(memory) {}
+    // `values` stay as they are and where they are for as long as this lives.
+    const std::int32_t* of(const std::vector<std::int32_t>& values);
+
+private:
+    Memory& memory_;
+    std::map<const std::int32_t*, DeviceArray<std::int32_t>> copies_;
+};
+
+void set_input(TensorArg& arg, const std::vector<std::int32_t>& values, InputCopies& copies);
+
 // A tensor that outlived the run.
 struct TensorValue {
     std::vector<std::int64_t> shape;
@@ -62,8 +77,8 @@ public:
 
 private:
     [[nodiscard]] OpCall shaped_call(const Op& op, const SymbolValues& symbols) const;
-    [[nodiscard]] std::byte* data_of(TensorId id, bool writes, const ExecutionStep& step,
-                                     ChunkBuffers& buffers) const;
+    void set_data(TensorArg& arg, TensorId id, bool writes, const ExecutionStep& step,
+                  InputCopies& inputs, ChunkBuffers& buffers) const;
     [[nodiscard]] TensorValue copy_out(TensorId id, const SymbolValues& symbols,
                                        const ChunkBuffers& buffers) const;
 
@@ -73,8 +88,5 @@ private:
     Device& device_;
     ArenaPlan plan_;
 };
-
-// Picoseconds on a clock of this process that never goes back.
-TimePs clock_ps();
 
 }  // namespace r1

@@ -1,10 +1,7 @@
 // The way back of an exchange (declared in expert_exchange.hpp).
-#include <algorithm>
-#include <cstring>
-
-#include "kernels/cpu/rows.hpp"
 #include "model/base/check.hpp"
 #include "model/base/index.hpp"
+#include "runtime/device_math.hpp"
 #include "runtime/expert_exchange.hpp"
 #include "runtime/messages.hpp"
 
@@ -13,7 +10,7 @@ namespace r1 {
 namespace {
 
 using Rows = ExchangePlan::Rows;
-using Buffer = std::vector<std::byte>;
+using Buffer = Messages::Buffer;
 
 std::size_t row_bytes(const CombinedRows& payload) {
     return at(payload.width * static_cast<std::int64_t>(bits(payload.x.dtype) / 8));
@@ -28,12 +25,15 @@ std::size_t row_bytes(std::span<const CombinedRows> payloads) {
 }
 
 // Consecutive rows of x, payload by payload.
-Buffer pack(std::span<const CombinedRows> payloads, std::int64_t begin, std::int64_t end) {
-    Buffer packed;
+Buffer pack(Memory& memory, std::span<const CombinedRows> payloads, std::int64_t begin,
+            std::int64_t end) {
+    Buffer packed(memory, at(end - begin) * row_bytes(payloads));
+    std::byte* to = packed.data();
     for (const CombinedRows& payload : payloads) {
         const auto* x = static_cast<const std::byte*>(payload.x.data);
         const std::size_t size = row_bytes(payload);
-        packed.insert(packed.end(), x + at(begin) * size, x + at(end) * size);
+        memory.copy(to, x + at(begin) * size, at(end - begin) * size);
+        to += at(end - begin) * size;
     }
     return packed;
 }
@@ -41,9 +41,10 @@ Buffer pack(std::span<const CombinedRows> payloads, std::int64_t begin, std::int
 // Sums of messages, row by row, for each payload.
 class Sums {
 public:
-    Sums(std::span<const CombinedRows> payloads, std::int64_t rows) : payloads_(payloads) {
+    Sums(const Device& device, std::span<const CombinedRows> payloads, std::int64_t rows)
+        : device_(device), payloads_(payloads) {
         for (const CombinedRows& payload : payloads) {
-            values_.emplace_back(at(rows * payload.width));
+            values_.emplace_back(device.memory(), at(rows * payload.width)).zero();
         }
     }
 
@@ -52,30 +53,22 @@ public:
         const std::byte* from = packed.data();
         for (std::size_t p = 0; p < payloads_.size(); ++p) {
             const std::int64_t width = payloads_[p].width;
-            const ConstMatrix matrix{from, payloads_[p].x.dtype, width};
-            for (std::size_t i = 0; i < rows.size(); ++i) {
-                float* sum = values_[p].data() + at(rows[i] * width);
-                cpu::for_pieces(width, [&](std::int64_t column, std::int64_t count) {
-                    cpu::Piece piece;
-                    cpu::load_row(matrix, static_cast<std::int64_t>(i), column, count,
-                                  piece.data());
-                    for (std::int64_t c = 0; c < count; ++c) {
-                        sum[column + c] += piece[at(c)];
-                    }
-                });
-            }
+            add_rows(device_, width, {from, payloads_[p].x.dtype, width}, rows, values_[p].data());
             from += rows.size() * row_bytes(payloads_[p]);
         }
     }
 
     // As a message to the next rank.
     [[nodiscard]] Buffer packed() const {
-        Buffer all;
+        std::size_t size = 0;
         for (std::size_t p = 0; p < payloads_.size(); ++p) {
-            const DType dtype = payloads_[p].x.dtype;
-            const std::size_t begin = all.size();
-            all.resize(begin + values_[p].size() * static_cast<std::size_t>(bits(dtype)) / 8);
-            write(p, all.data() + begin, dtype);
+            size += bytes_of(p);
+        }
+        Buffer all(device_.memory(), size);
+        std::byte* to = all.data();
+        for (std::size_t p = 0; p < payloads_.size(); ++p) {
+            write(p, to, payloads_[p].x.dtype);
+            to += bytes_of(p);
         }
         return all;
     }
@@ -86,14 +79,20 @@ public:
     }
 
 private:
+    [[nodiscard]] std::size_t bytes_of(std::size_t payload) const {
+        return values_[payload].size() *
+               static_cast<std::size_t>(bits(payloads_[payload].x.dtype) / 8);
+    }
     // As one row of them all.
     void write(std::size_t payload, void* to, DType dtype) const {
         const auto count = static_cast<std::int64_t>(values_[payload].size());
-        cpu::store_row({to, dtype, count}, 0, 0, count, values_[payload].data());
+        convert(device_, 1, count, {values_[payload].data(), DType::f32, count},
+                {to, dtype, count});
     }
 
+    const Device& device_;
     std::span<const CombinedRows> payloads_;
-    std::vector<std::vector<float>> values_;
+    std::vector<DeviceArray<float>> values_;
 };
 
 }  // namespace
@@ -105,7 +104,12 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
     }
     const std::size_t size = row_bytes(payloads);
     const auto rows_of = [&](int member) {
-        return pack(payloads, plan.first_row[at(member)], plan.first_row[at(member) + 1]);
+        return pack(device_.memory(), payloads, plan.first_row[at(member)],
+                    plan.first_row[at(member) + 1]);
+    };
+    // No message: this rank's own rows.
+    const auto add_part = [&](Sums& sums, const Buffer* message, int member, const Rows& rows) {
+        message != nullptr ? sums.add(*message, rows) : sums.add(rows_of(member), rows);
     };
     Messages direct(communicator_, channel, MessageKind::combine);
     Messages to_relay(communicator_, channel + 1, MessageKind::combine);
@@ -114,14 +118,14 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
     for (int p = 0; p < group_.ranks_per_node; ++p) {
         const int member = group_.member(node(), p);
         if (p != place()) {
-            from_member[at(member)] =
-                &direct.receive(rank(node(), p), plan.to_member[at(member)].size() * size);
+            from_member[at(member)] = &direct.receive(rank(node(), p), device_.memory(),
+                                                      plan.to_member[at(member)].size() * size);
             direct.send(rank(node(), p), rows_of(member));
         }
         for (int other = 0; other < group_.nodes(); ++other) {
             const bool is_relayed = other != node() && p != place();
             parts[at(other)].push_back(
-                is_relayed ? &to_relay.receive(rank(node(), p),
+                is_relayed ? &to_relay.receive(rank(node(), p), device_.memory(),
                                                plan.relay_to[at(other)][at(p)].size() * size)
                            : nullptr);
             if (is_relayed) {
@@ -136,19 +140,18 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
         if (other == node()) {
             continue;
         }
-        from_node[at(other)] =
-            &back.receive(rank(other, place()), plan.to_node[at(other)].size() * size);
-        Sums sums(payloads, plan.relayed[at(other)]);
+        from_node[at(other)] = &back.receive(rank(other, place()), device_.memory(),
+                                             plan.to_node[at(other)].size() * size);
+        Sums sums(device_, payloads, plan.relayed[at(other)]);
         for (int p = 0; p < group_.ranks_per_node; ++p) {
-            const Buffer* part = parts[at(other)][at(p)];
-            sums.add(part == nullptr ? rows_of(group_.member(other, p)) : *part,
+            add_part(sums, parts[at(other)][at(p)], group_.member(other, p),
                      plan.relay_to[at(other)][at(p)]);
         }
         back.send(rank(other, place()), sums.packed());
     }
     direct.wait();
     back.wait();
-    Sums sums(payloads, plan.tokens);
+    Sums sums(device_, payloads, plan.tokens);
     for (int from = 0; from < group_.nodes(); ++from) {
         if (from != node()) {
             sums.add(*from_node[at(from)], plan.to_node[at(from)]);
@@ -156,8 +159,7 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
         }
         for (int p = 0; p < group_.ranks_per_node; ++p) {
             const int member = group_.member(from, p);
-            sums.add(p == place() ? rows_of(member) : *from_member[at(member)],
-                     plan.to_member[at(member)]);
+            add_part(sums, from_member[at(member)], member, plan.to_member[at(member)]);
         }
     }
     sums.write_outputs();

@@ -1,11 +1,10 @@
 #include "runtime/expert_exchange.hpp"
 
-#include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "model/base/check.hpp"
 #include "model/base/index.hpp"
+#include "runtime/device_math.hpp"
 #include "runtime/messages.hpp"
 
 namespace r1 {
@@ -13,7 +12,7 @@ namespace r1 {
 namespace {
 
 using Rows = ExchangePlan::Rows;
-using Buffer = std::vector<std::byte>;
+using Buffer = Messages::Buffer;
 
 // A message holds its rows payload by payload.
 std::size_t row_bytes(std::span<const ExchangedRows> payloads) {
@@ -22,14 +21,12 @@ std::size_t row_bytes(std::span<const ExchangedRows> payloads) {
         [](std::size_t sum, const ExchangedRows& payload) { return sum + payload.row_bytes; });
 }
 
-Buffer pack(std::span<const ExchangedRows> payloads, const Rows& which) {
-    Buffer packed(which.size() * row_bytes(payloads));
+Buffer pack(const Device& device, std::span<const ExchangedRows> payloads, const Rows& which) {
+    Buffer packed(device.memory(), which.size() * row_bytes(payloads));
     std::byte* to = packed.data();
     for (const ExchangedRows& payload : payloads) {
-        for (const std::int32_t row : which) {
-            std::memcpy(to, payload.from + at(row) * payload.row_bytes, payload.row_bytes);
-            to += payload.row_bytes;
-        }
+        gather_rows(device, payload.row_bytes, payload.from, which, to);
+        to += which.size() * payload.row_bytes;
     }
     return packed;
 }
@@ -38,7 +35,8 @@ void unpack(const Buffer& packed, std::span<const ExchangedRows> payloads, std::
             std::size_t rows) {
     const std::byte* from = packed.data();
     for (const ExchangedRows& payload : payloads) {
-        std::copy_n(from, rows * payload.row_bytes, payload.to + first * payload.row_bytes);
+        packed.memory().copy(payload.to + first * payload.row_bytes, from,
+                             rows * payload.row_bytes);
         from += rows * payload.row_bytes;
     }
 }
@@ -55,31 +53,27 @@ std::vector<ExchangedRows> inside(const Buffer& packed, std::span<const Exchange
     return views;
 }
 
-template <class T>
-std::vector<T> copied(const std::byte* from, std::size_t count) {
-    std::vector<T> values(count);
-    std::copy_n(from, count * sizeof(T), std::as_writable_bytes(std::span(values)).data());
-    return values;
-}
-
 }  // namespace
 
 void ExpertExchange::dispatch(ExchangePlan& plan, std::vector<ExchangedRows> payloads,
-                              std::span<const std::int32_t> indices, std::span<const float> weights,
+                              const std::int32_t* indices, const float* weights,
                               std::uint64_t channel) const {
     const std::size_t slots = at(group_.slots);
-    std::vector<std::int32_t> experts(at(plan.received) * slots);
-    std::vector<float> shares(experts.size());
-    const auto carry = [&](const auto& from, auto& to) {
-        payloads.push_back({slots * 4, std::as_bytes(std::span(from)).data(),
-                            std::as_writable_bytes(std::span(to)).data()});
+    Memory& memory = device_.memory();
+    DeviceArray<std::int32_t> experts_here(memory, at(plan.received) * slots);
+    DeviceArray<float> shares_here(memory, experts_here.size());
+    const auto carry = [&](const auto* from, auto& to) {
+        payloads.push_back({slots * 4, reinterpret_cast<const std::byte*>(from),
+                            reinterpret_cast<std::byte*>(to.data())});
     };
-    carry(indices, experts);
-    carry(weights, shares);
+    carry(indices, experts_here);
+    carry(weights, shares_here);
     plan.relay_to.assign(at(group_.nodes()), std::vector<Rows>(at(group_.ranks_per_node)));
     move(plan, payloads, channel, [&](int from_node, std::span<const ExchangedRows> relayed) {
         const std::size_t count = at(plan.relayed[at(from_node)]) * slots;
-        const auto wanted = copied<std::int32_t>(relayed[relayed.size() - 2].from, count);
+        const HostView view(
+            memory, reinterpret_cast<const std::int32_t*>(relayed[relayed.size() - 2].from), count);
+        const std::span<const std::int32_t> wanted = view.values();
         for (std::size_t i = 0; i < count; ++i) {
             const auto member = static_cast<int>(wanted[i] / group_.local_experts());
             Rows& rows = plan.relay_to[at(from_node)][at(group_.place_of(member))];
@@ -89,6 +83,12 @@ void ExpertExchange::dispatch(ExchangePlan& plan, std::vector<ExchangedRows> pay
             }
         }
     });
+    set_route(plan, HostView(experts_here).values(), HostView(shares_here).values());
+}
+
+void ExpertExchange::set_route(ExchangePlan& plan, std::span<const std::int32_t> experts,
+                               std::span<const float> shares) const {
+    const std::size_t slots = at(group_.slots);
     plan.route.clear();
     for (std::size_t first = 0; first < experts.size(); first += slots) {
         for (std::size_t i = first; i < first + slots; ++i) {
@@ -96,8 +96,8 @@ void ExpertExchange::dispatch(ExchangePlan& plan, std::vector<ExchangedRows> pay
             plan.route.push_back(is_here ? static_cast<float>(experts[i] % group_.local_experts())
                                          : -1.0F);
         }
-        plan.route.insert(plan.route.end(), shares.begin() + static_cast<std::ptrdiff_t>(first),
-                          shares.begin() + static_cast<std::ptrdiff_t>(first + slots));
+        const std::span<const float> of_token = shares.subspan(first, slots);
+        plan.route.insert(plan.route.end(), of_token.begin(), of_token.end());
     }
 }
 
@@ -119,9 +119,9 @@ void ExpertExchange::move(const ExchangePlan& plan, std::span<const ExchangedRow
     std::vector<const Buffer*> to_relay(at(group_.nodes()), nullptr);
     for (int other = 0; other < group_.nodes(); ++other) {
         if (other != node()) {
-            to_relay[at(other)] =
-                &between.receive(rank(other, place()), at(plan.relayed[at(other)]) * size);
-            between.send(rank(other, place()), pack(payloads, plan.to_node[at(other)]));
+            to_relay[at(other)] = &between.receive(rank(other, place()), device_.memory(),
+                                                   at(plan.relayed[at(other)]) * size);
+            between.send(rank(other, place()), pack(device_, payloads, plan.to_node[at(other)]));
         }
     }
     Messages within(communicator_, channel + 1, MessageKind::dispatch);
@@ -129,11 +129,12 @@ void ExpertExchange::move(const ExchangePlan& plan, std::span<const ExchangedRow
     for (int p = 0; p < group_.ranks_per_node; ++p) {
         const int member = group_.member(node(), p);
         if (p == place()) {
-            accept(member, pack(payloads, plan.to_member[at(member)]));
+            accept(member, pack(device_, payloads, plan.to_member[at(member)]));
             continue;
         }
-        arriving.emplace_back(member, &within.receive(rank(node(), p), rows_from(member) * size));
-        within.send(rank(node(), p), pack(payloads, plan.to_member[at(member)]));
+        arriving.emplace_back(
+            member, &within.receive(rank(node(), p), device_.memory(), rows_from(member) * size));
+        within.send(rank(node(), p), pack(device_, payloads, plan.to_member[at(member)]));
     }
     between.wait();
     // One node's tokens after the other's: a channel keeps the order of messages between two ranks.
@@ -149,13 +150,13 @@ void ExpertExchange::move(const ExchangePlan& plan, std::span<const ExchangedRow
         }
         for (int p = 0; p < group_.ranks_per_node; ++p) {
             const int source = group_.member(other, p);
-            Buffer packed = pack(views, plan.relay_to[at(other)][at(p)]);
+            Buffer packed = pack(device_, views, plan.relay_to[at(other)][at(p)]);
             if (p == place()) {
                 accept(source, packed);
                 continue;
             }
-            arriving.emplace_back(source,
-                                  &forwarded.receive(rank(node(), p), rows_from(source) * size));
+            arriving.emplace_back(source, &forwarded.receive(rank(node(), p), device_.memory(),
+                                                             rows_from(source) * size));
             forwarded.send(rank(node(), p), std::move(packed));
         }
     }

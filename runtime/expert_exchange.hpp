@@ -13,6 +13,7 @@
 
 #include "kernels/matrix.hpp"
 #include "runtime/communicator.hpp"
+#include "runtime/device.hpp"
 
 namespace r1 {
 
@@ -73,8 +74,9 @@ inline constexpr std::uint64_t kChannelsPerExchange = 4;
 
 class ExpertExchange {
 public:
-    ExpertExchange(Communicator& communicator, ExpertGroup group)
-        : communicator_(communicator), group_(std::move(group)) {}
+    // Payloads lie in the device's memory.
+    ExpertExchange(Communicator& communicator, const Device& device, ExpertGroup group)
+        : communicator_(communicator), device_(device), group_(std::move(group)) {}
 
     [[nodiscard]] const ExpertGroup& group() const { return group_; }
 
@@ -83,10 +85,10 @@ public:
     // All ranks of the group tell each other what they will send; waits for them. Again for a plan
     // that is complete, it only waits.
     void notify(ExchangePlan& plan, std::uint64_t channel) const;
-    // The first dispatch of a plan carries experts and weights [tokens, slots] beside the payloads.
+    // The first dispatch of a plan carries experts and weights [tokens, slots] beside the payloads;
+    // they lie in the device's memory too.
     void dispatch(ExchangePlan& plan, std::vector<ExchangedRows> payloads,
-                  std::span<const std::int32_t> indices, std::span<const float> weights,
-                  std::uint64_t channel) const;
+                  const std::int32_t* indices, const float* weights, std::uint64_t channel) const;
     void dispatch(const ExchangePlan& plan, std::span<const ExchangedRows> payloads,
                   std::uint64_t channel) const;
     // What leaves a node is the sum over its ranks, in the storage type of x.
@@ -102,10 +104,13 @@ private:
     [[nodiscard]] int rank(int node, int place) const {
         return group_.ranks[static_cast<std::size_t>(group_.member(node, place))];
     }
+    void set_route(ExchangePlan& plan, std::span<const std::int32_t> experts,
+                   std::span<const float> shares) const;
     void move(const ExchangePlan& plan, std::span<const ExchangedRows> payloads,
               std::uint64_t channel, const OnRelayed& relayed) const;
 
     Communicator& communicator_;
+    const Device& device_;
     ExpertGroup group_;
 };
 

@@ -11,7 +11,6 @@
 #include "model/base/diagnostics.hpp"
 #include "model/base/rng.hpp"
 #include "model/workload/train.hpp"
-#include "runtime/cpu_device.hpp"
 #include "runtime/token_check.hpp"
 
 namespace r1 {
@@ -64,8 +63,8 @@ public:
           prompts_(prompts),
           config_(checkpoint.config()),
           rows_(options.speculative ? 2 : 1),
-          device_(config_),
-          weights_(options.policy) {
+          device_(options.device.make(config_)),
+          weights_(options.policy, device_->memory()) {
         std::int64_t longest = 0;
         for (const TokenIds& prompt : prompts) {
             longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
@@ -82,13 +81,13 @@ public:
                 }
             }
         }
-        result_.device = device_.name();
+        result_.device = device_->name();
         load(checkpoint);
     }
 
     Generation run() && {
-        LatentCache cache(chunk(0), batch(), capacity_, options_.policy);
-        Arena arena(result_.memory.activations + result_.memory.workspace);
+        LatentCache cache(chunk(0), batch(), capacity_, options_.policy, device_->memory());
+        Arena arena(result_.memory.activations + result_.memory.workspace, device_->memory());
         prefill(cache, arena);
         while (std::any_of(progress_.begin(), progress_.end(),
                            [](const Progress& p) { return !p.done; })) {
@@ -136,7 +135,7 @@ private:
             executors_.emplace_back(
                 ExecutionSetup{result_.graphs[i].graph, config_, options_.policy, 0,
                                [this](const Tensor& tensor) { return keeps(tensor); }},
-                weights_, symbols_of(config_, tokens_[i], past, capacity_), device_);
+                weights_, symbols_of(config_, tokens_[i], past, capacity_), *device_);
             memory.activations =
                 std::max(memory.activations, executors_[i].plan().activation_bytes);
             memory.workspace = std::max(memory.workspace, executors_[i].plan().workspace_bytes);
@@ -268,7 +267,7 @@ private:
     const ModelConfig& config_;
     std::int64_t rows_;  // of a sequence in a decode step
     std::int64_t capacity_ = 0;
-    CpuDevice device_;
+    std::unique_ptr<Device> device_;
     StageWeights weights_;
     std::map<Key, std::size_t> index_;
     std::vector<std::int64_t> tokens_;  // by graph, of all its sequences

@@ -22,6 +22,7 @@ using TokenIds = std::vector<std::int32_t>;
 
 struct GenerateOptions {
     ExecutionPolicy policy;
+    DeviceKind device = cpu_devices();
     std::int64_t max_new_tokens = 128;
     TokenIds end_tokens;       // each ends a sequence, and is the last of its tokens
     bool speculative = false;  // needs an MTP module

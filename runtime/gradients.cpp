@@ -5,7 +5,6 @@
 #include "model/base/check.hpp"
 #include "model/base/diagnostics.hpp"
 #include "model/workload/train.hpp"
-#include "runtime/cpu_device.hpp"
 #include "runtime/rank_executor.hpp"
 #include "runtime/sequences.hpp"
 #include "runtime/thread_communicator.hpp"
@@ -44,10 +43,11 @@ void collect(RankState& state, GradientLoss loss, Evaluation& evaluation) {
         }
         const std::size_t size = parameter.pieces.piece_elements;
         for (std::size_t i = 0; i < parameter.pieces.names.size(); ++i) {
-            const float* values = parameter.gradient() + i * size;
+            const HostView values(parameter.shard->gradient.memory(),
+                                  static_cast<const float*>(parameter.gradient()) + i * size, size);
             NamedTensor tensor;
             tensor.shape = piece_shape(parameter);
-            tensor.f32.assign(values, values + size);
+            tensor.f32.assign(values.values().begin(), values.values().end());
             evaluation.tensors["grad." + parameter.pieces.names[i]] = std::move(tensor);
         }
     }
@@ -77,10 +77,12 @@ Evaluation evaluate_gradients(const Checkpoint& checkpoint, const std::vector<st
         {}, build_training_graph(gradient_setup(config, sequences, length)), {}, {}};
     const ExecutionGraph& graph = evaluation.graph;
     const Dependencies dependencies(graph);
-    RankState state(graph, RankId(0), config, options.policy, {{0}},
-                    [&](const std::string& name, std::size_t) { return checkpoint.f32(name); });
-    CpuDevice device(config);
-    ThreadWorld world(1, 1);
+    const std::unique_ptr<Device> made = options.device.make(config);
+    Device& device = *made;
+    RankState state(
+        graph, RankId(0), config, options.policy, {{0}},
+        [&](const std::string& name, std::size_t) { return checkpoint.f32(name); }, device);
+    ThreadWorld world(1, 1, device.memory());
     RankExecutor executor({graph, config, options.policy, length, RankId(0), 1,
                            [](const Tensor& tensor) { return tensor.name.ends_with("nll"); }},
                           dependencies, state, device, world.end(0));

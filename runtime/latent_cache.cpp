@@ -1,8 +1,5 @@
 #include "runtime/latent_cache.hpp"
 
-#include <algorithm>
-#include <new>
-
 #include "kernels/workspace.hpp"
 
 namespace r1 {
@@ -32,7 +29,7 @@ std::size_t LatentCache::planned_bytes(const ChunkTemplate& chunk, std::int64_t 
 }
 
 LatentCache::LatentCache(const ChunkTemplate& chunk, std::int64_t sequences, std::int64_t capacity,
-                         const ExecutionPolicy& policy)
+                         const ExecutionPolicy& policy, Memory& memory)
     : sequences_(sequences) {
     std::size_t total = 0;
     for_caches(chunk, sequences, capacity, policy, [&](const Tensor& tensor, std::size_t bytes) {
@@ -41,17 +38,14 @@ LatentCache::LatentCache(const ChunkTemplate& chunk, std::int64_t sequences, std
         blocks_[tensor.name] = {total, sequence_bytes};
         total += bytes;
     });
-    memory_ = static_cast<std::byte*>(
-        ::operator new(std::max<std::size_t>(total, 1), std::align_val_t(kWorkspaceAlignment)));
-    std::fill_n(memory_, total, std::byte{0});
+    memory_ = allocate_block(memory, total);
+    memory.zero(memory_.get(), total);
 }
-
-LatentCache::~LatentCache() { ::operator delete(memory_, std::align_val_t(kWorkspaceAlignment)); }
 
 std::byte* LatentCache::at(const std::string& name, std::int64_t sequence) const {
     const auto found = blocks_.find(name);
     R1_CHECK(found != blocks_.end() && sequence >= 0 && sequence < sequences_);
-    return memory_ + found->second.offset +
+    return memory_.get() + found->second.offset +
            static_cast<std::size_t>(sequence) * found->second.sequence_bytes;
 }
 

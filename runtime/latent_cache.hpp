@@ -8,6 +8,7 @@
 #include <string>
 
 #include "model/graph/op.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/storage.hpp"
 
 namespace r1 {
@@ -16,10 +17,7 @@ class LatentCache {
 public:
     // For the cache tensors that `chunk` names; zero until written. Throws std::bad_alloc.
     LatentCache(const ChunkTemplate& chunk, std::int64_t sequences, std::int64_t capacity,
-                const ExecutionPolicy& policy);
-    ~LatentCache();
-    LatentCache(const LatentCache&) = delete;
-    LatentCache& operator=(const LatentCache&) = delete;
+                const ExecutionPolicy& policy, Memory& memory = host_memory());
 
     // What the constructor allocates.
     static std::size_t planned_bytes(const ChunkTemplate& chunk, std::int64_t sequences,
@@ -36,7 +34,7 @@ private:
 
     std::int64_t sequences_;
     std::map<std::string, Block> blocks_;
-    std::byte* memory_ = nullptr;
+    MemoryBlock memory_;
 };
 
 }  // namespace r1

@@ -21,7 +21,7 @@ std::vector<StateShard*> ordered_shards(RankState& state) {
 
 std::vector<float> gather_master(const StateShard& shard, const Everyone& ranks) {
     if (!shard.sharded) {
-        return shard.master;
+        return shard.master.on_host();
     }
     std::vector<int> holders;
     for (const RankId holder : shard.holders) {
@@ -33,8 +33,8 @@ std::vector<float> gather_master(const StateShard& shard, const Everyone& ranks)
         counts.push_back(part.count * sizeof(float));
     }
     all_gather_v({ranks.communicator, holders, ranks.channel, MessageKind::report},
-                 std::as_bytes(std::span(shard.master)), std::as_writable_bytes(std::span(whole)),
-                 counts);
+                 std::as_bytes(HostView(shard.master).values()),
+                 std::as_writable_bytes(std::span(whole)), counts);
     return whole;
 }
 

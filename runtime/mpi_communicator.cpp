@@ -381,14 +381,14 @@ public:
     void abort(const std::string& why) override { job_.abort(why); }
 
 private:
-    std::unique_ptr<Request> start_send(int to, std::uint64_t channel,
+    std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind /*kind*/,
                                         std::span<const std::byte> data) override {
         job_.throw_if_aborted();
         auto request = std::make_unique<MpiRequest>(job_, to, channel);
         request->start_send(data);
         return request;
     }
-    std::unique_ptr<Request> start_receive(int from, std::uint64_t channel,
+    std::unique_ptr<Request> start_receive(int from, std::uint64_t channel, MessageKind /*kind*/,
                                            std::span<std::byte> data) override {
         job_.throw_if_aborted();
         auto request = std::make_unique<MpiRequest>(job_, from, channel);

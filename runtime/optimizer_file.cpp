@@ -1,6 +1,6 @@
 #include "runtime/optimizer_file.hpp"
 
-#include <algorithm>
+#include <deque>
 #include <set>
 
 #include <fmt/format.h>
@@ -18,7 +18,8 @@ namespace {
 struct StateTensor {
     std::string name;
     StoredType dtype;
-    std::span<std::byte> data;
+    Memory& memory;
+    std::span<std::byte> data;  // in it
 
     [[nodiscard]] std::vector<std::int64_t> shape() const {
         return {static_cast<std::int64_t>(data.size() / byte_size(dtype))};
@@ -32,16 +33,16 @@ StoredType moment_type(const StateShard& shard) {
 
 // A further vector of a shard is one line here.
 void add_shard(StateShard& shard, std::vector<StateTensor>& tensors) {
-    const auto add = [&](const char* name, StoredType dtype, std::span<std::byte> data) {
+    const auto add = [&](const char* name, StoredType dtype, auto& array) {
         tensors.push_back(
             {fmt::format("stage-{}.{}.{}", shard.stage, shard.experts ? "experts" : "dense", name),
-             dtype, data});
+             dtype, array.memory(), std::as_writable_bytes(array.span())});
     };
-    add("master", StoredType::f32, std::as_writable_bytes(std::span(shard.master)));
+    add("master", StoredType::f32, shard.master);
     add("exp_avg", moment_type(shard), shard.exp_avg);
     add("exp_avg_sq", moment_type(shard), shard.exp_avg_sq);
     if (!shard.ema.empty()) {
-        add("ema", StoredType::f32, std::as_writable_bytes(std::span(shard.ema)));
+        add("ema", StoredType::f32, shard.ema);
     }
 }
 
@@ -54,7 +55,8 @@ std::vector<StateTensor> tensors_of(RankState& state) {
         if (parameter.shard == nullptr) {
             R1_CHECK(parameter.weight.dtype == DType::f32);
             tensors.push_back({fmt::format("stage-{}.{}", parameter.stage, parameter.tensor.name),
-                               StoredType::f32, parameter.weight.data});
+                               StoredType::f32, parameter.weight.data.memory(),
+                               parameter.weight.data.span()});
         }
     }
     return tensors;
@@ -64,8 +66,10 @@ std::vector<StateTensor> tensors_of(RankState& state) {
 
 void write_optimizer_file(const fs::path& file, RankState& state) {
     std::vector<TensorView> views;
+    std::deque<HostView<std::byte>> data;
     for (const StateTensor& tensor : tensors_of(state)) {
-        views.push_back({tensor.name, tensor.dtype, tensor.shape(), tensor.data});
+        data.emplace_back(tensor.memory, tensor.data.data(), tensor.data.size());
+        views.push_back({tensor.name, tensor.dtype, tensor.shape(), data.back().values()});
     }
     write_safetensors(file, views);
 }
@@ -98,7 +102,7 @@ OptimizerFile::OptimizerFile(const fs::path& file, RankState& state) : file_(fil
 void OptimizerFile::restore() const {
     for (const StateTensor& tensor : tensors_of(state_)) {
         const std::span<const std::byte> stored = file_.at(tensor.name).data;
-        std::copy(stored.begin(), stored.end(), tensor.data.begin());
+        tensor.memory.copy(tensor.data.data(), stored.data(), stored.size());
     }
 }
 

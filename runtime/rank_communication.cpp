@@ -1,11 +1,10 @@
 // The communication ops of a rank: pipeline messages, and tokens to their experts and back.
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "model/base/check.hpp"
-#include "runtime/cpu_kernels.hpp"
 #include "runtime/messages.hpp"
+#include "runtime/op_kernels.hpp"
 #include "runtime/rank_executor.hpp"
 
 namespace r1 {
@@ -16,43 +15,39 @@ std::size_t row_bytes(const TensorArg& arg) {
     return static_cast<std::size_t>(arg.width()) * static_cast<std::size_t>(bits(arg.stored) / 8);
 }
 
-std::span<const std::int32_t> indices_of(const TensorArg& arg) {
-    return {data_of<std::int32_t>(arg), static_cast<std::size_t>(elements(*arg.tensor).constant)};
+HostView<std::int32_t> indices_of(const Device& device, const TensorArg& arg) {
+    return {device.memory(), data_of<std::int32_t>(arg),
+            static_cast<std::size_t>(elements(*arg.tensor).constant)};
 }
-std::span<const float> weights_of(const TensorArg& arg) {
-    return {data_of<float>(arg), static_cast<std::size_t>(elements(*arg.tensor).constant)};
+HostView<float> weights_of(const Device& device, const TensorArg& arg) {
+    return {device.memory(), data_of<float>(arg),
+            static_cast<std::size_t>(elements(*arg.tensor).constant)};
 }
 
 // As if all experts were here: the tokens stay in their order.
 ExchangePlan local_plan(std::span<const std::int32_t> indices, std::span<const float> weights,
                         const ModelConfig& config) {
-    const std::int64_t slots = config.num_experts_per_tok;
+    const auto slots = static_cast<std::size_t>(config.num_experts_per_tok);
     ExchangePlan plan;
     plan.expert_rows.resize(static_cast<std::size_t>(config.n_routed_experts));
     for (const std::int32_t expert : indices) {
         ++plan.expert_rows[static_cast<std::size_t>(expert)];
     }
-    plan.tokens = static_cast<std::int64_t>(indices.size()) / slots;
+    plan.tokens = static_cast<std::int64_t>(indices.size() / slots);
     plan.to_member.emplace_back(static_cast<std::size_t>(plan.tokens));
     std::iota(plan.to_member.front().begin(), plan.to_member.front().end(), 0);
     plan.to_node = plan.to_member;
     plan.received = plan.tokens;
     plan.rows = static_cast<std::int64_t>(indices.size());
-    for (std::int64_t first = 0; first < plan.rows; first += slots) {
-        const auto route_of = [&](const auto& values) {
-            plan.route.insert(plan.route.end(), values.begin() + first,
-                              values.begin() + first + slots);
-        };
-        route_of(indices);
-        route_of(weights);
-    }
+    plan.route = local_route(indices, weights, slots);
     return plan;
 }
 
 // Gradients of the routing weights, from rows sorted by expert to the slots of received tokens:
 // rows are in the order of kernels/permute.hpp.
-std::vector<float> slot_gradients(const ExchangePlan& plan, const float* rows, std::int64_t slots,
-                                  std::int64_t experts) {
+std::vector<float> slot_gradients(const ExchangePlan& plan, std::span<const float> of_rows,
+                                  std::int64_t slots, std::int64_t experts) {
+    const float* rows = of_rows.data();
     std::vector<float> gradients(static_cast<std::size_t>(plan.received * slots));
     for (std::int64_t expert = 0; expert < experts; ++expert) {
         for (std::int64_t token = 0; token < plan.received; ++token) {
@@ -108,13 +103,15 @@ void RankExecutor::message(const PlannedOp& op, OpCall& call) {
         // Not waited for here: the peer's receives come in its own order, and where a message is on
         // its way only while both ends wait, two streams of sends would wait for each other.
         Messages message(communicator_, op.channel, MessageKind::pipeline);
-        message.send(to, {arg.data, arg.data + bytes});
+        Messages::Buffer copy(device_.memory(), bytes);
+        device_.memory().copy(copy.data(), arg.data, bytes);
+        message.send(to, std::move(copy));
         const std::lock_guard lock(mutex_);
         sent_.push_back(std::move(message));
         return;
     }
     const std::size_t bytes = stored_bytes(*call.outputs.front().tensor, {}, setup_.policy);
-    communicator_.receive(to, op.channel, output(op, 0, bytes))->wait();
+    communicator_.receive(to, op.channel, MessageKind::pipeline, output(op, 0, bytes))->wait();
 }
 
 std::span<std::byte> RankExecutor::output(const PlannedOp& op, std::size_t which,
@@ -144,10 +141,11 @@ void RankExecutor::exchange(const PlannedOp& op, OpCall& call) {
 void RankExecutor::announce(const PlannedOp& op, const OpCall& call) {
     const Tensor& counts = *call.outputs.front().tensor;
     const std::span<std::byte> out = output(op, 0, stored_bytes(counts, {}, setup_.policy));
-    std::memset(out.data(), 0, out.size());  // read by nobody: the plan has them
+    device_.memory().zero(out.data(), out.size());  // read by nobody: the plan has them
     const bool has_choice = call.inputs.size() > 2;
     if (op.op->phase == Phase::forward && has_choice) {
-        ExchangePlan plan = exchange_->plan(indices_of(call.inputs[call.inputs.size() - 2]));
+        ExchangePlan plan =
+            exchange_->plan(indices_of(device_, call.inputs[call.inputs.size() - 2]).values());
         exchange_->notify(plan, op.channel);
         const std::lock_guard lock(mutex_);
         plans_[layer_of(op)] = std::move(plan);
@@ -164,10 +162,11 @@ void RankExecutor::announce(const PlannedOp& op, const OpCall& call) {
 void RankExecutor::dispatch(const PlannedOp& op, OpCall& call) {
     const bool is_forward = op.op->phase == Phase::forward;
     const std::size_t count = call.outputs.size() - (is_forward ? 1 : 0);
-    const auto indices = indices_of(call.inputs[count]);
-    const auto weights = weights_of(call.inputs[count + 1]);
+    const TensorArg& indices = call.inputs[count];
+    const TensorArg& weights = call.inputs[count + 1];
     if (is_forward && !exchange_) {
-        ExchangePlan plan = local_plan(indices, weights, setup_.config);
+        ExchangePlan plan = local_plan(indices_of(device_, indices).values(),
+                                       weights_of(device_, weights).values(), setup_.config);
         const std::lock_guard lock(mutex_);
         plans_[layer_of(op)] = std::move(plan);
     }
@@ -180,17 +179,18 @@ void RankExecutor::dispatch(const PlannedOp& op, OpCall& call) {
             output(op, i, bytes * static_cast<std::size_t>(plan.received));
         payloads.push_back({bytes, call.inputs[i].data, to.data()});
         if (!exchange_) {
-            std::copy_n(call.inputs[i].data, to.size(), to.data());
+            device_.memory().copy(to.data(), call.inputs[i].data, to.size());
         }
     }
     if (exchange_ && is_forward) {
-        exchange_->dispatch(plan, std::move(payloads), indices, weights, op.channel);
+        exchange_->dispatch(plan, std::move(payloads), r1::data_of<std::int32_t>(indices),
+                            r1::data_of<float>(weights), op.channel);
     } else if (exchange_) {
         exchange_->dispatch(plan, payloads, op.channel);
     }
     if (is_forward) {
         const std::span<const std::byte> route = std::as_bytes(std::span(plan.route));
-        std::copy(route.begin(), route.end(), output(op, count, route.size()).begin());
+        device_.memory().copy(output(op, count, route.size()).data(), route.data(), route.size());
     }
 }
 
@@ -204,11 +204,14 @@ void RankExecutor::combine(const PlannedOp& op, OpCall& call) {
     const std::size_t bytes = row_bytes(y) * static_cast<std::size_t>(plan.tokens);
     y.data = output(op, 0, bytes).data();
     std::vector<CombinedRows> payloads = {{x.width(), matrix(x), matrix(y)}};
-    std::vector<float> gradients;
+    DeviceArray<float> gradients(device_.memory());
     if (call.outputs.size() > 1) {
         const std::int64_t experts =
             exchange_ ? exchange_->group().local_experts() : setup_.config.n_routed_experts;
-        gradients = slot_gradients(plan, r1::data_of<float>(call.inputs[2]), slots, experts);
+        const HostView rows(device_.memory(), r1::data_of<float>(call.inputs[2]),
+                            static_cast<std::size_t>(plan.rows));
+        gradients = DeviceArray<float>(device_.memory(), std::span<const float>(slot_gradients(
+                                                             plan, rows.values(), slots, experts)));
         const std::size_t size = sizeof(float) * static_cast<std::size_t>(plan.tokens * slots);
         call.outputs[1].data = output(op, 1, size).data();
         payloads.push_back({slots,
@@ -219,9 +222,10 @@ void RankExecutor::combine(const PlannedOp& op, OpCall& call) {
         exchange_->combine(plan, payloads, op.channel);
         return;
     }
-    std::copy_n(x.data, bytes, y.data);
+    device_.memory().copy(y.data, x.data, bytes);
     if (!gradients.empty()) {
-        std::copy(gradients.begin(), gradients.end(), r1::data_of<float>(call.outputs[1]));
+        device_.memory().copy(call.outputs[1].data, gradients.data(),
+                              gradients.span().size_bytes());
     }
 }
 

@@ -35,14 +35,20 @@ RankExecutor::RankExecutor(RankSetup setup, const Dependencies& dependencies, Ra
             static_cast<std::uint32_t>(setup_.graph.instances().program_of(setup_.rank))),
       state_(state),
       device_(device),
-      communicator_(communicator) {
+      communicator_(communicator),
+      pool_(device.memory()) {
     if (setup_.graph.instances().expert_parallel > 1) {
-        exchange_.emplace(communicator_, expert_group(setup_));
+        exchange_.emplace(communicator_, device_, expert_group(setup_));
     }
 }
 
 void RankExecutor::run(const RankStep& step) {
     state_.zero_gradients();
+    device_.memory().finish();
+    if (step.intervals != nullptr) {
+        device_.start_clock();
+    }
+    inputs_.emplace(device_.memory());
     buffers_.clear();
     buffers_.resize(plan_.readers.size());
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
@@ -71,18 +77,13 @@ void RankExecutor::run(const RankStep& step) {
 
 void RankExecutor::run_stream(Stream stream, const RankStep& step) {
     try {
+        device_.attach(stream);
         for (const std::uint32_t index : plan_.streams[static_cast<std::size_t>(stream)]) {
             const PlannedOp& op = plan_.ops[index];
             if (!progress_.wait(stream, op.waits_for)) {
                 return;
             }
-            const TimePs start = clock_ps();
             execute(op, step);
-            if (step.intervals != nullptr) {
-                const std::lock_guard lock(mutex_);
-                step.intervals->push_back(
-                    {{0, op.at.item, op.at.op}, step.iteration, start, clock_ps()});
-            }
             progress_.advance(stream);
         }
     } catch (const std::exception& error) {
@@ -103,7 +104,12 @@ void RankExecutor::fail(const std::string& why) {
     communicator_.abort(why);
 }
 
+// Returns when the op is done, so that streams which wait for it and whoever gets its memory next
+// need to know nothing of the device's own order.
 void RankExecutor::execute(const PlannedOp& op, const RankStep& step) {
+    const bool is_timed = step.intervals != nullptr;
+    device_.begin_op(*op.op);
+    const std::uint64_t start = is_timed ? device_.mark() : 0;
     OpCall call = call_of(op, step);
     const CommOp* comm = op.op->comm();
     if (comm != nullptr && comm->group == GroupKind::expert_parallel) {
@@ -116,20 +122,30 @@ void RankExecutor::execute(const PlannedOp& op, const RankStep& step) {
         compute(op, call, step);
     }
     observe(op, call, step);
-    release(op);
+    const std::uint64_t end = is_timed ? device_.mark() : 0;
+    device_.end_op();
+    device_.memory().finish();
+    release(op, call);
+    if (is_timed) {
+        const TimePs began = device_.time_of(start);
+        const TimePs ended = device_.time_of(end);
+        const std::lock_guard lock(mutex_);
+        step.intervals->push_back({{0, op.at.item, op.at.op}, step.iteration, began, ended});
+    }
 }
 
 void RankExecutor::compute(const PlannedOp& op, OpCall& call, const RankStep& step) {
     for (std::size_t i = 0; i < call.outputs.size(); ++i) {
         TensorArg& arg = call.outputs[i];
-        arg.data =
-            op.outputs[i] == kNoBuffer
-                ? data_of(op, arg, kNoBuffer, step)
-                : open(op.outputs[i], stored_bytes(*arg.tensor, symbols(op), setup_.policy)).data();
+        if (op.outputs[i] == kNoBuffer) {
+            set_data(op, arg, kNoBuffer, step);
+        } else {
+            arg.data =
+                open(op.outputs[i], stored_bytes(*arg.tensor, symbols(op), setup_.policy)).data();
+        }
     }
     call.workspace = pool_.take(device_.workspace_bytes(call));
     device_.execute(call);
-    pool_.give_back(call.workspace);
 }
 
 RankExecutor::LayerKey RankExecutor::layer_of(const PlannedOp& op) const {
@@ -155,8 +171,9 @@ OpCall RankExecutor::call_of(const PlannedOp& op, const RankStep& step) {
     OpCall call = shaped_call(*op.chunk, *op.op,
                               {setup_.config, setup_.policy, setup_.sequence_length}, symbols(op));
     call.training = &step.training;
+    call.comm_sms = op.item->kind == ItemKind::overlapped ? setup_.comm_sms : 0;
     for (std::size_t i = 0; i < call.inputs.size(); ++i) {
-        call.inputs[i].data = data_of(op, call.inputs[i], op.inputs[i], step);
+        set_data(op, call.inputs[i], op.inputs[i], step);
     }
     for (std::vector<TensorArg>* list : {&call.inputs, &call.outputs}) {
         for (TensorArg& arg : *list) {
@@ -170,37 +187,41 @@ OpCall RankExecutor::call_of(const PlannedOp& op, const RankStep& step) {
     return call;
 }
 
-// nullptr for outputs that are still to be opened, and for what the optimizer finds itself.
-std::byte* RankExecutor::data_of(const PlannedOp& op, const TensorArg& arg, std::uint32_t buffer,
-                                 const RankStep& step) {
+// Not of outputs that are still to be opened, and of what the optimizer finds itself.
+void RankExecutor::set_data(const PlannedOp& op, TensorArg& arg, std::uint32_t buffer,
+                            const RankStep& step) {
     const Tensor& tensor = *arg.tensor;
     switch (tensor.role) {
         case TensorRole::activation: {
             R1_CHECK(buffer != kNoBuffer);
             const std::lock_guard lock(mutex_);
-            return buffers_[buffer].data.data();
+            arg.data = buffers_[buffer].data.data();
+            return;
         }
         case TensorRole::input: {
             const InputValues& inputs = step.inputs(op.context_of(tensor));
             const auto found = inputs.find(tensor.name);
             R1_CHECK(found != inputs.end());
             R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
-            return reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(found->second.data()));
+            const std::lock_guard lock(mutex_);
+            set_input(arg, found->second, *inputs_);
+            return;
         }
         case TensorRole::gradient: {
             const std::int32_t stage = op.context_of(tensor).stage;
-            if (std::vector<std::int32_t>* load = state_.expert_load(stage, tensor.name)) {
-                return reinterpret_cast<std::byte*>(load->data());
+            if (DeviceArray<std::int32_t>* load = state_.expert_load(stage, tensor.name)) {
+                arg.data = reinterpret_cast<std::byte*>(load->data());
+                return;
             }
             StateParameter* parameter = state_.find_gradient(stage, tensor.name);
             R1_CHECK(parameter != nullptr && parameter->shard != nullptr);
-            return reinterpret_cast<std::byte*>(parameter->gradient());
+            arg.data = reinterpret_cast<std::byte*>(parameter->gradient());
+            return;
         }
         case TensorRole::parameter:
         case TensorRole::optimizer_state:
-        case TensorRole::cache: return nullptr;
+        case TensorRole::cache: return;
     }
-    return nullptr;
 }
 
 std::span<std::byte> RankExecutor::open(std::uint32_t buffer, std::size_t bytes) {
@@ -211,7 +232,10 @@ std::span<std::byte> RankExecutor::open(std::uint32_t buffer, std::size_t bytes)
 }
 
 // What has no reader left goes.
-void RankExecutor::release(const PlannedOp& op) {
+void RankExecutor::release(const PlannedOp& op, const OpCall& call) {
+    if (call.workspace.data() != nullptr) {
+        pool_.give_back(call.workspace);
+    }
     const std::lock_guard lock(mutex_);
     for (const std::uint32_t input : op.inputs) {
         if (input != kNoBuffer && --buffers_[input].readers == 0) {
@@ -233,7 +257,9 @@ void RankExecutor::observe(const PlannedOp& op, const OpCall& call, const RankSt
         const Tensor& tensor = *call.outputs[i].tensor;
         if (op.outputs[i] != kNoBuffer && setup_.observes(tensor)) {
             const std::lock_guard lock(mutex_);
-            step.observe({op, tensor, call.outputs[i].stored, buffers_[op.outputs[i]].data});
+            const std::span<const std::byte> data = buffers_[op.outputs[i]].data;
+            const HostView view(device_.memory(), data.data(), data.size());
+            step.observe({op, tensor, call.outputs[i].stored, view.values()});
         }
     }
 }

@@ -29,7 +29,7 @@
 
 namespace r1 {
 
-// An activation while it is alive.
+// An activation while it is alive, for the host to read.
 struct LiveTensor {
     const PlannedOp& op;  // that made it
     const Tensor& tensor;
@@ -53,6 +53,7 @@ struct RankSetup {
     int ranks_per_node = 1;  // of the job
     // Which outputs `observe` sees, right after the op that made them.
     std::function<bool(const Tensor&)> observes;
+    std::int64_t comm_sms = 0;  // SMs of a GPU that kernels leave to communication beside them
 };
 
 // What one step gets.
@@ -94,10 +95,9 @@ private:
 
     [[nodiscard]] SymbolValues symbols(const PlannedOp& op);
     [[nodiscard]] OpCall call_of(const PlannedOp& op, const RankStep& step);
-    std::byte* data_of(const PlannedOp& op, const TensorArg& arg, std::uint32_t buffer,
-                       const RankStep& step);
+    void set_data(const PlannedOp& op, TensorArg& arg, std::uint32_t buffer, const RankStep& step);
     std::span<std::byte> open(std::uint32_t buffer, std::size_t bytes);
-    void release(const PlannedOp& op);
+    void release(const PlannedOp& op, const OpCall& call);
     void observe(const PlannedOp& op, const OpCall& call, const RankStep& step);
     void fail(const std::string& why);
 
@@ -115,11 +115,12 @@ private:
     // rank_optimizer.cpp
     void optimize(const PlannedOp& op, OpCall& call);
     void collective(const PlannedOp& op, OpCall& call);
-    void sum_loads(const PlannedOp& op, const OpCall& call, const CollectiveGroup& group);
+    void sum_loads(const PlannedOp& op, OpCall& call, const CollectiveGroup& group);
     void add_norm(const PlannedOp& op, const OpCall& call);
     void update(const PlannedOp& op, const OpCall& call);
     void update_ema(const PlannedOp& op, const OpCall& call);
     void store_parameters(const PlannedOp& op, const OpCall& call);
+    [[nodiscard]] float squares_of(const PlannedOp& op, const OpCall& call, const TensorArg& arg);
     void update_biases(const OpCall& call);
     [[nodiscard]] StateShard& shard_of(const PlannedOp& op, const Tensor& tensor);
 
@@ -134,6 +135,7 @@ private:
     BufferPool pool_;
     std::mutex mutex_;  // of all that follows
     std::vector<Buffer> buffers_;
+    std::optional<InputCopies> inputs_;  // of this step
     std::map<LayerKey, ExchangePlan> plans_;
     std::vector<Messages> sent_;  // of this step, to other pipeline ranks
     std::exception_ptr error_;

@@ -2,15 +2,11 @@
 // part, parameters back to all holders (ZeRO-1), and the routers' biases.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "kernels/adamw.hpp"
-#include "kernels/bias_update.hpp"
-#include "kernels/ema_update.hpp"
-#include "kernels/gradient_norm.hpp"
 #include "model/base/check.hpp"
 #include "runtime/collectives.hpp"
-#include "runtime/cpu_kernels.hpp"
+#include "runtime/device_math.hpp"
+#include "runtime/op_kernels.hpp"
 #include "runtime/rank_executor.hpp"
 
 namespace r1 {
@@ -75,13 +71,14 @@ void RankExecutor::collective(const PlannedOp& op, OpCall& call) {
     const CommOp& comm = *op.op->comm();
     const std::vector<int> ranks =
         group_of(setup_.graph.group(comm.group, setup_.rank, op.context().stage));
-    const CollectiveGroup group{communicator_, ranks, op.channel, MessageKind::collective};
+    const CollectiveGroup group{communicator_, ranks, op.channel, MessageKind::collective,
+                                &device_};
     const TensorArg& in = call.inputs.front();
     if (comm.group == GroupKind::embedding) {
         all_reduce(group, floats({in.data, stored_bytes(*in.tensor, {}, setup_.policy)}));
     } else if (comm.group == GroupKind::world) {
         const std::span<float> sum = floats(output(op, 0, sizeof(float)));
-        sum[0] = *r1::data_of<float>(in);
+        device_.memory().copy(sum.data(), in.data, sizeof(float));
         all_reduce(group, sum);
     } else if (in.tensor->dtype == DType::i32) {
         sum_loads(op, call, group);
@@ -100,51 +97,65 @@ void RankExecutor::collective(const PlannedOp& op, OpCall& call) {
         const std::span<float> part =
             floats(output(op, 0, (shard.end - shard.begin) * sizeof(float)));
         if (comm.collective == Collective::reduce_scatter) {
-            reduce_scatter(group, shard.gradient, part);
+            reduce_scatter(group, shard.gradient.span(), part);
         } else {
-            all_reduce(group, shard.gradient);
-            std::copy(shard.gradient.begin(), shard.gradient.end(), part.begin());
+            all_reduce(group, shard.gradient.span());
+            device_.memory().copy(part.data(), shard.gradient.data(), part.size_bytes());
         }
     }
 }
 
 // Counts are exact in float: a batch has less than 2^24 tokens.
-void RankExecutor::sum_loads(const PlannedOp& op, const OpCall& call,
-                             const CollectiveGroup& group) {
-    std::vector<float> sums;
+void RankExecutor::sum_loads(const PlannedOp& op, OpCall& call, const CollectiveGroup& group) {
+    const auto experts = static_cast<std::size_t>(setup_.config.n_routed_experts);
+    std::vector<float> counts;
     for (const TensorArg& arg : call.inputs) {
-        const auto* load = r1::data_of<std::int32_t>(arg);
-        sums.insert(sums.end(), load, load + setup_.config.n_routed_experts);
+        const HostView load(device_.memory(), r1::data_of<std::int32_t>(arg), experts);
+        counts.insert(counts.end(), load.values().begin(), load.values().end());
     }
-    all_reduce(group, sums);
-    const std::span<std::byte> out = output(op, 0, sums.size() * sizeof(std::int32_t));
-    std::copy(sums.begin(), sums.end(), reinterpret_cast<std::int32_t*>(out.data()));
+    DeviceArray<float> sums(device_.memory(), std::span<const float>(counts));
+    all_reduce(group, sums.span());
+    const HostView all(sums);
+    const std::vector<std::int32_t> loads(all.values().begin(), all.values().end());
+    const std::size_t bytes = loads.size() * sizeof(std::int32_t);
+    device_.memory().copy(output(op, 0, bytes).data(), loads.data(), bytes);
 }
 
 // The squares' sum of the own parts, and of the stages before.
 void RankExecutor::add_norm(const PlannedOp& op, const OpCall& call) {
     float sum = 0;
     for (const TensorArg& arg : call.inputs) {
-        const auto* values = r1::data_of<float>(arg);
         if (arg.tensor->name == "gradient_norm.partial") {
-            sum += *values;
-            continue;
+            sum += HostView(device_.memory(), r1::data_of<float>(arg), 1).values().front();
+        } else {
+            sum += squares_of(op, call, arg);
         }
-        const StateShard& shard = shard_of(op, *arg.tensor);
-        const auto pieces = counted(shard, state_, {values, shard.end - shard.begin});
-        float squares = 0;
-        cpu::gradient_norm({pieces, 0, &squares});
-        // Without ZeRO every holder has, and counts, the whole gradient.
-        sum += shard.sharded ? squares : squares / static_cast<float>(shard.holders.size());
     }
-    floats(output(op, 0, sizeof(float)))[0] = sum;
+    device_.memory().copy(output(op, 0, sizeof(float)).data(), &sum, sizeof(float));
+}
+
+float RankExecutor::squares_of(const PlannedOp& op, const OpCall& call, const TensorArg& arg) {
+    const StateShard& shard = shard_of(op, *arg.tensor);
+    const auto pieces = counted(shard, state_, {r1::data_of<float>(arg), shard.end - shard.begin});
+    DeviceArray<float> squares(device_.memory(), 1);
+    GradientNormArgs args;
+    args.gradients = pieces;
+    args.sum_of_squares = squares.data();
+    DeviceArray<std::byte> workspace(
+        device_.memory(), bytes(device_, &KernelSet::gradient_norm_workspace_bytes, args));
+    args.workspace = workspace.span();
+    r1::run(device_, call, &KernelSet::gradient_norm, args);
+    const float sum = HostView(squares).values().front();
+    // Without ZeRO every holder has, and counts, the whole gradient.
+    return shard.sharded ? sum : sum / static_cast<float>(shard.holders.size());
 }
 
 void RankExecutor::update(const PlannedOp& op, const OpCall& call) {
     const TrainingStep& training = *call.training;
     StateShard& shard = shard_of(op, *call.inputs.front().tensor);
     const auto count = static_cast<std::int64_t>(shard.end - shard.begin);
-    const double norm = std::sqrt(static_cast<double>(*r1::data_of<float>(call.inputs.back())));
+    const HostView squares(device_.memory(), r1::data_of<float>(call.inputs.back()), 1);
+    const double norm = std::sqrt(static_cast<double>(squares.values().front()));
     const double most = training.gradient_norm_max;
     const DType moments = training.f32_moments ? DType::f32 : DType::bf16;
     const DType updated = call.outputs.back().stored;
@@ -161,16 +172,14 @@ void RankExecutor::update(const PlannedOp& op, const OpCall& call) {
     args.master = shard.master.data();
     args.exp_avg = {shard.exp_avg.data(), moments, count};
     args.exp_avg_sq = {shard.exp_avg_sq.data(), moments, count};
-    const auto bytes =
+    const auto size =
         static_cast<std::size_t>(count * static_cast<std::int64_t>(bits(updated) / 8));
-    args.updated = {output(op, op.outputs.size() - 1, bytes).data(), updated, count};
+    args.updated = {output(op, op.outputs.size() - 1, size).data(), updated, count};
     if (training.frozen) {
-        for (std::int64_t i = 0; i < count; ++i) {
-            r1::store(args.updated, 0, i, args.master[i]);
-        }
+        convert(device_, 1, count, {args.master, DType::f32, count}, args.updated);
         return;
     }
-    cpu::adamw(args);
+    r1::run(device_, call, &KernelSet::adamw, args);
 }
 
 void RankExecutor::update_ema(const PlannedOp& op, const OpCall& call) {
@@ -179,20 +188,14 @@ void RankExecutor::update_ema(const PlannedOp& op, const OpCall& call) {
     if (call.training->frozen) {
         return;
     }
-    cpu::ema_update({static_cast<std::int64_t>(shard.ema.size()),
-                     static_cast<float>(call.training->ema_decay), shard.master.data(),
-                     shard.ema.data()});
+    r1::run(device_, call, &KernelSet::ema_update,
+            {static_cast<std::int64_t>(shard.ema.size()),
+             static_cast<float>(call.training->ema_decay), shard.master.data(), shard.ema.data()});
 }
 
 void RankExecutor::store_parameters(const PlannedOp& op, const OpCall& call) {
     const TensorArg& whole = call.inputs.front();
-    const StateShard& shard = shard_of(op, *whole.tensor);
-    std::vector<float> values(shard.gradient.size());
-    const ConstMatrix from{whole.data, whole.stored, 1};
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = load(from, static_cast<std::int64_t>(i), 0);
-    }
-    state_.store(shard, values.data());
+    state_.store(shard_of(op, *whole.tensor), {whole.data, whole.stored, 1});
 }
 
 // {loads of all layers, biases} -> {biases}, in the same order.
@@ -204,8 +207,9 @@ void RankExecutor::update_biases(const OpCall& call) {
     const auto* load = r1::data_of<std::int32_t>(call.inputs.front());
     for (const TensorArg& bias : call.outputs) {
         R1_CHECK(bias.stored == DType::f32);
-        cpu::bias_update({experts, static_cast<float>(call.training->bias_speed), load,
-                          r1::data_of<float>(bias)});
+        r1::run(device_, call, &KernelSet::bias_update,
+                {experts, static_cast<float>(call.training->bias_speed), load,
+                 r1::data_of<float>(bias)});
         load += experts;
     }
 }

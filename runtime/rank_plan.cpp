@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 
@@ -161,6 +162,21 @@ RankPlan::RankPlan(const ExecutionGraph& graph, const Dependencies& dependencies
     }
     readers = std::move(buffers.readers);
     spare_channel = channels.spare();
+}
+
+std::vector<std::pair<int, int>> pipeline_pairs(const ExecutionGraph& graph) {
+    const Instances& instances = graph.instances();
+    std::set<std::pair<int, int>> pairs;
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(instances.ranks()); ++rank) {
+        const auto program = static_cast<std::size_t>(instances.program_of(RankId(rank)));
+        for (const Item& item : graph.programs()[program].items) {
+            if (item.kind == ItemKind::send) {
+                const RankId to = instances.rank(item.peer, instances.replica_of(RankId(rank)));
+                pairs.emplace(static_cast<int>(rank), static_cast<int>(to.value));
+            }
+        }
+    }
+    return {pairs.begin(), pairs.end()};
 }
 
 }  // namespace r1

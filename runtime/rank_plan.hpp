@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "model/graph/dependencies.hpp"
@@ -42,5 +43,8 @@ struct RankPlan {
     // not supported; training steps have none.
     RankPlan(const ExecutionGraph& graph, const Dependencies& dependencies, std::uint32_t program);
 };
+
+// Ranks that send each other pipeline messages: (from, to), ascending.
+std::vector<std::pair<int, int>> pipeline_pairs(const ExecutionGraph& graph);
 
 }  // namespace r1

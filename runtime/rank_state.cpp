@@ -1,12 +1,11 @@
 #include "runtime/rank_state.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/matrix.hpp"
-#include "kernels/quantize_weight_fp8.hpp"
 #include "model/base/check.hpp"
 #include "runtime/collectives.hpp"
+#include "runtime/device_math.hpp"
 
 namespace r1 {
 
@@ -54,33 +53,44 @@ bool reduces_gradients(const ChunkTemplate& chunk, const Op& op) {
            first.role == TensorRole::gradient && !first.name.ends_with(kExpertLoad);
 }
 
-}  // namespace
-
-void store_parameter(const Tensor& tensor, const float* values, Weight& weight) {
+Weight empty_weight(Memory& memory, const Tensor& tensor, const ExecutionPolicy& policy) {
     const MatrixShape shape(tensor);
-    const std::int64_t rows = shape.experts * shape.rows;
-    const std::int64_t bytes =
-        rows * shape.columns * static_cast<std::int64_t>(bits(weight.dtype) / 8);
-    weight.data.resize(static_cast<std::size_t>(bytes));
+    Weight weight;
+    weight.dtype = stored_as(tensor, policy);
+    weight.data = DeviceArray<std::byte>(memory, stored_bytes(tensor, {}, policy));
+    if (weight.dtype == DType::e4m3) {
+        const std::int64_t blocks = shape.experts * tiles(shape.rows) * tiles(shape.columns);
+        weight.scales = DeviceArray<float>(memory, static_cast<std::size_t>(blocks));
+    }
+    return weight;
+}
+
+// Values as a parameter stores them: BF16 and FP32 rounded, FP8 in blocks of 128x128 with scales.
+// `values`: each a row.
+void store_parameter(const Device& device, const Tensor& tensor, const ConstMatrix& values,
+                     Weight& weight) {
+    const MatrixShape shape(tensor);
+    const std::int64_t count = shape.experts * shape.rows * shape.columns;
     if (weight.dtype != DType::e4m3) {
-        const Matrix to{weight.data.data(), weight.dtype, shape.columns};
-        for (std::int64_t row = 0; row < rows; ++row) {
-            for (std::int64_t column = 0; column < shape.columns; ++column) {
-                store(to, row, column, values[row * shape.columns + column]);
-            }
-        }
+        const ConstMatrix from{values.data, values.dtype, count};
+        convert(device, 1, count, from, {weight.data.data(), weight.dtype, count});
         return;
     }
     const std::int64_t blocks = tiles(shape.rows) * tiles(shape.columns);
-    weight.scales.resize(static_cast<std::size_t>(shape.experts * blocks));
     for (std::int64_t expert = 0; expert < shape.experts; ++expert) {
         const std::int64_t first = expert * shape.rows * shape.columns;
-        cpu::quantize_weight_fp8({shape.rows, shape.columns,
-                                  ConstMatrix{values + first, DType::f32, shape.columns},
-                                  reinterpret_cast<std::uint8_t*>(weight.data.data()) + first,
-                                  weight.scales.data() + expert * blocks});
+        QuantizeWeightFp8Args args;
+        args.rows = shape.rows;
+        args.columns = shape.columns;
+        args.x = rows_from(values, first);
+        args.x.stride = shape.columns;
+        args.codes = reinterpret_cast<std::uint8_t*>(weight.data.data()) + first;
+        args.scales = weight.scales.data() + expert * blocks;
+        quantize_weight(device, args);
     }
 }
+
+}  // namespace
 
 RankState::Key RankState::key_of(std::int32_t stage, const Tensor& tensor) {
     return {is_global(tensor) ? -1 : stage, tensor.name};
@@ -88,8 +98,8 @@ RankState::Key RankState::key_of(std::int32_t stage, const Tensor& tensor) {
 
 RankState::RankState(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
                      const ExecutionPolicy& policy, const RankStateOptions& options,
-                     const Source& source)
-    : policy_(policy) {
+                     const Source& source, const Device& device)
+    : policy_(policy), device_(device) {
     add_parameters(graph, rank, config, options);
     add_shards(graph, rank);
     fill(source, options);
@@ -108,7 +118,8 @@ void RankState::add_parameters(const ExecutionGraph& graph, RankId rank, const M
         for (const Tensor& tensor : graph.chunk(item.chunk).tensors) {
             const std::int32_t stage = item.contexts[tensor.context].stage;
             if (tensor.name.ends_with(kExpertLoad)) {
-                expert_loads_[key_of(stage, tensor)].resize(element_count(tensor));
+                expert_loads_.try_emplace(key_of(stage, tensor), device_.memory(),
+                                          element_count(tensor));
             }
             if (tensor.role != TensorRole::parameter || is_scale(tensor) ||
                 parameters_.count(key_of(stage, tensor)) > 0) {
@@ -117,7 +128,7 @@ void RankState::add_parameters(const ExecutionGraph& graph, RankId rank, const M
             StateParameter parameter;
             parameter.tensor = tensor;
             parameter.stage = stage;
-            parameter.weight.dtype = stored_as(tensor, policy_);
+            parameter.weight = empty_weight(device_.memory(), tensor, policy_);
             const auto local = static_cast<std::int64_t>(tensor.shape.front().constant);
             const std::int64_t first_layer = options.first_layer[static_cast<std::size_t>(stage)];
             parameter.pieces.names = expert_major(
@@ -157,7 +168,7 @@ void RankState::add_shards(const ExecutionGraph& graph, RankId rank) {
                 parameter->offset = total;
                 total += parameter->elements();
             }
-            shard->gradient.resize(total);
+            shard->gradient = DeviceArray<float>(device_.memory(), total);
             shard->end = total;
             if (shard->sharded) {
                 const auto self = std::find(shard->holders.begin(), shard->holders.end(), rank);
@@ -174,35 +185,44 @@ void RankState::add_shards(const ExecutionGraph& graph, RankId rank) {
 
 void RankState::fill(const Source& source, const RankStateOptions& options) {
     const std::size_t moment_bytes = options.f32_moments ? 4 : 2;
+    Memory& memory = device_.memory();
     for (const std::unique_ptr<StateShard>& shard : shards_) {
         const std::size_t count = shard->end - shard->begin;
-        shard->master.resize(count);
-        shard->exp_avg.resize(count * moment_bytes);
-        shard->exp_avg_sq.resize(count * moment_bytes);
+        shard->master = DeviceArray<float>(memory, count);
+        for (DeviceArray<std::byte>* moment : {&shard->exp_avg, &shard->exp_avg_sq}) {
+            *moment = DeviceArray<std::byte>(memory, count * moment_bytes);
+            moment->zero();
+        }
     }
     for (auto& [key, parameter] : parameters_) {
-        std::vector<float> values(parameter.elements());
+        std::vector<float> values;
+        values.reserve(parameter.elements());
         const std::size_t size = parameter.pieces.piece_elements;
-        for (std::size_t i = 0; i < parameter.pieces.names.size(); ++i) {
-            const std::vector<float> piece = source(parameter.pieces.names[i], size);
+        for (const std::string& name : parameter.pieces.names) {
+            const std::vector<float> piece = source(name, size);
             R1_CHECK(piece.size() == size);
-            std::copy(piece.begin(), piece.end(),
-                      values.begin() + static_cast<std::ptrdiff_t>(i * size));
+            values.insert(values.end(), piece.begin(), piece.end());
         }
-        store_parameter(parameter.tensor, values.data(), parameter.weight);
-        StateShard* shard = parameter.shard;
-        for (std::size_t i = 0; shard != nullptr && i < values.size(); ++i) {
-            const std::size_t at = parameter.offset + i;
-            if (at >= shard->begin && at < shard->end) {
-                shard->master[at - shard->begin] = values[i];
+        const DeviceView there(memory, std::span<const float>(values));
+        store_parameter(device_, parameter.tensor, {there.data(), DType::f32, 1}, parameter.weight);
+        if (StateShard* shard = parameter.shard) {
+            const std::size_t begin = std::clamp(parameter.offset, shard->begin, shard->end);
+            const std::size_t end =
+                std::clamp(parameter.offset + values.size(), shard->begin, shard->end);
+            if (begin < end) {
+                memory.copy(shard->master.data() + (begin - shard->begin),
+                            there.data() + (begin - parameter.offset),
+                            (end - begin) * sizeof(float));
             }
         }
     }
     for (const std::unique_ptr<StateShard>& shard : shards_) {
         if (options.ema) {
-            shard->ema = shard->master;
+            shard->ema = DeviceArray<float>(memory, shard->master.size());
+            memory.copy(shard->ema.data(), shard->master.data(), shard->master.span().size_bytes());
         }
     }
+    zero_gradients();
 }
 
 const StateParameter* RankState::find(std::int32_t stage, const std::string& name) const {
@@ -229,24 +249,31 @@ StateShard* RankState::shard(std::int32_t stage, bool experts) {
     return nullptr;
 }
 
-std::vector<std::int32_t>* RankState::expert_load(std::int32_t stage, const std::string& name) {
+DeviceArray<std::int32_t>* RankState::expert_load(std::int32_t stage, const std::string& name) {
     const auto found = expert_loads_.find({stage, name});
     return found == expert_loads_.end() ? nullptr : &found->second;
 }
 
 void RankState::zero_gradients() {
     for (auto& [key, load] : expert_loads_) {
-        std::fill(load.begin(), load.end(), 0);
+        load.zero();
     }
     for (const std::unique_ptr<StateShard>& shard : shards_) {
-        std::fill(shard->gradient.begin(), shard->gradient.end(), 0.0F);
+        shard->gradient.zero();
     }
 }
 
-void RankState::store(const StateShard& shard, const float* flat) {
+void RankState::store(const StateShard& shard, std::span<const float> flat) {
+    const DeviceView there(device_.memory(), flat);
+    store(shard, ConstMatrix{there.data(), DType::f32, 1});
+}
+
+void RankState::store(const StateShard& shard, const ConstMatrix& flat) {
     for (auto& [key, parameter] : parameters_) {
         if (parameter.shard == &shard) {
-            store_parameter(parameter.tensor, flat + parameter.offset, parameter.weight);
+            store_parameter(device_, parameter.tensor,
+                            rows_from(flat, static_cast<std::int64_t>(parameter.offset)),
+                            parameter.weight);
         }
     }
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "model/graph/graph.hpp"
+#include "runtime/device.hpp"
 #include "runtime/storage.hpp"
 #include "runtime/weights.hpp"
 
@@ -31,11 +32,11 @@ struct StateShard {
     std::vector<RankId> holders;  // ascending
     std::size_t begin = 0;        // own part of the flat order
     std::size_t end = 0;
-    std::vector<float> gradient;     // flat, all of it
-    std::vector<float> master;       // of the own part
-    std::vector<std::byte> exp_avg;  // likewise, BF16 or F32
-    std::vector<std::byte> exp_avg_sq;
-    std::vector<float> ema;  // empty: none is kept
+    DeviceArray<float> gradient;     // flat, all of it
+    DeviceArray<float> master;       // of the own part
+    DeviceArray<std::byte> exp_avg;  // likewise, BF16 or F32
+    DeviceArray<std::byte> exp_avg_sq;
+    DeviceArray<float> ema;  // empty: none is kept
 };
 
 struct StateParameter {
@@ -63,10 +64,11 @@ public:
     // Elements of a tensor as a checkpoint names it, row by row.
     using Source = std::function<std::vector<float>(const std::string& name, std::size_t elements)>;
 
-    // State of `rank`, filled from `source`: master weights are its values, parameters what the
-    // policy stores of them, moments zero.
+    // State of `rank` in the device's memory, filled from `source`: master weights are its values,
+    // parameters what the policy stores of them, moments zero. Keeps a reference to the device.
     RankState(const ExecutionGraph& graph, RankId rank, const ModelConfig& config,
-              const ExecutionPolicy& policy, const RankStateOptions& options, const Source& source);
+              const ExecutionPolicy& policy, const RankStateOptions& options, const Source& source,
+              const Device& device);
     RankState(const RankState&) = delete;
     RankState& operator=(const RankState&) = delete;
 
@@ -77,7 +79,7 @@ public:
     [[nodiscard]] StateParameter* find_gradient(std::int32_t stage, const std::string& name);
     [[nodiscard]] StateShard* shard(std::int32_t stage, bool experts);
     // Tokens of each expert in this step, by the graph's name; nullptr likewise.
-    [[nodiscard]] std::vector<std::int32_t>* expert_load(std::int32_t stage,
+    [[nodiscard]] DeviceArray<std::int32_t>* expert_load(std::int32_t stage,
                                                          const std::string& name);
 
     [[nodiscard]] std::map<std::pair<std::int32_t, std::string>, StateParameter>& parameters() {
@@ -86,8 +88,10 @@ public:
     [[nodiscard]] std::vector<std::unique_ptr<StateShard>>& shards() { return shards_; }
 
     void zero_gradients();
-    // Parameters from the master values of a whole shard, `flat` in its order.
-    void store(const StateShard& shard, const float* flat);
+    // Parameters from the master values of a whole shard: `flat` has them in its order, each a row,
+    // f32 or bf16, in the device's memory; or the host has them.
+    void store(const StateShard& shard, const ConstMatrix& flat);
+    void store(const StateShard& shard, std::span<const float> flat);
     [[nodiscard]] const ExecutionPolicy& policy() const { return policy_; }
 
 private:
@@ -100,12 +104,10 @@ private:
     void fill(const Source& source, const RankStateOptions& options);
 
     ExecutionPolicy policy_;
+    const Device& device_;
     std::map<Key, StateParameter> parameters_;
     std::vector<std::unique_ptr<StateShard>> shards_;
-    std::map<Key, std::vector<std::int32_t>> expert_loads_;
+    std::map<Key, DeviceArray<std::int32_t>> expert_loads_;
 };
-
-// Values as a parameter stores them: BF16 and FP32 rounded, FP8 in blocks of 128x128 with scales.
-void store_parameter(const Tensor& tensor, const float* values, Weight& weight);
 
 }  // namespace r1

@@ -60,13 +60,13 @@ RankTrainer::RankTrainer(const TrainingJob& job, const ExecutionGraph& graph,
       config_(job.routed_config()),
       communicator_(communicator),
       first_layer_(first_layers(job.setup)),
+      device_(job.device.make(config_)),
       state_(graph, RankId(static_cast<std::size_t>(communicator.rank())), config_, job.policy,
-             {first_layer_, job.f32_moments, job.setup.ema}, source),
-      device_(config_),
-      executor_(
-          {graph, config_, job.policy, job.setup.sizes.sequence_length,
-           RankId(static_cast<std::size_t>(communicator.rank())), job.ranks_per_node, is_observed},
-          dependencies, state_, device_, communicator),
+             {first_layer_, job.f32_moments, job.setup.ema}, source, *device_),
+      executor_({graph, config_, job.policy, job.setup.sizes.sequence_length,
+                 RankId(static_cast<std::size_t>(communicator.rank())), job.ranks_per_node,
+                 is_observed, job.setup.plan.comm_sms},
+                dependencies, state_, *device_, communicator),
       replica_(
           graph.instances().replica_of(RankId(static_cast<std::size_t>(communicator.rank())))) {
     R1_CHECK(communicator.ranks() == graph.instances().ranks());

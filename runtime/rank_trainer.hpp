@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "model/workload/train.hpp"
-#include "runtime/cpu_device.hpp"
 #include "runtime/rank_executor.hpp"
 
 namespace r1 {
@@ -17,6 +16,7 @@ namespace r1 {
 struct TrainingJob {
     TrainingSetup setup;  // of the graph
     ExecutionPolicy policy;
+    DeviceKind device = cpu_devices();
     int ranks_per_node = 1;
     std::int64_t node_limit = 0;  // > 0: experts are grouped by node, a token goes to that many
     bool f32_moments = false;     // of AdamW; else BF16
@@ -81,8 +81,8 @@ private:
     ModelConfig config_;
     Communicator& communicator_;
     std::vector<std::int64_t> first_layer_;  // by stage
+    std::unique_ptr<Device> device_;
     RankState state_;
-    CpuDevice device_;
     RankExecutor executor_;
     std::int64_t replica_ = 0;
     std::mutex inputs_mutex_;

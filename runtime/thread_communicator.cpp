@@ -17,7 +17,7 @@ namespace r1 {
 
 namespace {
 
-using Message = std::vector<std::byte>;
+using Message = DeviceArray<std::byte>;
 
 // Where a started receive finds its message; the receiver copies it out in its own time, so no
 // sender writes into memory that its owner may have given up.
@@ -71,7 +71,12 @@ struct Mailbox {
 
 class ThreadWorld::State {
 public:
-    explicit State(int ranks) : mailboxes_(static_cast<std::size_t>(ranks)) {}
+    State(int ranks, Memory& memory)
+        : memory_(memory), mailboxes_(static_cast<std::size_t>(ranks)) {}
+
+    [[nodiscard]] Memory& memory_of(MessageKind kind) {
+        return is_of_host(kind) ? host_memory() : memory_;
+    }
 
     [[nodiscard]] Mailbox& mailbox(int rank) { return mailboxes_[static_cast<std::size_t>(rank)]; }
 
@@ -95,6 +100,7 @@ public:
     }
 
 private:
+    Memory& memory_;
     std::deque<Mailbox> mailboxes_;
     std::mutex abort_mutex_;
     std::atomic<bool> aborted_{false};
@@ -125,7 +131,7 @@ public:
             throw size_mismatch(from_, channel_, data_.size(),
                                 fmt::format("{} sent", message.size()));
         }
-        std::copy(message.begin(), message.end(), data_.begin());
+        message.memory().copy(data_.data(), message.data(), message.size());
     }
 
 private:
@@ -154,14 +160,16 @@ private:
         const State& state_;
     };
 
-    std::unique_ptr<Request> start_send(int to, std::uint64_t channel,
+    std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind kind,
                                         std::span<const std::byte> data) override {
         state_.throw_if_aborted();
-        state_.mailbox(to).put(rank(), channel, Message(data.begin(), data.end()));
+        Message message(state_.memory_of(kind), data);
+        message.memory().finish();
+        state_.mailbox(to).put(rank(), channel, std::move(message));
         return std::make_unique<Sent>(state_);
     }
 
-    std::unique_ptr<Request> start_receive(int from, std::uint64_t channel,
+    std::unique_ptr<Request> start_receive(int from, std::uint64_t channel, MessageKind /*kind*/,
                                            std::span<std::byte> data) override {
         state_.throw_if_aborted();
         return std::make_unique<Receive>(state_, state_.mailbox(rank()), from, channel, data);
@@ -170,7 +178,8 @@ private:
     State& state_;
 };
 
-ThreadWorld::ThreadWorld(int ranks, int ranks_per_node) : state_(std::make_unique<State>(ranks)) {
+ThreadWorld::ThreadWorld(int ranks, int ranks_per_node, Memory& memory)
+    : state_(std::make_unique<State>(ranks, memory)) {
     for (int rank = 0; rank < ranks; ++rank) {
         ends_.push_back(std::make_unique<End>(*state_, rank, ranks, ranks_per_node));
     }

@@ -1,4 +1,5 @@
-// Ranks that are threads of one process: for tests, and for jobs that fit one machine's memory.
+// Ranks that are threads of one process: for tests, and for jobs that fit one machine's memory. Or
+// one GPU's: then they are logical ranks that share it (loopback).
 #pragma once
 
 #include <functional>
@@ -6,13 +7,15 @@
 #include <vector>
 
 #include "runtime/communicator.hpp"
+#include "runtime/memory.hpp"
 
 namespace r1 {
 
 // What the ranks share. A send copies its message, so it is complete at once.
 class ThreadWorld {
 public:
-    ThreadWorld(int ranks, int ranks_per_node);
+    // `memory`: of the ranks' devices, where their messages are copied.
+    ThreadWorld(int ranks, int ranks_per_node, Memory& memory = host_memory());
     ~ThreadWorld();
     ThreadWorld(const ThreadWorld&) = delete;
     ThreadWorld& operator=(const ThreadWorld&) = delete;

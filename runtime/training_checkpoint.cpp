@@ -236,7 +236,7 @@ TrainerState restore_training_checkpoint(const fs::path& checkpoint, const std::
     for (const StateShard* shard : ordered_shards(state)) {
         std::vector<float> flat = gather_master(*shard, ranks);
         round_to_compute(state.policy(), flat);
-        state.store(*shard, flat.data());
+        state.store(*shard, flat);
     }
     return trainer;
 }

@@ -26,7 +26,7 @@ bool stays_f32(const std::string& name) { return name.ends_with("e_score_correct
 std::vector<float> values_of(const Weight& weight) {
     R1_CHECK(weight.dtype == DType::f32);
     std::vector<float> values(weight.data.size() / sizeof(float));
-    std::memcpy(values.data(), weight.data.data(), weight.data.size());
+    weight.data.memory().copy(values.data(), weight.data.data(), weight.data.size());
     return values;
 }
 

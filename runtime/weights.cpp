@@ -1,7 +1,6 @@
 #include "runtime/weights.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/matrix.hpp"
 #include "model/base/diagnostics.hpp"
@@ -50,28 +49,43 @@ std::size_t scale_count(const Tensor& tensor, const ExecutionPolicy& policy) {
     return static_cast<std::size_t>(experts * parts * tiles(rows / parts) * tiles(columns));
 }
 
+// Fills an array of a device from front to back.
 template <class T>
-void append(std::vector<std::byte>& out, const std::vector<T>& values) {
-    const std::size_t before = out.size();
-    out.resize(before + values.size() * sizeof(T));
-    std::memcpy(out.data() + before, values.data(), values.size() * sizeof(T));
-}
+class Filler {
+public:
+    Filler(Memory& memory, std::size_t size) : array_(memory, size) {}
 
-void append_values(Weight& weight, const std::vector<float>& values) {
-    if (weight.dtype == DType::f32) {
-        append(weight.data, values);
+    void append(const void* values, std::size_t count) {
+        R1_CHECK(count <= array_.size() - filled_);
+        array_.memory().copy(array_.data() + filled_, values, count * sizeof(T));
+        filled_ += count;
+    }
+    [[nodiscard]] DeviceArray<T> take() && {
+        R1_CHECK(filled_ == array_.size());
+        return std::move(array_);
+    }
+
+private:
+    DeviceArray<T> array_;
+    std::size_t filled_ = 0;
+};
+
+void append_values(Filler<std::byte>& data, DType dtype, const std::vector<float>& values) {
+    if (dtype == DType::f32) {
+        data.append(values.data(), values.size() * sizeof(float));
         return;
     }
-    R1_CHECK(weight.dtype == DType::bf16);
+    R1_CHECK(dtype == DType::bf16);
     std::vector<std::uint16_t> rounded;
     rounded.reserve(values.size());
     for (const float value : values) {
         rounded.push_back(bf16_from_float(value));
     }
-    append(weight.data, rounded);
+    data.append(rounded.data(), rounded.size() * sizeof(std::uint16_t));
 }
 
-void append_fp8(Weight& weight, const std::string& name, const Checkpoint& checkpoint) {
+void append_fp8(Filler<std::byte>& data, Filler<float>& scales, const std::string& name,
+                const Checkpoint& checkpoint) {
     const TensorView& stored = checkpoint.at(name);
     const TensorView* scale = checkpoint.scale_of(name);
     if (stored.dtype != StoredType::f8_e4m3 || scale == nullptr) {
@@ -88,9 +102,9 @@ void append_fp8(Weight& weight, const std::string& name, const Checkpoint& check
                                                        std::to_string(nan - stored.data.begin()) +
                                                        " is not a number; the file is damaged");
     }
-    weight.data.insert(weight.data.end(), stored.data.begin(), stored.data.end());
-    const std::vector<float> scales = checkpoint.f32(scale->name);
-    weight.scales.insert(weight.scales.end(), scales.begin(), scales.end());
+    data.append(stored.data.data(), stored.data.size());
+    const std::vector<float> values = checkpoint.f32(scale->name);
+    scales.append(values.data(), values.size());
 }
 
 }  // namespace
@@ -128,16 +142,18 @@ void StageWeights::load(const ChunkTemplate& chunk, const Checkpoint& checkpoint
         Weight weight;
         weight.dtype = stored_as(tensor, policy_);
         weight.parts = parts_of(tensor);
-        weight.data.reserve(stored_bytes(tensor, {}, policy_));
-        weight.scales.reserve(scale_count(tensor, policy_));
+        Filler<std::byte> data(memory_, stored_bytes(tensor, {}, policy_));
+        Filler<float> scales(memory_, scale_count(tensor, policy_));
         for (const std::string& name : checkpoint_names(tensor, checkpoint.config(), first_layer)) {
             if (weight.dtype == DType::e4m3) {
-                append_fp8(weight, name, checkpoint);
+                append_fp8(data, scales, name, checkpoint);
             } else {
-                append_values(weight, checkpoint.f32(name));
+                append_values(data, weight.dtype, checkpoint.f32(name));
             }
             checkpoint.release(name);
         }
+        weight.data = std::move(data).take();
+        weight.scales = std::move(scales).take();
         weights_.emplace(tensor.name, std::move(weight));
     }
 }

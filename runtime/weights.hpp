@@ -8,6 +8,7 @@
 
 #include "model/checkpoint/checkpoint.hpp"
 #include "model/graph/op.hpp"
+#include "runtime/memory.hpp"
 #include "runtime/storage.hpp"
 
 namespace r1 {
@@ -16,9 +17,9 @@ namespace r1 {
 // other, `parts` of them, each [experts, rows, columns]: a part's 128x128 blocks begin at its own
 // first row.
 struct Weight {
-    std::vector<std::byte> data;
+    DeviceArray<std::byte> data;
     DType dtype = DType::f32;
-    std::vector<float> scales;  // FP8: [parts, experts, tiles(rows), tiles(columns)]
+    DeviceArray<float> scales;  // FP8: [parts, experts, tiles(rows), tiles(columns)]
     std::int64_t parts = 1;
 };
 
@@ -32,7 +33,8 @@ std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelCo
 
 class StageWeights {
 public:
-    explicit StageWeights(const ExecutionPolicy& policy) : policy_(policy) {}
+    explicit StageWeights(const ExecutionPolicy& policy, Memory& memory = host_memory())
+        : policy_(policy), memory_(memory) {}
 
     // Loads every parameter that the chunk reads and that is not there yet. Throws InputError.
     void load(const ChunkTemplate& chunk, const Checkpoint& checkpoint, std::int64_t first_layer);
@@ -46,6 +48,7 @@ public:
 
 private:
     ExecutionPolicy policy_;
+    Memory& memory_;
     std::map<std::string, Weight> weights_;
 };
 

@@ -10,11 +10,23 @@
 #include "model/base/diagnostics.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "runtime/cpu_device.hpp"
+#include "runtime/device_library.hpp"
 
 namespace r1 {
 
+DeviceKind device_of(const Invocation& invocation, int local_rank) {
+    const std::string device = invocation.text("device");
+    if (device != "cpu" && device != "cuda") {
+        throw UsageError("--device takes cpu or cuda, not '" + device + "'" +
+                         did_you_mean(device, {"cpu", "cuda"}));
+    }
+    return device == "cpu" ? cpu_devices() : load_cuda_devices(local_rank);
+}
+
 void add_execution_options(po::options_description& options, const char* compute) {
     options.add_options()  //
+        ("device", po::value<std::string>()->default_value("cpu")->value_name("cpu|cuda"),
+         "where ops run")  //
         ("compute", po::value<std::string>()->default_value(compute)->value_name("fp32|bf16"),
          "what BF16 tensors of the graph are computed in")  //
         ("fp8",

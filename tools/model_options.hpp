@@ -5,12 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "runtime/device.hpp"
 #include "runtime/storage.hpp"
 #include "tools/cli.hpp"
 
 namespace r1 {
 
-// --compute, --fp8, --binding, --timeline
+// --device, --compute, --fp8, --binding, --timeline
 void add_execution_options(po::options_description& options, const char* compute = "fp32");
 // Refuses files of these options that cannot be written or that are one file, before a run that may
 // take long. Throws UsageError and InputError.
@@ -19,6 +20,10 @@ void check_output_files(const Invocation& invocation, const std::vector<const ch
 void check_execution_options(const Invocation& invocation);
 // Throws UsageError. Also sets the CPU's threads to --jobs, if given.
 ExecutionPolicy policy_of(const Invocation& invocation);
+
+// Throws UsageError, and FeatureError where there is no such device. `local_rank`: of this process
+// on its machine, whose GPUs processes take in turns.
+DeviceKind device_of(const Invocation& invocation, int local_rank = 0);
 
 struct TokenBatch {
     std::vector<std::int32_t> ids;

@@ -6,5 +6,6 @@ namespace r1 {
 int processes();
 int processes_here();  // on this machine
 bool is_first_process();
+int local_rank();  // among the processes of this machine
 
 }  // namespace r1

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "model/base/diagnostics.hpp"
+
 namespace r1 {
 
 namespace {

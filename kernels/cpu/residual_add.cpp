@@ -7,7 +7,7 @@
 namespace r1::cpu {
 
 void residual_add(const ResidualAddArgs& args) {
-    R1_CHECK(args.term_count >= 2 && args.term_count <= 4);
+    R1_CHECK(args.term_count >= 1 && args.term_count <= 4);
     parallel_for(args.rows, args.width, [&](std::int64_t row) {
         Piece sums;
         Piece piece;

@@ -3,7 +3,7 @@
 namespace r1::reference {
 
 void residual_add(const ResidualAddArgs& args) {
-    R1_CHECK(args.term_count >= 2 && args.term_count <= 4);
+    R1_CHECK(args.term_count >= 1 && args.term_count <= 4);
     for (std::int64_t row = 0; row < args.rows; ++row) {
         for (std::int64_t i = 0; i < args.width; ++i) {
             float sum = load(args.terms[0], row, i);

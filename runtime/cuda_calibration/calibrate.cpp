@@ -10,6 +10,7 @@
 #include "runtime/cuda_calibration/grouped_gemm.hpp"
 #include "runtime/cuda_calibration/memory_operations.hpp"
 #include "runtime/cuda_calibration/occupier.hpp"
+#include "runtime/cuda_calibration/own_gemm.hpp"
 #include "runtime/cuda_calibration/pools.hpp"
 #include "runtime/cuda_calibration/timer.hpp"
 
@@ -67,6 +68,7 @@ public:
             const DeviceMonitor& monitor, const std::vector<CalibrationJob>& jobs)
         : device_(device),
           monitor_(monitor),
+          own_kernels_(options.own_kernels),
           libraries_(stream_),
           pools_(pool_bytes(jobs), stream_),
           timer_(stream_, static_cast<std::size_t>(device.l2_mb * 1e6), options.stop),
@@ -86,6 +88,7 @@ private:
 
     const MeasuredDevice& device_;
     const DeviceMonitor& monitor_;
+    const bool own_kernels_;
     Stream stream_;
     SideStreams sides_;
     Libraries libraries_;
@@ -103,10 +106,15 @@ Work Session::matrix_work(const CalibrationJob& job) const {
         const auto bytes = static_cast<std::size_t>(job.groups * job.m * job.n * 4);
         check(cudaMemsetAsync(pools_.result.as(), 0, bytes, stream_.get()), "cudaMemsetAsync");
     }
+    const auto groups = static_cast<int>(job.groups);
     Work work;
-    work.alternatives = is_grouped ? grouped_gemm_operations(libraries_, pools_, sides_, shape,
-                                                             static_cast<int>(job.groups), sms)
-                                   : gemm_operations(libraries_, pools_, shape, sms);
+    if (own_kernels_) {
+        work.alternatives = own_gemm_operations(libraries_, pools_, shape, groups, is_grouped, sms);
+    } else if (is_grouped) {
+        work.alternatives = grouped_gemm_operations(libraries_, pools_, sides_, shape, groups, sms);
+    } else {
+        work.alternatives = gemm_operations(libraries_, pools_, shape, sms);
+    }
     work.amount = job.flops();
     work.derivation = std::string(is_grouped ? "2 groups m n k" : "2 m n k") +
                       " divided by the median" + (job.is_wgrad() ? "; adds to FP32" : "");

@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kNormThreads)
     }
 }
 
-void rms_norm(const MemoryOperands& x, cudaStream_t stream) {
+void time_rms_norm(const MemoryOperands& x, cudaStream_t stream) {
     rms_norm_kernel<<<static_cast<unsigned>(x.rows), kNormThreads, 0, stream>>>(
         static_cast<const uint4*>(x.a), static_cast<const uint4*>(x.b), static_cast<uint4*>(x.y));
     check(cudaGetLastError(), "rms_norm_kernel");
@@ -222,7 +222,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-void quantize_fp8(const MemoryOperands& x, cudaStream_t stream) {
+void time_quantize_fp8(const MemoryOperands& x, cudaStream_t stream) {
     const std::int64_t vectors = x.rows * kHidden / kVector;
     quantize_fp8_kernel<<<blocks_for(vectors, kQuantizeUnroll), kThreads, 0, stream>>>(
         static_cast<const uint4*>(x.a), static_cast<uint2*>(x.y), x.y_scales, vectors);
@@ -263,7 +263,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-void swiglu(const MemoryOperands& x, cudaStream_t stream) {
+void time_swiglu(const MemoryOperands& x, cudaStream_t stream) {
     const std::int64_t vectors = x.rows * kExpertWidth / kVector;
     swiglu_kernel<<<blocks_for(vectors, kSwigluUnroll), kThreads, 0, stream>>>(
         static_cast<const uint4*>(x.a), static_cast<uint4*>(x.y), vectors);
@@ -290,7 +290,7 @@ __global__ void __launch_bounds__(kPermuteThreads)
     }
 }
 
-void permute(const MemoryOperands& x, cudaStream_t stream) {
+void time_permute(const MemoryOperands& x, cudaStream_t stream) {
     permute_kernel<<<static_cast<unsigned>(x.rows), kPermuteThreads, 0, stream>>>(
         static_cast<const uint4*>(x.a), x.order, static_cast<uint4*>(x.y));
     check(cudaGetLastError(), "permute_kernel");
@@ -307,17 +307,19 @@ std::span<const MemoryKernel> memory_kernels() {
          flat<Scale>},
         {"residual_add", kWidth * 6, 1, "bytes = rows x 7168 x (4 read + 2 written), BF16",
          flat<Add>},
-        {"rms_norm", kWidth * 4, 1, "bytes = rows x 7168 x (2 read + 2 written), BF16", rms_norm},
+        {"rms_norm", kWidth * 4, 1, "bytes = rows x 7168 x (2 read + 2 written), BF16",
+         time_rms_norm},
         {"quantize_fp8", kWidth * (2 + kCode), 1,
-         "bytes = rows x 7168 x (2 read, BF16, + 33/32 written, FP8 and scales)", quantize_fp8},
+         "bytes = rows x 7168 x (2 read, BF16, + 33/32 written, FP8 and scales)",
+         time_quantize_fp8},
         {"requantize_transpose_fp8", kWidth * 2 * kCode, kTile,
          "bytes = rows x 7168 x (33/32 read + 33/32 written), FP8 and scales",
-         requantize_transpose_fp8},
+         time_requantize_transpose_fp8},
         {"swiglu", kExpertWidth * 6, 1,
-         "bytes = rows x (4096 x 2 read + 2048 x 2 written), BF16, not quantised", swiglu},
+         "bytes = rows x (4096 x 2 read + 2048 x 2 written), BF16, not quantised", time_swiglu},
         {"permute", kWidth * 4 + 4, 1,
          "bytes = rows x (7168 x (2 read + 2 written), BF16, + 4 read for the row's index)",
-         permute},
+         time_permute},
     };
     return kernels;
 }

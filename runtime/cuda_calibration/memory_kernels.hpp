@@ -41,6 +41,6 @@ struct MemoryKernel {
 std::span<const MemoryKernel> memory_kernels();
 
 // In a file of its own.
-void requantize_transpose_fp8(const MemoryOperands& operands, cudaStream_t stream);
+void time_requantize_transpose_fp8(const MemoryOperands& operands, cudaStream_t stream);
 
 }  // namespace r1::cuda

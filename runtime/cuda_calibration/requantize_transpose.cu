@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void requantize_transpose_fp8(const MemoryOperands& x, cudaStream_t stream) {
+void time_requantize_transpose_fp8(const MemoryOperands& x, cudaStream_t stream) {
     const dim3 blocks(static_cast<unsigned>(kHidden / kTile),
                       static_cast<unsigned>(x.rows / kTile));
     requantize_transpose_kernel<<<blocks, kThreads, 0, stream>>>(

@@ -5,22 +5,12 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "kernels/cuda/check.hpp"
+
 namespace r1::cuda {
-
-class CudaError : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
-inline void check(cudaError_t status, const char* what) {
-    if (status != cudaSuccess) {
-        throw CudaError(std::string(what) + ": " + cudaGetErrorString(status));
-    }
-}
 
 inline void check(cublasStatus_t status, const char* what) {
     if (status != CUBLAS_STATUS_SUCCESS) {

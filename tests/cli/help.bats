@@ -87,8 +87,12 @@ setup() {
 @test "doctor: says what the build can do" {
     run -0 "$R1SIM" doctor --json
     json '.schema == "r1sim.doctor/1" and .data_found and .engines == {simgrid: true, fluid: true}'
+    json 'has("cuda") and has("driver") and has("nccl") and (.gpus | type) == "array"
+        and (.nics | type) == "array" and (.cuda or (.cuda_problem | length > 0))'
     run -0 "$R1SIM" doctor
     holds "SimGrid"
+    holds "NVIDIA driver"
+    holds "NCCL"
 }
 
 @test "schema: every published schema is JSON and names its kind" {

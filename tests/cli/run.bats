@@ -119,7 +119,8 @@ setup() {
     refused_with 3 "no texts" run scenarios/tiny_train_cpu.json --set 'workload.data=[]'
     refused_with 3 "no/such" run scenarios/tiny_train_cpu.json --set 'workload.data=["no/such"]'
     refused_with 5 "prefill" run scenarios/tiny_prefill_cpu.json
-    refused_with 5 "cuda" run scenarios/tiny_train_cpu.json --device cuda
+    [[ "$("$R1SIM" doctor --json | jq .cuda)" == true ]] ||
+        refused_with 5 "--device cuda: this" run scenarios/tiny_train_cpu.json --device cuda
     refused_with 2 "--device takes" run scenarios/tiny_train_cpu.json --device tpu
     refused_with 2 "one file" run scenarios/tiny_train_cpu.json --trace same --timeline same
 }

@@ -163,3 +163,14 @@ node=tests/sim/data/nccl_topology/oci_h100_container.xml
     refused_with 3 "cut.json:1:8: .*unexpected end of input" \
         topology "$BATS_TEST_TMPDIR/cut.json" --import infragraph
 }
+
+@test "topology: --discover reads what NCCL dumped, or this machine" {
+    run -0 --separate-stderr env NCCL_TOPO_DUMP_FILE="$node" "$R1SIM" topology --discover --json
+    local discovered=$output
+    run -0 --separate-stderr "$R1SIM" topology "$node" --import nccl-xml --json
+    [[ "$output" == "$discovered" ]]
+    [[ "$("$R1SIM" doctor --json | jq '.gpus | length')" != 0 ]] ||
+        refused_with 5 "no GPU here" topology --discover
+    refused_with 2 "takes no FILE" topology h800_256x8_mpft --discover
+    refused_with 2 "or --discover" topology
+}

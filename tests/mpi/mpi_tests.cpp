@@ -61,7 +61,7 @@ void check_tag_collision(Communicator& rank) {
     std::byte byte{};
     const std::byte sent{7};
     const auto receive = [&](std::uint64_t channel) {
-        return rank.receive(rank.rank(), channel, std::span(&byte, 1));
+        return rank.receive(rank.rank(), channel, MessageKind::notify, std::span(&byte, 1));
     };
     {
         const auto pending = receive(first);
@@ -108,13 +108,13 @@ void huge(Communicator& rank) {
         rank.send(1, 0, MessageKind::collective, data)->wait();
         return;
     }
-    rank.receive(0, 0, data)->wait();
+    rank.receive(0, 0, MessageKind::collective, data)->wait();
     for (std::size_t i = 0; i < kBytes; i += 4096) {
         R1_CHECK(data[i] == static_cast<std::byte>(i * 2654435761U >> 24U));
     }
     data.push_back(std::byte{});
     try {
-        rank.receive(0, 0, data)->wait();
+        rank.receive(0, 0, MessageKind::collective, data)->wait();
     } catch (const CommunicatorError& error) {
         std::printf("ok: %s\n", error.what());
     }
@@ -123,7 +123,7 @@ void huge(Communicator& rank) {
 // What peers of a failing rank do: wait for a message of its.
 void wait_for_ever(Communicator& rank) {
     std::vector<std::byte> data(1'000'000);
-    rank.receive((rank.rank() + 1) % rank.ranks(), 1, data)->wait();
+    rank.receive((rank.rank() + 1) % rank.ranks(), 1, MessageKind::notify, data)->wait();
 }
 
 // A large message that nobody receives is on its way when the exception comes.
@@ -131,7 +131,7 @@ void rank_throws(Communicator& rank) {
     if (rank.rank() != 2) return wait_for_ever(rank);
     const std::vector<std::byte> data(10'000'000);
     std::vector<std::byte> place(1'000'000);
-    const auto receive = rank.receive(0, 7, place);
+    const auto receive = rank.receive(0, 7, MessageKind::pipeline, place);
     const auto send = rank.send(0, 8, MessageKind::pipeline, data);
     throw std::runtime_error("the ship is sinking");
 }

@@ -55,15 +55,15 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
 inline RankBytes bytes_of(RankState& state) {
     RankBytes all;
     for (const auto& [key, parameter] : state.parameters()) {
-        all[key.second + " of " + std::to_string(key.first)] = parameter.weight.data;
+        all[key.second + " of " + std::to_string(key.first)] = parameter.weight.data.on_host();
         all[key.second + " scales of " + std::to_string(key.first)] =
-            bytes_of(parameter.weight.scales);
+            bytes_of(parameter.weight.scales.on_host());
     }
     for (const auto& shard : state.shards()) {
         const std::string name = std::to_string(shard->stage) + (shard->experts ? " experts" : "");
-        all["master " + name] = bytes_of(shard->master);
-        all["exp_avg " + name] = shard->exp_avg;
-        all["exp_avg_sq " + name] = shard->exp_avg_sq;
+        all["master " + name] = bytes_of(shard->master.on_host());
+        all["exp_avg " + name] = shard->exp_avg.on_host();
+        all["exp_avg_sq " + name] = shard->exp_avg_sq.on_host();
     }
     return all;
 }

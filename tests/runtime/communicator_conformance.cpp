@@ -72,7 +72,8 @@ void messages_arrive_in_order(Communicator& rank) {
         for (std::size_t i = 0; i < std::size(sizes); ++i) {
             expected.push_back({message(peer, rank.rank(), kChannel, i, sizes[i]), {}});
             expected.back().found.resize(sizes[i]);
-            receives.push_back(rank.receive(peer, kChannel, expected.back().found));
+            receives.push_back(
+                rank.receive(peer, kChannel, MessageKind::pipeline, expected.back().found));
         }
     }
     for (int peer = 0; peer < rank.ranks(); ++peer) {
@@ -103,7 +104,7 @@ void channels_are_independent(Communicator& rank) {
     }
     for (std::size_t i = std::size(channels); i-- > 0;) {
         Bytes found(64);
-        rank.receive(from, channels[i], found)->wait();
+        rank.receive(from, channels[i], MessageKind::notify, found)->wait();
         R1_CHECK(found == message(from, rank.rank(), channels[i], 0, 64));
     }
     for (const auto& send : sends) send->wait();
@@ -123,7 +124,7 @@ void threads_use_channels_at_once(Communicator& rank) {
             const Bytes sent = message(rank.rank(), to, channel, round, size);
             Bytes found(size);
             const auto send = rank.send(to, channel, MessageKind::dispatch, sent);
-            const auto receive = rank.receive(from, channel, found);
+            const auto receive = rank.receive(from, channel, MessageKind::dispatch, found);
             std::vector<float> sums(5, static_cast<float>(rank.rank() + thread));
             all_reduce({rank, group, channel + 1}, sums);
             receive->wait();
@@ -147,7 +148,7 @@ void size_mismatches_are_errors(Communicator& rank) {
     for (std::size_t i = 0; i < std::size(sent_sizes); ++i) {
         const Bytes sent(sent_sizes[i]);
         Bytes found(wanted_sizes[i]);
-        const auto receive = rank.receive(from, kChannel, found);
+        const auto receive = rank.receive(from, kChannel, MessageKind::pipeline, found);
         const auto send = rank.send(to, kChannel, MessageKind::pipeline, sent);
         R1_CHECK(fails([&] { receive->wait(); }));
         send->wait();
@@ -155,7 +156,7 @@ void size_mismatches_are_errors(Communicator& rank) {
     const Bytes sent = message(rank.rank(), to, kChannel, 0, 8);
     Bytes found(8);
     const auto send = rank.send(to, kChannel, MessageKind::pipeline, sent);
-    rank.receive(from, kChannel, found)->wait();
+    rank.receive(from, kChannel, MessageKind::pipeline, found)->wait();
     send->wait();
     R1_CHECK(found == message(from, rank.rank(), kChannel, 0, 8));
 }
@@ -172,7 +173,7 @@ void traffic_is_exact(Communicator& rank) {
             const Bytes sent(size(peer));
             Bytes found(size(rank.rank()));
             const auto send = rank.send(peer, 40 + kind, static_cast<MessageKind>(kind), sent);
-            rank.receive(peer, 40 + kind, found)->wait();
+            rank.receive(peer, 40 + kind, static_cast<MessageKind>(kind), found)->wait();
             send->wait();
             TrafficBytes& bytes = expected.by_kind[kind];
             if (peer == rank.rank()) continue;

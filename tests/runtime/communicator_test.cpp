@@ -91,11 +91,12 @@ TEST_CASE("communicator: an abort wakes every waiter at once", "[runtime][commun
                 std::vector<float> data(100);
                 errors.expect([&] { all_reduce({rank, group, 2}, data); });
             });
-            errors.expect([&] { rank.receive(last, 3, std::span(&byte, 1))->wait(); });
+            errors.expect(
+                [&] { rank.receive(last, 3, MessageKind::notify, std::span(&byte, 1))->wait(); });
         }
         const MessageKind kind = MessageKind::pipeline;
         errors.expect([&] { rank.send(last, 4, kind, std::span(&byte, 1)); });
-        errors.expect([&] { rank.receive(last, 4, std::span(&byte, 1)); });
+        errors.expect([&] { rank.receive(last, 4, MessageKind::notify, std::span(&byte, 1)); });
         rank.send(last, 5, kind, {});  // ends the rank's work with the error too
     }),
                       CommunicatorError);
@@ -109,7 +110,7 @@ TEST_CASE("communicator: requests started before an abort fail", "[runtime][comm
     ThreadWorld world(2, 2);
     std::byte byte{};
     const auto sent = world.end(0).send(1, 0, MessageKind::notify, std::span(&byte, 1));
-    const auto received = world.end(1).receive(0, 0, std::span(&byte, 1));
+    const auto received = world.end(1).receive(0, 0, MessageKind::notify, std::span(&byte, 1));
     world.end(1).abort("stop");
     REQUIRE_THROWS_AS(sent->wait(), CommunicatorError);
     REQUIRE_THROWS_AS(received->wait(), CommunicatorError);
@@ -122,7 +123,7 @@ TEST_CASE("communicator: a rank that throws ends the others", "[runtime][communi
         if (rank.rank() == 2) throw InternalError("broken");
         errors.expect([&] {
             std::byte byte{};
-            rank.receive(2, 0, std::span(&byte, 1))->wait();
+            rank.receive(2, 0, MessageKind::notify, std::span(&byte, 1))->wait();
         });
     }),
                       InternalError);
@@ -134,11 +135,11 @@ TEST_CASE("communicator: a dropped receive loses its message only", "[runtime][c
     ThreadWorld world(2, 2);
     std::byte lost{};
     std::byte found{};
-    world.end(1).receive(0, 0, std::span(&lost, 1));
+    world.end(1).receive(0, 0, MessageKind::notify, std::span(&lost, 1));
     for (const std::byte byte : {std::byte{1}, std::byte{2}}) {
         world.end(0).send(1, 0, MessageKind::notify, std::span(&byte, 1));
     }
-    world.end(1).receive(0, 0, std::span(&found, 1))->wait();
+    world.end(1).receive(0, 0, MessageKind::notify, std::span(&found, 1))->wait();
     REQUIRE(lost == std::byte{0});
     REQUIRE(found == std::byte{2});
 }

@@ -173,7 +173,7 @@ TEST_CASE("training: the moving average of the parameters follows them", "[runti
     ThreadWorld(graph.instances().ranks(), 1).run([&](Communicator& communicator) {
         RankTrainer trainer(job, graph, dependencies, communicator, random_parameters(3));
         const StateShard& shard = *trainer.state().shards().front();
-        const std::vector<float> start = shard.master;
+        const std::vector<float> start = shard.master.on_host();
         std::vector<double> expected(start.begin(), start.end());
         for (int step = 1; step <= 3; ++step) {
             TrainingStep numbers;
@@ -181,14 +181,17 @@ TEST_CASE("training: the moving average of the parameters follows them", "[runti
             numbers.ema_decay = 0.75;
             numbers.step = step;
             trainer.step([&](std::int64_t index) { return test::sequence(step, index); }, numbers);
+            const std::vector<float> master = shard.master.on_host();
             for (std::size_t i = 0; i < expected.size(); ++i) {
-                expected[i] = 0.75 * expected[i] + 0.25 * static_cast<double>(shard.master[i]);
+                expected[i] = 0.75 * expected[i] + 0.25 * static_cast<double>(master[i]);
             }
         }
+        const std::vector<float> master = shard.master.on_host();
+        const std::vector<float> ema = shard.ema.on_host();
         const std::lock_guard lock(mutex);
         for (std::size_t i = 0; i < expected.size(); ++i) {
-            worst = std::max(worst, std::abs(static_cast<double>(shard.ema.at(i)) - expected[i]));
-            moved = std::max(moved, std::abs(static_cast<double>(shard.master[i] - start[i])));
+            worst = std::max(worst, std::abs(static_cast<double>(ema.at(i)) - expected[i]));
+            moved = std::max(moved, std::abs(static_cast<double>(master[i] - start[i])));
         }
     });
     CHECK(moved > 5e-3);

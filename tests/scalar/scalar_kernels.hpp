@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/adamw.hpp"
+#include "kernels/add_rows.hpp"
 #include "kernels/bias_update.hpp"
 #include "kernels/concat.hpp"
 #include "kernels/cpu/threads.hpp"

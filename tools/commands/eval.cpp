@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <r1_version.hpp>
+
 #include "model/base/diagnostics.hpp"
 #include "model/base/json.hpp"
 #include "model/checkpoint/safetensors.hpp"
@@ -12,6 +14,7 @@
 #include "runtime/evaluate.hpp"
 #include "runtime/gradients.hpp"
 #include "tools/model_options.hpp"
+#include "tools/report/measured_report.hpp"
 
 namespace r1 {
 
@@ -84,7 +87,7 @@ void write_tensors(const std::string& file, const Evaluation& evaluation,
     write_safetensors(file, views, {});
 }
 
-Json evaluation_json(const Evaluation& evaluation) {
+Json evaluation_json(const Evaluation& evaluation, const std::string& device) {
     Json json;
     json["schema"] = "r1sim.eval/1";
     json["graph"] = {{"hash", evaluation.graph.hash().hex()}};
@@ -94,6 +97,11 @@ Json evaluation_json(const Evaluation& evaluation) {
         tensors[name] = tensor.shape;
     }
     json["tensors"] = tensors;
+    json["run_info"] = {
+        {"measured", true},
+        {"device", device},
+        {"version", R1_VERSION},
+        {"implementations", implementations_json(evaluation.graph, device, device)}};
     if (evaluation.tensors.count("logits") == 0) {
         return json;
     }
@@ -138,6 +146,7 @@ int run_eval(const Invocation& invocation) {
     const TokenBatch tokens = tokens_of(invocation);
     options.token_source = invocation.has("input") ? invocation.text("input") : "--tokens";
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
+    options.device = device_of(invocation);
     const std::optional<GradientLoss> loss = gradient_loss(invocation);
     const Evaluation evaluation =
         loss ? evaluate_gradients(checkpoint, tokens.ids, tokens.sequences, *loss, options)
@@ -156,7 +165,7 @@ int run_eval(const Invocation& invocation) {
             invocation.text("timeline"),
             timeline_text({{evaluation.graph, evaluation.intervals}}, lanes, true));
     }
-    const Json json = evaluation_json(evaluation);
+    const Json json = evaluation_json(evaluation, options.device.name);
     write_stdout(invocation.flag("json")
                      ? json.dump(2) + "\n"
                      : fmt::format("tokens   {}\nloss     {}\n{}graph    {}\n", tokens.ids.size(),

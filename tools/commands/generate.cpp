@@ -14,6 +14,7 @@
 #include "runtime/process_memory.hpp"
 #include "tools/model_options.hpp"
 #include "tools/prompts.hpp"
+#include "tools/report/measured_report.hpp"
 
 namespace r1 {
 
@@ -245,6 +246,7 @@ int run_generate(const Invocation& invocation) {
             stream.put(token);
         }
     };
+    options.device = device_of(invocation);
     const Generation generation = generate(checkpoint, prompts.tokens, options);
     if (streams) {
         stream.finish();
@@ -255,15 +257,18 @@ int run_generate(const Invocation& invocation) {
         count += sequence.tokens.size();
     }
     const double decode_s = seconds_since(prefilled);
-    json["run_info"] = {{"measured", true},
-                        {"device", generation.device},
-                        {"version", R1_VERSION},
-                        {"prefill_s", std::chrono::duration<double>(prefilled - begin).count()},
-                        {"decode_s", decode_s},
-                        {"tokens_per_s", static_cast<double>(count) / decode_s},
-                        {"memory", memory_json(generation.memory)},
-                        {"peak_memory_bytes", peak_memory_bytes()},
-                        {"baseline_memory_bytes", baseline}};
+    json["run_info"] = {
+        {"measured", true},
+        {"device", generation.device},
+        {"implementations", implementations_json(generation.graphs.front().graph, generation.device,
+                                                 generation.device)},
+        {"version", R1_VERSION},
+        {"prefill_s", std::chrono::duration<double>(prefilled - begin).count()},
+        {"decode_s", decode_s},
+        {"tokens_per_s", static_cast<double>(count) / decode_s},
+        {"memory", memory_json(generation.memory)},
+        {"peak_memory_bytes", peak_memory_bytes()},
+        {"baseline_memory_bytes", baseline}};
     write_records(invocation, generation);
     if (invocation.has("output")) {
         write_file_atomically(invocation.text("output"), json.dump(2) + "\n");

@@ -57,12 +57,14 @@ Setting setting_of(const Invocation& invocation) {
     return setting;
 }
 
-TrainingJob job_of(const Setting& setting, const ExecutionPolicy& policy) {
+TrainingJob job_of(const Setting& setting, const ExecutionPolicy& policy,
+                   const DeviceKind& device) {
     const Scenario& scenario = setting.scenario;
     const TrainingSpec& training = scenario.workload.training;
     TrainingJob job;
     job.setup = scenario.training_setup();
     job.policy = policy;
+    job.device = device;
     job.ranks_per_node =
         static_cast<int>(std::min<std::int64_t>(scenario.cluster.gpus_per_node, scenario.ranks()));
     job.node_limit = scenario.routing.node_limit;
@@ -82,11 +84,11 @@ struct Job {
     TextCodec codec;
     TrainingData data;
 
-    Job(Setting of, const ExecutionPolicy& policy)
+    Job(Setting of, const ExecutionPolicy& policy, const DeviceKind& device)
         : setting(std::move(of)),
           planned(prepare(setting)),
           dependencies(planned.graph),
-          training(job_of(setting, policy)),
+          training(job_of(setting, policy, device)),
           codec(TextCodec::for_model(spec().initial_checkpoint.value_or(""),
                                      setting.scenario.model.vocab_size)),
           data(spec().data, codec,
@@ -128,7 +130,7 @@ void execute(const Invocation& invocation, const Job& job,
     };
     const auto ranks = static_cast<int>(job.setting.scenario.ranks());
     if (processes() == 1) {
-        ThreadWorld(ranks, job.training.ranks_per_node).run(work);
+        ThreadWorld(ranks, job.training.ranks_per_node, *job.training.device.memory).run(work);
         return;
     }
 #ifdef R1_HAVE_MPI
@@ -137,10 +139,14 @@ void execute(const Invocation& invocation, const Job& job,
             fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
                         ranks, processes(), ranks));
     }
+    const DeviceLinks links{pipeline_pairs(job.planned.graph), job.training.setup.plan.comm_sms};
     std::exception_ptr agreed;
     run_mpi_rank(job.training.ranks_per_node, [&](Communicator& communicator) {
         try {
-            work(communicator);
+            const auto connect = job.training.device.connect;
+            const std::unique_ptr<Communicator> between =
+                connect ? connect(communicator, links) : nullptr;
+            work(between == nullptr ? communicator : *between);
         } catch (const AgreedError&) {
             agreed = std::current_exception();
         }
@@ -151,6 +157,14 @@ void execute(const Invocation& invocation, const Job& job,
 #else
     throw FeatureError("this build has no MPI: ranks are threads of one process only");
 #endif
+}
+
+std::string transport(const DeviceKind& device) {
+    const bool is_host = device.memory->is_host();
+    if (processes() == 1) {
+        return is_host ? "threads" : "loopback";
+    }
+    return is_host ? "mpi" : "nccl";
 }
 
 MeasuredRouting routing_of(const TrainingResult& result) {
@@ -220,8 +234,8 @@ void answer(const Invocation& invocation, const Job& job, const TrainingResult& 
         measured.graph_traffic = graph_traffic(job.planned.graph, result.measured.exchanges,
                                                job.training.ranks_per_node);
     }
-    measured.info = {"cpu",
-                     processes() == 1 ? "threads" : "mpi",
+    measured.info = {job.training.device.name,
+                     transport(job.training.device),
                      job.training.ranks_per_node,
                      result.wall_s,
                      static_cast<std::int64_t>(result.iteration_s.size()),
@@ -235,19 +249,13 @@ void answer(const Invocation& invocation, const Job& job, const TrainingResult& 
 }
 
 void check_run_usage(const Invocation& invocation) {
-    const std::string device = invocation.text("device");
-    if (device != "cpu" && device != "cuda") {
-        throw UsageError("--device takes cpu or cuda, not '" + device + "'");
-    }
-    if (device == "cuda") {
-        throw FeatureError("run --device cuda is not implemented in this version");
-    }
     check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves", "html"});
 }
 
 int run_run(const Invocation& invocation) {
     check_run_usage(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
+    const DeviceKind device = device_of(invocation, local_rank());
     Setting setting = setting_of(invocation);
     const std::int64_t ranks = processes() == 1 ? setting.scenario.ranks() : processes_here();
     const std::int64_t cores = std::thread::hardware_concurrency();
@@ -256,7 +264,7 @@ int run_run(const Invocation& invocation) {
     }
     set_cpu_turns(ranks > cores);
     invocation.progress("building the execution graph and reading texts …");
-    const Job job(std::move(setting), policy);
+    const Job job(std::move(setting), policy, device);
     for (const std::string& warning : job.setting.warnings) {
         if (is_first_process()) {
             invocation.warn(warning);
@@ -282,8 +290,6 @@ Command run_command() {
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                //
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //
-            ("device", po::value<std::string>()->default_value("cpu")->value_name("cpu|cuda"),
-             "where ops run")  //
             ("resume", po::bool_switch(),
              "go on from the newest checkpoint of workload.checkpoint.folder")  //
             ("curves", po::value<std::string>()->value_name("FILE"),

@@ -1,6 +1,8 @@
 #include "sim/hardware/topology.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 #include <fmt/format.h>
@@ -9,7 +11,9 @@
 #include "model/base/json.hpp"
 #include "sim/hardware/fabric.hpp"
 #include "sim/hardware/import/import.hpp"
+#include "sim/hardware/import/nccl_xml.hpp"
 #include "tools/cli.hpp"
+#include "tools/machine/machine.hpp"
 #include "tools/report/topology_diff.hpp"
 #include "tools/report/topology_svg.hpp"
 #include "tools/report/topology_table.hpp"
@@ -25,6 +29,26 @@ Topology checked(const Document& document) {
     return topology;
 }
 
+Document document_of(const Invocation& invocation, const ImportedTopology& topology) {
+    for (const std::string& note : topology.notes) invocation.detail(note);
+    for (const std::string& warning : topology.warnings) invocation.warn(warning);
+    return topology_document(topology, invocation.overrides());
+}
+
+// This machine: as NCCL saw it, where its dump is at hand, else as driver and kernel show it.
+Document discovered(const Invocation& invocation) {
+    const char* dump = std::getenv("NCCL_TOPO_DUMP_FILE");
+    if (dump != nullptr && std::filesystem::exists(dump)) {
+        invocation.detail(fmt::format("read {}, which NCCL_TOPO_DUMP_FILE names", dump));
+        return document_of(invocation, import_topology(dump, ForeignFormat::nccl_xml));
+    }
+    const Machine machine = inspect_machine();
+    if (machine.gpus.empty()) {
+        throw FeatureError("topology --discover: no GPU here: " + machine.no_gpus);
+    }
+    return document_of(invocation, import_nccl_xml(nccl_topology_xml(machine), "this machine"));
+}
+
 Document imported(const Invocation& invocation) {
     const std::vector<std::string>& names = foreign_format_names();
     const std::string format = invocation.text("import");
@@ -35,12 +59,11 @@ Document imported(const Invocation& invocation) {
     }
     const ImportedTopology topology =
         import_topology(invocation.text("file"), static_cast<ForeignFormat>(found - names.begin()));
-    for (const std::string& note : topology.notes) invocation.detail(note);
-    for (const std::string& warning : topology.warnings) invocation.warn(warning);
-    return topology_document(topology, invocation.overrides());
+    return document_of(invocation, topology);
 }
 
 Document described(const Invocation& invocation) {
+    if (invocation.has("discover")) return discovered(invocation);
     if (invocation.has("import")) return imported(invocation);
     Document document = load_topology(invocation.text("file"));
     for (const Override& override_ : invocation.overrides()) {
@@ -50,11 +73,9 @@ Document described(const Invocation& invocation) {
 }
 
 int run_topology(const Invocation& invocation) {
-    if (invocation.has("discover")) {
-        throw FeatureError("topology --discover is not implemented in this version");
-    }
-    if (!invocation.has("file")) {
-        throw UsageError("missing FILE");
+    if (invocation.has("file") == invocation.has("discover")) {
+        throw UsageError(invocation.has("file") ? "--discover takes no FILE"
+                                                : "missing FILE, or --discover");
     }
     const Document document = described(invocation);
     const Topology topology = checked(document);
@@ -98,8 +119,10 @@ Command topology_command() {
             ("import", po::value<std::string>()->value_name("nccl-xml|infragraph"),
              "FILE is of this format; --set gives what it lacks")  //
             ("topology-out", po::value<std::string>()->value_name("FILE"),
-             "write the topology, with what --set changed, for simulate --set cluster=FILE")   //
-            ("discover", po::value<std::string>()->implicit_value(""), "not in this version")  //
+             "write the topology, with what --set changed, for simulate --set cluster=FILE")  //
+            ("discover", po::value<std::string>()->implicit_value("")->zero_tokens(),
+             "this machine instead of FILE, as the NVIDIA driver and /sys show it, or as the file "
+             "does that NCCL_TOPO_DUMP_FILE names")  //
             ("diff", po::value<std::string>()->value_name("FILE2"),
              "in what another topology differs, in words; --set changes FILE alone")(
                 "svg", po::value<std::string>()->value_name("FILE"),

@@ -3,6 +3,7 @@
 // a CUDA compiler; so does, from the repository root, with nothing but nvcc and nlohmann's header:
 //
 //   nvcc -std=c++20 -arch=sm_90a -O2 -I. -o r1_calibrate_cuda tools/cuda/calibrate_cuda.cpp
+//       --fmad=false --expt-relaxed-constexpr kernels/cuda/*.cu kernels/cuda/*.cpp
 //       runtime/cuda_calibration/*.cu runtime/cuda_calibration/*.cpp runtime/calibration/*.cpp
 //       model/base/diagnostics.cpp model/base/files.cpp -lcublasLt -lcublas
 //
@@ -51,6 +52,8 @@ constexpr const char* kHelp =
     "  --seconds N     time that it may take (default 480); what does not fit is left out, the\n"
     "                  least important first, and the file says so\n"
     "  --quick         the shapes of a training step only, about a minute\n"
+    "  --own-kernels   matrix products by this project's kernels, as run --device cuda starts\n"
+    "                  them, instead of cuBLASLt's algorithms alone\n"
     "  --device N      which GPU, from 0 (default 0)\n"
     "  --name NAME     name of the calibration (default: the device's, with _measured)\n"
     "  --help          this text\n"
@@ -109,6 +112,8 @@ Arguments parse(const std::vector<std::string>& words) {
             arguments.options.seconds = number(word, value(), 86400);
         } else if (word == "--device") {
             arguments.options.device = static_cast<int>(number(word, value(), 1023));
+        } else if (word == "--own-kernels") {
+            arguments.options.own_kernels = true;
         } else if (word == "--quick") {
             arguments.options.grid = JobGrid::small;
         } else {

@@ -211,6 +211,7 @@ Json run_info_json(const MeasuredRun& run) {
             {"ranks", run.graph.instances().ranks()},
             {"ranks_per_node", info.ranks_per_node},
             {"transport", info.transport},
+            {"implementations", implementations_json(run.graph, info.device, info.transport)},
             {"wall_s", info.wall_s},
             {"steps_per_s", steps / info.wall_s},
             {"tokens_per_s", tokens * steps / info.wall_s},
@@ -219,6 +220,17 @@ Json run_info_json(const MeasuredRun& run) {
 }
 
 }  // namespace
+
+Json implementations_json(const ExecutionGraph& graph, const std::string& device,
+                          const std::string& transport) {
+    Json implementations = Json::object();
+    for (const ChunkTemplate& chunk : graph.templates()) {
+        for (const Op& op : chunk.ops) {
+            implementations[std::string(kind_name(op))] = op.comm() == nullptr ? device : transport;
+        }
+    }
+    return implementations;
+}
 
 Json make_measured_report(const MeasuredRun& run) {
     Timeline timeline = one_iteration(run.timeline, 0);

@@ -32,8 +32,8 @@ struct MeasuredRouting {
 };
 
 struct RunInfo {
-    std::string device;     // "cpu"
-    std::string transport;  // "threads", "mpi"
+    std::string device;     // "cpu", "cuda"
+    std::string transport;  // "threads", "loopback", "mpi", "nccl"
     int ranks_per_node = 1;
     double wall_s = 0;       // of all steps of this run
     std::int64_t steps = 0;  // how many; a resumed run has more losses
@@ -59,5 +59,10 @@ struct MeasuredRun {
 };
 
 Json make_measured_report(const MeasuredRun& run);
+
+// What executes each kind of op of a graph: "gemm_fp8": the device whose kernels compute,
+// "dispatch": what carries messages.
+Json implementations_json(const ExecutionGraph& graph, const std::string& device,
+                          const std::string& transport);
 
 }  // namespace r1

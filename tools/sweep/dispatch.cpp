@@ -89,7 +89,9 @@ void send_number(Communicator& communicator, int to, std::uint64_t channel, std:
 
 std::int64_t receive_number(Communicator& communicator, int from, std::uint64_t channel) {
     std::int64_t number = 0;
-    communicator.receive(from, channel, std::as_writable_bytes(std::span(&number, 1)))->wait();
+    communicator
+        .receive(from, channel, MessageKind::report, std::as_writable_bytes(std::span(&number, 1)))
+        ->wait();
     return number;
 }
 
@@ -127,7 +129,8 @@ std::vector<PointWorker> remote_workers(Communicator& communicator, int slots) {
                                      receive_number(communicator, rank, reply_channel(slot))),
                                  '\0');
                 communicator
-                    .receive(rank, reply_channel(slot), std::as_writable_bytes(std::span(line)))
+                    .receive(rank, reply_channel(slot), MessageKind::report,
+                             std::as_writable_bytes(std::span(line)))
                     ->wait();
                 return line;
             });

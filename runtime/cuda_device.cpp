@@ -1,0 +1,112 @@
+#include "runtime/cuda_device.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "kernels/cuda/blas.hpp"
+#include "kernels/cuda/check.hpp"
+#include "model/base/diagnostics.hpp"
+#include "runtime/cuda_clock.hpp"
+#include "runtime/cuda_memory.hpp"
+#include "runtime/cuda_stream.hpp"
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#else  // the emulation of tests has no profiler
+inline void nvtxRangePushA(const char* /*name*/) {}
+inline void nvtxRangePop() {}
+#endif
+
+namespace r1 {
+
+namespace cuda {
+
+namespace {
+
+// Of the process, as its GPU is.
+struct Gpu {
+    int sms = 0;
+    CudaMemory memory;
+    cublasLtContext* blas = blas_create();
+
+    Gpu() {
+        check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device()),
+              "cudaDeviceGetAttribute");
+    }
+    ~Gpu() { blas_destroy(blas); }
+    Gpu(const Gpu&) = delete;
+    Gpu& operator=(const Gpu&) = delete;
+};
+
+class CudaDevice final : public Device {
+public:
+    CudaDevice(Gpu& gpu, const ModelConfig& config)
+        : Device("cuda", gpu.memory, cuda::kernels(), config), gpu_(gpu) {
+        for (std::size_t i = 0; i < kStreamCount; ++i) {
+            streams_[i] =
+                std::make_unique<StreamSlot>(cuda::device(), !computes(static_cast<Stream>(i)));
+        }
+    }
+
+    void attach(Stream stream) override {
+        set_thread_stream(streams_[static_cast<std::size_t>(stream)].get());
+    }
+    void start_clock() override { clock_.start(); }
+    std::uint64_t mark() override { return clock_.mark(); }
+    TimePs time_of(std::uint64_t mark) override { return clock_.time_of(mark); }
+    void begin_op(const Op& op) override { nvtxRangePushA(std::string(kind_name(op)).c_str()); }
+    void end_op() override { nvtxRangePop(); }
+
+    [[nodiscard]] Launch launch(std::int64_t comm_sms) const override {
+        StreamSlot& slot = thread_stream();
+        const auto sms = static_cast<int>(std::max<std::int64_t>(1, gpu_.sms - comm_sms));
+        if (gpu_.blas == nullptr) {
+            return {slot.stream(), sms};
+        }
+        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(),
+                StreamSlot::kBlasWorkspaceBytes};
+    }
+
+private:
+    Gpu& gpu_;
+    std::array<std::unique_ptr<StreamSlot>, kStreamCount> streams_;
+    CudaClock clock_;
+};
+
+Gpu& gpu_of_process(int index) {
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status != cudaSuccess || count == 0) {
+        throw FeatureError(fmt::format(
+            "--device cuda: this machine has no GPU that CUDA can use{}",
+            status == cudaSuccess ? "" : std::string(" (") + cudaGetErrorString(status) + ")"));
+    }
+    // Lives as long as the process: streams of threads that end late still use it.
+    static Gpu* gpu = [&] {
+        set_device(index % count);
+        return new Gpu;
+    }();
+    return *gpu;
+}
+
+}  // namespace
+
+}  // namespace cuda
+
+DeviceKind cuda_devices(int index) {
+    cuda::Gpu& gpu = cuda::gpu_of_process(index);
+    DeviceKind kind;
+    kind.name = "cuda";
+    kind.memory = &gpu.memory;
+    kind.make = [&gpu](const ModelConfig& config) {
+        return std::make_unique<cuda::CudaDevice>(gpu, config);
+    };
+    return kind;
+}
+
+}  // namespace r1

@@ -1,0 +1,132 @@
+#include "runtime/cuda_memory.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "kernels/cuda/check.hpp"
+#include "runtime/cuda_stream.hpp"
+
+namespace r1::cuda {
+
+namespace {
+
+bool is_on_device(const void* data) {
+    cudaPointerAttributes attributes{};
+    check(cudaPointerGetAttributes(&attributes, data), "cudaPointerGetAttributes");
+    return attributes.type == cudaMemoryTypeDevice;
+}
+
+}  // namespace
+
+CudaMemory::CudaMemory() {
+    check(cudaSetDevice(device()), "cudaSetDevice");
+    cudaMemPool_t pool = nullptr;
+    check(cudaDeviceGetDefaultMemPool(&pool, device()), "cudaDeviceGetDefaultMemPool");
+    // Nothing goes back to the system between steps.
+    auto threshold = std::numeric_limits<std::uint64_t>::max();
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
+          "cudaMemPoolSetAttribute");
+    for (Stage& stage : stages_) {
+        void* data = nullptr;
+        check(cudaMallocHost(&data, kStageBytes), "cudaMallocHost");
+        stage.data = static_cast<std::byte*>(data);
+        check(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming),
+              "cudaEventCreateWithFlags");
+    }
+}
+
+CudaMemory::~CudaMemory() {
+    for (const Stage& stage : stages_) {
+        cudaEventDestroy(stage.done);
+        cudaFreeHost(stage.data);
+    }
+}
+
+std::byte* CudaMemory::allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    const cudaError_t status =
+        cudaMallocAsync(&memory, std::max<std::size_t>(bytes, 1), thread_stream().stream());
+    if (status == cudaErrorMemoryAllocation) {
+        cudaGetLastError();  // else the next kernel reports it
+        throw std::bad_alloc();
+    }
+    check(status, "cudaMallocAsync");
+    return static_cast<std::byte*>(memory);
+}
+
+void CudaMemory::release(std::byte* memory) noexcept {
+    if (memory != nullptr) {
+        cudaFreeAsync(memory, thread_stream().stream());
+    }
+}
+
+void CudaMemory::copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0 || to == from) {
+        return;
+    }
+    if (bytes >= kStagedBytesMin) {
+        auto* bytes_to = static_cast<std::byte*>(to);
+        const auto* bytes_from = static_cast<const std::byte*>(from);
+        const bool to_device = is_on_device(to);
+        if (to_device != is_on_device(from)) {
+            to_device ? upload(bytes_to, bytes_from, bytes) : download(bytes_to, bytes_from, bytes);
+            return;
+        }
+    }
+    // Of pageable host memory it returns when that is read or filled.
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, thread_stream().stream()),
+          "cudaMemcpyAsync");
+}
+
+void CudaMemory::upload(std::byte* to, const std::byte* from, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const cudaStream_t stream = thread_stream().stream();
+    for (std::size_t begin = 0, turn = 0; begin < bytes; begin += kStageBytes, ++turn) {
+        Stage& stage = stages_[turn % 2];
+        const std::size_t count = std::min(kStageBytes, bytes - begin);
+        check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
+        std::memcpy(stage.data, from + begin, count);
+        check(cudaMemcpyAsync(to + begin, stage.data, count, cudaMemcpyHostToDevice, stream),
+              "cudaMemcpyAsync");
+        check(cudaEventRecord(stage.done, stream), "cudaEventRecord");
+    }
+}
+
+void CudaMemory::download(std::byte* to, const std::byte* from, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const cudaStream_t stream = thread_stream().stream();
+    for (const Stage& stage : stages_) {
+        check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
+    }
+    const std::size_t parts = (bytes + kStageBytes - 1) / kStageBytes;
+    for (std::size_t part = 0; part <= parts; ++part) {
+        if (part < parts) {
+            const Stage& stage = stages_[part % 2];
+            const std::size_t begin = part * kStageBytes;
+            check(cudaMemcpyAsync(stage.data, from + begin, std::min(kStageBytes, bytes - begin),
+                                  cudaMemcpyDeviceToHost, stream),
+                  "cudaMemcpyAsync");
+            check(cudaEventRecord(stage.done, stream), "cudaEventRecord");
+        }
+        if (part > 0) {
+            const Stage& stage = stages_[(part - 1) % 2];
+            const std::size_t begin = (part - 1) * kStageBytes;
+            check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
+            std::memcpy(to + begin, stage.data, std::min(kStageBytes, bytes - begin));
+        }
+    }
+}
+
+void CudaMemory::zero(void* to, std::size_t bytes) {
+    if (bytes > 0) {
+        check(cudaMemsetAsync(to, 0, bytes, thread_stream().stream()), "cudaMemsetAsync");
+    }
+}
+
+void CudaMemory::finish() {
+    check(cudaStreamSynchronize(thread_stream().stream()), "cudaStreamSynchronize");
+}
+
+}  // namespace r1::cuda

@@ -1,0 +1,41 @@
+// Which CUDA stream the calling thread works on. Every stream is of the process's one device.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+namespace r1::cuda {
+
+// With the workspace that cuBLAS wants for each stream.
+class StreamSlot {
+public:
+    // `is_urgent`: its kernels go first where the device has to choose. Makes the device the
+    // calling thread's.
+    StreamSlot(int device, bool is_urgent);
+    ~StreamSlot();
+    StreamSlot(const StreamSlot&) = delete;
+    StreamSlot& operator=(const StreamSlot&) = delete;
+
+    [[nodiscard]] cudaStream_t stream() const { return stream_; }
+    // Allocated when it is first asked for, by the stream's own thread.
+    [[nodiscard]] void* blas_workspace();
+    // Of cuBLAS's documentation, for Hopper: 32 MiB.
+    static constexpr std::size_t kBlasWorkspaceBytes = std::size_t{32} << 20U;
+
+private:
+    cudaStream_t stream_ = nullptr;
+    void* blas_workspace_ = nullptr;
+};
+
+// The process works on this device from now on; 0 by default.
+void set_device(int device);
+int device();
+
+// The calling thread's: the one that it was given, else one of its own.
+StreamSlot& thread_stream();
+// It stays with the thread until the next call; nullptr: its own again.
+void set_thread_stream(StreamSlot* slot);
+bool has_given_stream();
+
+}  // namespace r1::cuda

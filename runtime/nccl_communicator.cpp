@@ -1,0 +1,466 @@
+#include "runtime/nccl_communicator.hpp"
+
+#include <nccl.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "runtime/cuda_event.hpp"
+#include "runtime/cuda_stream.hpp"
+#include "runtime/thread_communicator.hpp"
+
+namespace r1 {
+
+namespace {
+
+using cuda::Event;
+using cuda::StreamSlot;
+using cuda::thread_stream;
+
+// Of the host's communicator: announcements of pipeline messages, and identities at the start.
+constexpr std::uint64_t kPairChannel = (std::uint64_t{1} << 29U) - 1;
+
+void check_nccl(ncclResult_t result, const char* what) {
+    if (result != ncclSuccess && result != ncclInProgress) {
+        throw CommunicatorError(std::string(what) + ": " + ncclGetErrorString(result));
+    }
+}
+
+template <class T>
+std::span<std::byte> bytes_of(T& value) {
+    return std::as_writable_bytes(std::span(&value, 1));
+}
+
+// A communicator of NCCL.
+class Link {
+public:
+    Link(int rank, int ranks, const ncclUniqueId& id, int ctas_max) {
+        ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+        if (ctas_max > 0) {
+            config.maxCTAs = ctas_max;
+        }
+        check_nccl(ncclCommInitRankConfig(&comm_, ranks, id, rank, &config),
+                   "ncclCommInitRankConfig");
+    }
+    ~Link() {
+        if (!aborted_) {
+            ncclCommDestroy(comm_);
+        }
+    }
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+    [[nodiscard]] ncclComm_t get() const { return comm_; }
+    // Ends what its kernels wait for.
+    void end() {
+        if (!aborted_.exchange(true)) {
+            ncclCommAbort(comm_);
+        }
+    }
+    void throw_if_failed() const {
+        if (aborted_) {
+            throw CommunicatorError("the job was aborted");
+        }
+        ncclResult_t state = ncclSuccess;
+        check_nccl(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
+        check_nccl(state, "NCCL");
+    }
+
+private:
+    ncclComm_t comm_ = nullptr;
+    std::atomic<bool> aborted_{false};
+};
+
+// Messages that a thread starts before it waits for one of them.
+class Group {
+public:
+    Group(Communicator& host, Memory& memory, const Link& link)
+        : host_(host), memory_(memory), link_(link) {}
+
+    std::size_t add(bool is_send, int peer, std::uint64_t channel, std::byte* data,
+                    std::size_t bytes) {
+        parts_.push_back({is_send, peer, channel, data, bytes, bytes});
+        return parts_.size() - 1;
+    }
+    // Before anyone waited: the message is lost.
+    void drop(std::size_t part) { parts_[part].is_dropped = true; }
+    [[nodiscard]] bool is_started() const { return done_.has_value(); }
+
+    void start() {
+        announce();
+        check_nccl(ncclGroupStart(), "ncclGroupStart");
+        const cudaStream_t stream = thread_stream().stream();
+        for (Part& part : parts_) {
+            if (part.is_dropped || part.announced == 0) {
+                continue;
+            }
+            std::byte* data = part.data;
+            if (part.announced != part.bytes) {  // to be received, or its sender waits for ever
+                part.lost.emplace(memory_, part.announced);
+                data = part.lost->data();
+            }
+            if (part.is_send) {
+                check_nccl(ncclSend(data, part.bytes, ncclUint8, part.peer, link_.get(), stream),
+                           "ncclSend");
+            } else {
+                check_nccl(
+                    ncclRecv(data, part.announced, ncclUint8, part.peer, link_.get(), stream),
+                    "ncclRecv");
+            }
+        }
+        check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+        done_.emplace(stream);
+    }
+    void wait(std::size_t which) {
+        done_->wait([&] { link_.throw_if_failed(); });
+        const Part& part = parts_[which];
+        if (part.announced != part.bytes) {
+            throw size_mismatch(part.peer, part.channel, part.bytes,
+                                fmt::format("{} sent", part.announced));
+        }
+    }
+
+private:
+    struct Part {
+        bool is_send;
+        int peer;
+        std::uint64_t channel;
+        std::byte* data;
+        std::uint64_t bytes;
+        std::uint64_t announced;
+        std::optional<DeviceArray<std::byte>> lost{};
+        bool is_dropped = false;
+    };
+
+    // Senders tell sizes; returns when all are known.
+    void announce() {
+        std::vector<std::unique_ptr<Request>> requests;
+        for (Part& part : parts_) {
+            if (part.is_dropped) {
+                continue;
+            }
+            requests.push_back(
+                part.is_send
+                    ? host_.send(part.peer, part.channel, MessageKind::report, bytes_of(part.bytes))
+                    : host_.receive(part.peer, part.channel, MessageKind::report,
+                                    bytes_of(part.announced)));
+        }
+        for (const std::unique_ptr<Request>& request : requests) {
+            request->wait();
+        }
+    }
+
+    Communicator& host_;
+    Memory& memory_;
+    const Link& link_;
+    std::deque<Part> parts_;
+    std::optional<Event> done_;
+};
+
+// From one rank to another, pipeline messages only.
+struct Pair {
+    struct Announcement {
+        std::uint64_t channel = 0;
+        std::uint64_t bytes = 0;
+    };
+    using Place = std::pair<std::uint64_t, std::uint64_t>;  // channel, its n-th message
+
+    Pair(int peer_rank, bool sends, const ncclUniqueId& id)
+        : peer(peer_rank), link(sends ? 0 : 1, 2, id, 0), slot(cuda::device(), true) {}
+
+    int peer;
+    Link link;
+    StreamSlot slot;
+    std::mutex mutex;  // of all that follows, and of sends
+    std::condition_variable changed;
+    bool is_reading = false;                       // a thread takes the next message; only one does
+    std::map<std::uint64_t, std::uint64_t> asked;  // by channel: receives that were started
+    std::map<std::uint64_t, std::uint64_t> announced;  // and messages that were announced
+    std::map<Place, DeviceArray<std::byte>> early;     // nobody has waited for them yet
+};
+
+class PairSend final : public Request {
+public:
+    PairSend(Communicator& host, Pair& pair, std::uint64_t channel, std::span<const std::byte> data)
+        : pair_(pair), note_{channel, data.size()} {
+        const std::lock_guard lock(pair.mutex);
+        announcement_ = host.send(pair.peer, kPairChannel, MessageKind::report, bytes_of(note_));
+        const cudaStream_t stream = pair.slot.stream();
+        Event(thread_stream().stream()).before(stream);
+        check_nccl(ncclSend(data.data(), data.size(), ncclUint8, 1, pair.link.get(), stream),
+                   "ncclSend");
+        done_.emplace(stream);
+    }
+    void wait() override {
+        announcement_->wait();
+        done_->wait([&] { pair_.link.throw_if_failed(); });
+    }
+
+private:
+    Pair& pair_;
+    Pair::Announcement note_;
+    std::unique_ptr<Request> announcement_;
+    std::optional<Event> done_;
+};
+
+class PairReceive final : public Request {
+public:
+    PairReceive(Communicator& host, Memory& memory, Pair& pair, std::uint64_t channel,
+                std::span<std::byte> data)
+        : host_(host), memory_(memory), pair_(pair), data_(data) {
+        const std::lock_guard lock(pair.mutex);
+        place_ = {channel, pair.asked[channel]++};
+    }
+    void wait() override {
+        if (std::exchange(is_done_, true)) {
+            return;
+        }
+        std::unique_lock lock(pair_.mutex);
+        while (pair_.early.count(place_) == 0) {
+            if (pair_.is_reading) {
+                pair_.changed.wait(lock);
+            } else {
+                take_next(lock);
+            }
+        }
+        const DeviceArray<std::byte> found = std::move(pair_.early.extract(place_).mapped());
+        lock.unlock();
+        if (found.size() != data_.size()) {
+            throw size_mismatch(pair_.peer, place_.first, data_.size(),
+                                fmt::format("{} sent", found.size()));
+        }
+        memory_.copy(data_.data(), found.data(), found.size());
+    }
+
+private:
+    // Through memory of its own, also what is asked for: pipeline messages are few and small
+    // beside what NCCL's own buffers copy.
+    // Others may wait for what it brings, or take the next one meanwhile if it fails.
+    void take_next(std::unique_lock<std::mutex>& lock) {
+        pair_.is_reading = true;
+        lock.unlock();
+        Pair::Announcement note;
+        DeviceArray<std::byte> message(memory_);
+        std::exception_ptr failure;
+        try {
+            message = read(note);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        lock.lock();
+        pair_.is_reading = false;
+        pair_.changed.notify_all();
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+        pair_.early.emplace(Pair::Place{note.channel, pair_.announced[note.channel]++},
+                            std::move(message));
+    }
+    [[nodiscard]] DeviceArray<std::byte> read(Pair::Announcement& note) const {
+        host_.receive(pair_.peer, kPairChannel, MessageKind::report, bytes_of(note))->wait();
+        DeviceArray<std::byte> message(memory_, note.bytes);
+        const cudaStream_t stream = pair_.slot.stream();
+        Event(thread_stream().stream()).before(stream);  // that allocated it
+        check_nccl(ncclRecv(message.data(), note.bytes, ncclUint8, 0, pair_.link.get(), stream),
+                   "ncclRecv");
+        Event(stream).wait([&] { pair_.link.throw_if_failed(); });
+        return message;
+    }
+
+    Communicator& host_;
+    Memory& memory_;
+    Pair& pair_;
+    std::span<std::byte> data_;
+    Pair::Place place_;
+    bool is_done_ = false;
+};
+
+class NcclCommunicator final : public Communicator {
+public:
+    NcclCommunicator(Communicator& host, Memory& memory, const DeviceLinks& links)
+        : Communicator(host.rank(), host.ranks(), host.ranks_per_node()),
+          host_(host),
+          memory_(memory),
+          own_(1, 1, memory) {
+        for (std::optional<Link>& link : lanes_) {
+            link.emplace(rank(), ranks(), agreed_id(), links.comm_sms);
+        }
+        // In one order on all ranks: the first pair that is not connected has both its ends here.
+        for (const auto& [from, to] : links.pipeline) {
+            if (from != to && (from == rank() || to == rank())) {
+                connect(from, to);
+            }
+        }
+    }
+
+    void abort(const std::string& why) override {
+        for (std::optional<Link>& link : lanes_) {
+            link->end();
+        }
+        for (auto* pairs : {&to_, &from_}) {
+            for (auto& [peer, pair] : *pairs) {
+                pair.link.end();
+            }
+        }
+        host_.abort(why);
+    }
+
+private:
+    // Of the thread that started it; see Group.
+    class GroupRequest final : public Request {
+    public:
+        GroupRequest(NcclCommunicator& communicator, std::shared_ptr<Group> group, std::size_t part)
+            : communicator_(communicator), group_(std::move(group)), part_(part) {}
+        ~GroupRequest() override {
+            if (!group_->is_started()) {
+                group_->drop(part_);
+            }
+        }
+        void wait() override {
+            if (!group_->is_started()) {
+                communicator_.close(group_);
+                group_->start();
+            }
+            if (!std::exchange(is_done_, true)) {
+                group_->wait(part_);
+            }
+        }
+
+    private:
+        NcclCommunicator& communicator_;
+        std::shared_ptr<Group> group_;
+        std::size_t part_;
+        bool is_done_ = false;
+    };
+
+    std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind kind,
+                                        std::span<const std::byte> data) override {
+        if (is_of_host(kind)) {
+            return host_.send(to, channel, kind, data);
+        }
+        if (to == rank()) {
+            return own_.end(0).send(0, channel, kind, data);
+        }
+        if (!is_grouped(kind)) {
+            return std::make_unique<PairSend>(host_, pair(to_, to), channel, data);
+        }
+        return add(true, to, channel, kind, const_cast<std::byte*>(data.data()), data.size());
+    }
+
+    std::unique_ptr<Request> start_receive(int from, std::uint64_t channel, MessageKind kind,
+                                           std::span<std::byte> data) override {
+        if (is_of_host(kind)) {
+            return host_.receive(from, channel, kind, data);
+        }
+        if (from == rank()) {
+            return own_.end(0).receive(0, channel, kind, data);
+        }
+        if (!is_grouped(kind)) {
+            return std::make_unique<PairReceive>(host_, memory_, pair(from_, from), channel, data);
+        }
+        return add(false, from, channel, kind, data.data(), data.size());
+    }
+
+    static bool is_grouped(MessageKind kind) {
+        return kind != MessageKind::pipeline && cuda::has_given_stream();
+    }
+    [[nodiscard]] Pair& pair(std::map<int, Pair>& pairs, int peer) const {
+        const auto found = pairs.find(peer);
+        if (found == pairs.end()) {
+            throw CommunicatorError(fmt::format(
+                "ranks {} and {} are not connected for pipeline messages", rank(), peer));
+        }
+        return found->second;
+    }
+
+    std::unique_ptr<Request> add(bool is_send, int peer, std::uint64_t channel, MessageKind kind,
+                                 std::byte* data, std::size_t bytes) {
+        const std::size_t lane = kind == MessageKind::collective ? 1 : 0;
+        const std::lock_guard lock(mutex_);
+        std::shared_ptr<Group>& group = open_[{std::this_thread::get_id(), lane}];
+        if (group == nullptr) {
+            group = std::make_shared<Group>(host_, memory_, *lanes_[lane]);
+        }
+        const std::size_t part = group->add(is_send, peer, channel, data, bytes);
+        return std::make_unique<GroupRequest>(*this, group, part);
+    }
+    // What the thread starts next is another group.
+    void close(const std::shared_ptr<Group>& group) {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(open_, [&](const auto& entry) { return entry.second == group; });
+    }
+
+    // Rank 0 makes it.
+    [[nodiscard]] ncclUniqueId agreed_id() const {
+        ncclUniqueId id{};
+        if (rank() != 0) {
+            host_.receive(0, kPairChannel, MessageKind::report, bytes_of(id))->wait();
+            return id;
+        }
+        check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+        for (int other = 1; other < ranks(); ++other) {
+            host_.send(other, kPairChannel, MessageKind::report, bytes_of(id))->wait();
+        }
+        return id;
+    }
+
+    void connect(int from, int to) {
+        const bool sends = from == rank();
+        const int peer = sends ? to : from;
+        ncclUniqueId id{};
+        if (sends) {
+            check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+            host_.send(peer, kPairChannel, MessageKind::report, bytes_of(id))->wait();
+        } else {
+            host_.receive(peer, kPairChannel, MessageKind::report, bytes_of(id))->wait();
+        }
+        auto& pairs = sends ? to_ : from_;
+        Pair& pair = pairs
+                         .emplace(std::piecewise_construct, std::forward_as_tuple(peer),
+                                  std::forward_as_tuple(peer, sends, id))
+                         .first->second;
+        // The first message makes the connection, for which both ends have to be here: now.
+        DeviceArray<std::byte> byte(memory_, 1);
+        memory_.finish();
+        check_nccl(
+            sends ? ncclSend(byte.data(), 1, ncclUint8, 1, pair.link.get(), pair.slot.stream())
+                  : ncclRecv(byte.data(), 1, ncclUint8, 0, pair.link.get(), pair.slot.stream()),
+            "first message");
+        Event(pair.slot.stream()).wait([&] { pair.link.throw_if_failed(); });
+    }
+
+    Communicator& host_;
+    Memory& memory_;
+    ThreadWorld own_;                           // messages to itself
+    std::array<std::optional<Link>, 2> lanes_;  // exchanges of experts, collectives
+    std::map<int, Pair> to_;
+    std::map<int, Pair> from_;
+    std::mutex mutex_;
+    std::map<std::pair<std::thread::id, std::size_t>, std::shared_ptr<Group>> open_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> connect_by_nccl(Communicator& host, Memory& memory,
+                                              const DeviceLinks& links) {
+    return std::make_unique<NcclCommunicator>(host, memory, links);
+}
+
+std::string nccl_version() {
+    int version = 0;
+    check_nccl(ncclGetVersion(&version), "ncclGetVersion");
+    return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+}  // namespace r1

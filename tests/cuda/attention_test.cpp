@@ -1,0 +1,181 @@
+#include "kernels/mla_attention.hpp"
+#include "kernels/mla_attention_backward.hpp"
+#include "kernels/mla_decode.hpp"
+#include "kernels/mla_prefill.hpp"
+#include "tests/cuda/kernel_check.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+
+using namespace r1::test;
+
+namespace {
+
+struct Attended {
+    std::int64_t sequences, queries, offset, heads, nope, rope, v;
+    [[nodiscard]] std::int64_t qk() const { return nope + rope; }
+};
+
+// None, one, several tiles of queries and keys, more columns than a tile holds.
+const std::vector<Attended> kAttended = {{1, 0, 0, 1, 8, 8, 8},     {2, 1, 0, 2, 3, 2, 5},
+                                         {2, 20, 0, 2, 24, 8, 16},  {1, 70, 0, 1, 16, 8, 24},
+                                         {1, 3, 130, 2, 20, 12, 9}, {1, 9, 2, 1, 160, 64, 140}};
+
+struct Cached {
+    std::int64_t sequences, queries, rows, heads, nope, rope, v, lora;
+    std::vector<std::int32_t> contexts;
+};
+
+const std::vector<Cached> kCached = {{1, 1, 4, 2, 8, 4, 8, 16, {1}},
+                                     {3, 1, 80, 3, 12, 6, 10, 20, {80, 1, 33}},
+                                     {2, 5, 150, 2, 24, 8, 16, 40, {5, 141}},
+                                     {1, 2, 40, 1, 16, 64, 16, 512, {40}}};
+
+MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
+    MlaCachedArgs a;
+    a.sequences = c.sequences;
+    a.queries = c.queries;
+    a.cache_rows = c.rows;
+    a.context_max = c.rows;
+    a.heads = c.heads;
+    a.nope_dim = c.nope;
+    a.rope_dim = c.rope;
+    a.v_dim = c.v;
+    a.kv_lora_rank = c.lora;
+    a.scale = 0.4F;
+    a.contexts = on.data<std::int32_t>(integers(c.contexts));
+    a.q = on.matrix(random(c.sequences * c.queries, c.heads * a.qk_dim(), type, 1));
+    a.latent = on.matrix(random(c.sequences * c.rows, c.lora + c.rope, type, 2));
+    a.kv_b = on.matrix(random(c.heads * (c.nope + c.v), c.lora, type, 3,
+                              1 / std::sqrt(static_cast<double>(c.lora))));
+    a.o = on.matrix(empty(c.sequences * c.queries, c.heads * c.v, type));
+    return a;
+}
+
+// Products of BF16 values that are rounded in between: some roundings of the result.
+const Tolerance kRounded{1e-5, 2e-2, 0, 1e-6};
+
+}  // namespace
+
+TEST_CASE("cuda mla_attention: outputs and log sums over the keys each query sees", "[cuda]") {
+    for (const Attended& s : kAttended) {
+        for (const DType type : {DType::f32, DType::bf16}) {
+            INFO("queries " << s.queries << " offset " << s.offset << " qk " << s.qk());
+            const std::int64_t keys = s.offset + s.queries + 1;
+            check_kernel_with_workspace(
+                [&](Place& on) {
+                    MlaAttentionArgs a;
+                    a.sequences = s.sequences;
+                    a.queries = s.queries;
+                    a.keys = keys;
+                    a.query_offset = s.offset;
+                    a.heads = s.heads;
+                    a.qk_dim = s.qk();
+                    a.nope_dim = s.nope;
+                    a.v_dim = s.v;
+                    a.scale = 0.8F;
+                    a.q = on.matrix(random(s.sequences * s.queries, s.heads * s.qk(), type, 1));
+                    a.k = on.matrix(random(s.sequences * keys, s.heads * s.qk(), type, 2));
+                    a.kv = on.matrix(random(s.sequences * keys, s.heads * (s.nope + s.v), type, 3));
+                    a.o = on.matrix(empty(s.sequences * s.queries, s.heads * s.v, type));
+                    if (s.queries != 1) {
+                        a.lse = on.data<float>(empty(s.sequences * s.queries, s.heads, DType::f32));
+                    }
+                    return a;
+                },
+                &reference::mla_attention, &cuda::mla_attention,
+                &cuda::mla_attention_workspace_bytes, kRounded);
+        }
+    }
+}
+
+TEST_CASE("cuda mla_attention_backward: queries, keys and values", "[cuda]") {
+    for (const Attended& s : kAttended) {
+        for (const DType type : {DType::f32, DType::bf16}) {
+            INFO("queries " << s.queries << " qk " << s.qk() << " " << name(type));
+            const std::int64_t rows = s.sequences * s.queries;
+            const std::int64_t kv_width = s.heads * (s.nope + s.v);
+            Operand q = random(rows, s.heads * s.qk(), type, 1);
+            Operand k = random(rows, s.heads * s.qk(), type, 2);
+            Operand kv = random(rows, kv_width, type, 3);
+            Operand o = empty(rows, s.heads * s.v, type);
+            Operand lse = empty(rows, s.heads, DType::f32);
+            reference::mla_attention({s.sequences,
+                                      s.queries,
+                                      s.queries,
+                                      0,
+                                      s.heads,
+                                      s.qk(),
+                                      s.nope,
+                                      s.v,
+                                      0.8F,
+                                      q.view(),
+                                      k.view(),
+                                      kv.view(),
+                                      o.view(),
+                                      lse.as<float>(),
+                                      {}});
+            check_kernel_with_workspace(
+                [&](Place& on) {
+                    MlaAttentionBackwardArgs a;
+                    a.sequences = s.sequences;
+                    a.tokens = s.queries;
+                    a.heads = s.heads;
+                    a.qk_dim = s.qk();
+                    a.nope_dim = s.nope;
+                    a.v_dim = s.v;
+                    a.scale = 0.8F;
+                    a.d_o = on.matrix(random(rows, s.heads * s.v, type, 4));
+                    a.q = on.matrix(q);
+                    a.k = on.matrix(k);
+                    a.kv = on.matrix(kv);
+                    a.o = on.matrix(o);
+                    a.lse = on.data<float>(lse);
+                    a.dq = on.matrix(empty(rows, s.heads * s.qk(), type));
+                    a.dk = on.matrix(empty(rows, s.heads * s.qk(), type));
+                    a.dv = on.matrix(empty(rows, s.heads * s.v, type));
+                    return a;
+                },
+                &reference::mla_attention_backward, &cuda::mla_attention_backward,
+                &cuda::mla_attention_backward_workspace_bytes, kRounded);
+        }
+    }
+}
+
+TEST_CASE("cuda mla_prefill and mla_decode: over the cache, in both forms", "[cuda]") {
+    for (const Cached& c : kCached) {
+        for (const DType type : {DType::f32, DType::bf16}) {
+            INFO("sequences " << c.sequences << " lora " << c.lora << " " << name(type));
+            const auto arguments = [&](Place& on) { return cached_args(c, type, on); };
+            const auto with_scratch = [](auto function, auto bytes) {
+                return [function, bytes](MlaCachedArgs a) {
+                    Place scratch(false);
+                    a.workspace = scratch.workspace(bytes(a));
+                    function(a);
+                };
+            };
+            check_kernel_with_workspace(
+                arguments,
+                with_scratch(&reference::mla_prefill, &reference::mla_prefill_workspace_bytes),
+                &cuda::mla_prefill, &cuda::mla_prefill_workspace_bytes, kRounded);
+            check_kernel_with_workspace(
+                arguments,
+                with_scratch(&reference::mla_decode, &reference::mla_decode_workspace_bytes),
+                &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded);
+        }
+    }
+}
+
+TEST_CASE("cuda mla_decode: contexts in splits, some of them without keys", "[cuda]") {
+    const Cached c{2, 2, 2500, 2, 8, 8, 8, 16, {2500, 1030}};
+    check_kernel_with_workspace([&](Place& on) { return cached_args(c, DType::bf16, on); },
+                                [](MlaCachedArgs a) {
+                                    Place scratch(false);
+                                    a.workspace =
+                                        scratch.workspace(reference::mla_decode_workspace_bytes(a));
+                                    reference::mla_decode(a);
+                                },
+                                &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded);
+}
+
+}  // namespace r1

@@ -1,0 +1,146 @@
+// A GPU executes what the CPU does: the golden models and gradients, and training over logical
+// ranks, whose losses are those of the CPU. Compiled twice: against the emulation of CUDA, and for
+// machines with a GPU (tests/gpu).
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "model/base/diagnostics.hpp"
+#include "model/base/json.hpp"
+#include "runtime/cuda_device.hpp"
+#include "runtime/gradients.hpp"
+#include "tests/cuda_runtime/trained.hpp"
+#include "tests/runtime/golden_compare.hpp"
+#include "tests/runtime/small_training.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/contains.hpp"
+#include "tests/support/data_dir.hpp"
+#include "tests/support/safetensors.hpp"
+
+namespace r1 {
+
+using test::train;
+using test::Trained;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Files of the golden index of that stem. Not those whose runs need more than a checkpoint: another
+// config, or FP8 that rounds as one machine did.
+std::vector<std::pair<fs::path, Json>> golden_files(const std::string& stem) {
+    const Document index = Document::from_file(test::golden_dir() / "index.json");
+    std::vector<std::pair<fs::path, Json>> files;
+    for (const auto& [path, entry] : index.root().at("files").items()) {
+        const std::string name = fs::path(path).filename().string();
+        if (name.starts_with(stem) && !test::contains(name, "noyarn") &&
+            !test::contains(name, "fp8sim")) {
+            files.emplace_back(test::golden_dir() / path, entry);
+        }
+    }
+    return files;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: logits and hidden states are the golden ones", "[cuda][golden]") {
+    const auto files = golden_files("expected_short");
+    for (const auto& [file, entry] : files) {
+        INFO(file);
+        const test::SafeTensors golden(file);
+        const Checkpoint checkpoint = Checkpoint::open(file.parent_path());
+        EvaluateOptions options;
+        options.policy.fp8 = Fp8Mode::dequantize;
+        options.device = cuda_devices(0);
+        options.hidden = options.router = options.mtp = true;
+        const Evaluation got = evaluate(checkpoint, golden.as_i32("tokens"), 1, options);
+        for (const std::string name : {"logits", "nll", "final_norm", "mtp.logits"}) {
+            if (entry.at("tensors").contains(name)) {
+                INFO(name);
+                const Json& about = entry.at("tensors").at(name);
+                test::compare_elements(got.tensors.at(name).f32, golden.as_f32(name),
+                                       about.at("atol").get<double>(),
+                                       about.at("rtol").get<double>());
+            }
+        }
+    }
+    if (files.empty()) {
+        std::cout << "r1 test skipped: no short model outputs in this set\n";
+    }
+}
+
+TEST_CASE("cuda: gradients are the golden ones", "[cuda][golden]") {
+    const auto files = golden_files("grads_main");
+    for (const auto& [file, entry] : files) {
+        INFO(file);
+        const test::SafeTensors golden(file);
+        const Checkpoint checkpoint = Checkpoint::open(file.parent_path());
+        EvaluateOptions options;
+        options.policy.fp8 = Fp8Mode::dequantize;
+        options.device = cuda_devices(0);
+        const Evaluation got = evaluate_gradients(checkpoint, golden.as_i32("tokens"), sequences,
+                                                  GradientLoss::main, options);
+        std::size_t compared = 0;
+        for (const auto& [name, about] : entry.at("tensors").items()) {
+            const auto found = got.tensors.find(name);
+            if (found != got.tensors.end() && about.contains("atol")) {
+                INFO(name);
+                test::compare_elements(found->second.f32, golden.as_f32(name),
+                                       about.at("atol").get<double>(),
+                                       about.at("rtol").get<double>());
+                ++compared;
+            }
+        }
+        CHECK(compared > 10);
+    }
+    if (files.empty()) {
+        std::cout << "r1 test skipped: no short gradients in this set\n";
+    }
+}
+
+TEST_CASE("cuda: logical ranks of one GPU train as the CPU does", "[cuda][training]") {
+    const test::Spread spread = GENERATE(
+        test::Spread{"one rank", ScheduleKind::one_f_one_b},
+        test::Spread{"experts in two nodes, pipeline", ScheduleKind::dualpipe, 2, 4, 4, 2, 2});
+    INFO(spread.name);
+    const TrainingJob job = test::short_job(spread);
+    const Trained cpu = train(job, cpu_devices(), 2);
+    const Trained cuda = train(job, cuda_devices(0), 2);
+    for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
+        CHECK(std::abs(cuda.losses[step] - cpu.losses[step]) < 1e-5 * cpu.losses[step]);
+    }
+    CHECK(cuda.losses[1] != cuda.losses[0]);
+    // Each op once, and none ends before it begins.
+    CHECK(cuda.intervals.size() == cuda.ops);
+    CHECK(std::all_of(cuda.intervals.begin(), cuda.intervals.end(),
+                      [](const Interval& interval) { return interval.end >= interval.start; }));
+}
+
+TEST_CASE("cuda: FP8 and BF16 train as the CPU does", "[cuda][training]") {
+    TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b, 1, 2, 2});
+    job.policy.compute = DType::bf16;
+    job.f32_moments = false;
+    job.setup.sizes.precision.gemm = DType::e4m3;
+    const Trained cpu = train(job, cpu_devices(), 2);
+    const Trained cuda = train(job, cuda_devices(0), 2);
+    for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
+        CHECK(std::abs(cuda.losses[step] - cpu.losses[step]) < 2e-3 * cpu.losses[step]);
+    }
+}
+
+TEST_CASE("cuda: a kernel that the device lacks is a feature that is missing", "[cuda]") {
+    class Bare final : public Device {
+    public:
+        explicit Bare(const ModelConfig& config)
+            : Device("bare", host_memory(), KernelSet(), config) {}
+    };
+    TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b});
+    DeviceKind bare = cpu_devices();
+    bare.make = [](const ModelConfig& config) { return std::make_unique<Bare>(config); };
+    CHECK_THROWS_AS(train(job, bare, 1), FeatureError);
+}
+
+}  // namespace r1

@@ -1,0 +1,55 @@
+// The communicator over NCCL with ranks that are threads: only the emulation of tests/emulation
+// allows several on one device.
+#include <vector>
+
+#include "runtime/cuda_device.hpp"
+#include "runtime/nccl_communicator.hpp"
+#include "runtime/thread_communicator.hpp"
+#include "tests/cuda_runtime/staged_communicator.hpp"
+#include "tests/cuda_runtime/trained.hpp"
+#include "tests/runtime/communicator_conformance.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+
+namespace {
+
+DeviceLinks all_links(int ranks) {
+    DeviceLinks links;
+    for (int from = 0; from < ranks; ++from) {
+        for (int to = 0; to < ranks; ++to) {
+            links.pipeline.emplace_back(from, to);
+        }
+    }
+    return links;
+}
+
+}  // namespace
+
+TEST_CASE("nccl: announced messages conform", "[cuda][communicator]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const int ranks = GENERATE(1, 2, 4);
+    for (const testing::ConformanceCase& conformance : testing::conformance_cases()) {
+        INFO(ranks << " ranks: " << conformance.name);
+        ThreadWorld world(ranks, 2);
+        REQUIRE_NOTHROW(world.run([&](Communicator& host) {
+            const auto nccl = connect_by_nccl(host, *cuda.memory, all_links(ranks));
+            test::StagedCommunicator staged(*nccl, *cuda.memory);
+            conformance.run(staged);
+        }));
+    }
+}
+
+TEST_CASE("nccl: ranks train as on the CPU", "[cuda][communicator]") {
+    const test::Spread spread{"", ScheduleKind::dualpipe, 2, 4, 4, 2, 2};
+    const TrainingJob job = test::short_job(spread);
+    DeviceKind cuda = cuda_devices(0);
+    cuda.connect = [&](Communicator& host, const DeviceLinks& links) {
+        return connect_by_nccl(host, *cuda.memory, links);
+    };
+    const test::Trained by_nccl = test::train(job, cuda, 2, true);
+    const test::Trained loopback = test::train(job, cuda, 2);
+    CHECK(by_nccl.losses == loopback.losses);
+}
+
+}  // namespace r1

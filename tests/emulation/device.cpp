@@ -1,0 +1,34 @@
+// The tests of the CUDA kernels on the emulation.
+#include "tests/cuda/device.hpp"
+
+#include <cstring>
+#include <new>
+
+#include "kernels/cuda/blas.hpp"
+#include "tests/emulation/emulation.hpp"
+
+namespace r1::test {
+
+cuda::Launch device_launch(bool with_blas) {
+    cuda::Launch launch;
+    launch.sms = 2;
+    launch.blas = with_blas ? cuda::blas_create() : nullptr;
+    return launch;
+}
+
+void choose_order(int order) {
+    emulation::set_order(order == 0 ? emulation::Order::ascending : emulation::Order::descending);
+}
+
+namespace {
+constexpr std::align_val_t kAlignment{256};
+}
+
+void* device_allocate(std::size_t bytes) { return ::operator new(bytes, kAlignment); }
+void device_free(void* memory) { ::operator delete(memory, kAlignment); }
+void device_upload(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+void device_download(void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+}
+
+}  // namespace r1::test

@@ -1,0 +1,95 @@
+// What the emulation is trusted to find: kernels that are wrong.
+#include <vector>
+
+#include "kernels/cuda/reduce.cuh"
+#include "model/base/check.hpp"
+#include "tests/emulation/emulation.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1::cuda {
+
+namespace {
+
+constexpr unsigned kTestThreads = 64;
+
+// Each thread passes a number to its neighbour, with or without waiting for it.
+__global__ void pass_on_kernel(int* out, bool waits) {
+    auto* numbers = reinterpret_cast<int*>(dynamic_shared());
+    numbers[threadIdx.x] = static_cast<int>(threadIdx.x) + 1;
+    if (waits) {
+        __syncthreads();
+    }
+    out[threadIdx.x] = numbers[(threadIdx.x + 1) % kTestThreads];
+}
+
+std::vector<int> passed_on(bool waits, emulation::Order order) {
+    std::vector<int> out(kTestThreads);
+    emulation::set_order(order);
+    launch_kernel(pass_on_kernel, dim3{1, 1, 1}, dim3{kTestThreads, 1, 1},
+                  kTestThreads * sizeof(int), Launch{}, out.data(), waits);
+    return out;
+}
+
+__global__ void half_waits_kernel() {
+    if (threadIdx.x < kTestThreads / 2) {
+        __syncthreads();
+    }
+}
+
+__global__ void stops_kernel() {
+    if (threadIdx.x == 3) {
+        trap();
+    }
+    __syncthreads();
+}
+
+__global__ void sums_kernel(int* sums, int* prefixes) {
+    const int value = static_cast<int>(threadIdx.x + 100 * blockIdx.x);
+    int all = 0;
+    const unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
+    prefixes[at] = block_prefix(value, all);
+    sums[at] = block_reduce(value, Add{}) == all ? all : -1;
+}
+
+}  // namespace
+
+TEST_CASE("emulation: a missing barrier shows in the order of threads", "[cuda]") {
+    using emulation::Order;
+    CHECK(passed_on(true, Order::ascending) == passed_on(true, Order::descending));
+    CHECK(passed_on(false, Order::ascending) != passed_on(false, Order::descending));
+    // Who reads before the neighbour has written reads what no one writes.
+    CHECK(passed_on(false, Order::ascending)[0] == -1);
+}
+
+TEST_CASE("emulation: a barrier that not all threads reach is an error", "[cuda]") {
+    CHECK_THROWS_AS(
+        launch_kernel(half_waits_kernel, dim3{1, 1, 1}, dim3{kTestThreads, 1, 1}, 0, Launch{}),
+        InternalError);
+    // And the next kernel runs.
+    CHECK(passed_on(true, emulation::Order::ascending)[0] == 2);
+}
+
+TEST_CASE("emulation: a kernel that stops itself reaches the caller", "[cuda]") {
+    CHECK_THROWS_AS(
+        launch_kernel(stops_kernel, dim3{2, 1, 1}, dim3{kTestThreads, 1, 1}, 0, Launch{}),
+        InternalError);
+}
+
+TEST_CASE("emulation: sums over blocks, by closed forms", "[cuda]") {
+    std::vector<int> sums(2 * kTestThreads);
+    std::vector<int> prefixes(2 * kTestThreads);
+    for (const auto order : {emulation::Order::ascending, emulation::Order::descending}) {
+        emulation::set_order(order);
+        launch_kernel(sums_kernel, dim3{2, 1, 1}, dim3{kTestThreads, 1, 1}, 0, Launch{},
+                      sums.data(), prefixes.data());
+        for (int i = 0; i < 64; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            CHECK(prefixes[at] == i * (i - 1) / 2);
+            CHECK(prefixes[at + kTestThreads] == i * (i - 1) / 2 + 100 * i);
+            CHECK(sums[at] == 64 * 63 / 2);
+            CHECK(sums[at + kTestThreads] == 64 * 63 / 2 + 6400);
+        }
+    }
+}
+
+}  // namespace r1::cuda

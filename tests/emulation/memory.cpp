@@ -1,0 +1,125 @@
+#include "tests/emulation/memory.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "model/base/check.hpp"
+
+namespace r1::emulation {
+
+namespace {
+
+constexpr std::size_t kReservedBytes = std::size_t{8} << 30U;
+constexpr std::size_t kGrowBytes = std::size_t{16} << 20U;
+constexpr std::size_t kSmallest = 256;  // and the alignment, as of cudaMalloc
+
+class DeviceHeap {
+public:
+    DeviceHeap() {
+        void* memory = mmap(nullptr, kReservedBytes, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        R1_CHECK(memory != MAP_FAILED);
+        begin_ = static_cast<std::byte*>(memory);
+    }
+
+    void* allocate(std::size_t bytes) {
+        const std::lock_guard lock(mutex_);
+        const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
+        std::byte* memory = nullptr;
+        std::vector<std::byte*>& free = free_[size];
+        if (!free.empty()) {
+            memory = free.back();
+            free.pop_back();
+        } else if (size > kReservedBytes - used_) {
+            return nullptr;
+        } else {
+            memory = begin_ + used_;
+            used_ += size;
+            grow();
+        }
+        sizes_[memory] = size;
+        bytes_in_use_ += size;
+        if (accesses_ == 0) {
+            protect(PROT_READ | PROT_WRITE);
+        }
+        std::memset(memory, 0xFF, size);
+        if (accesses_ == 0) {
+            protect(PROT_NONE);
+        }
+        return memory;
+    }
+    void release(void* memory) {
+        if (memory == nullptr) {
+            return;
+        }
+        const std::lock_guard lock(mutex_);
+        const auto found = sizes_.find(static_cast<std::byte*>(memory));
+        R1_CHECK(found != sizes_.end());
+        free_[found->second].push_back(found->first);
+        bytes_in_use_ -= found->second;
+        sizes_.erase(found);
+    }
+    [[nodiscard]] bool holds(const void* memory) const {
+        const auto* address = static_cast<const std::byte*>(memory);
+        return address >= begin_ && address < begin_ + kReservedBytes;
+    }
+    [[nodiscard]] std::size_t bytes_in_use() {
+        const std::lock_guard lock(mutex_);
+        return bytes_in_use_;
+    }
+    void open() {
+        const std::lock_guard lock(mutex_);
+        if (accesses_++ == 0) {
+            protect(PROT_READ | PROT_WRITE);
+        }
+    }
+    void close() {
+        const std::lock_guard lock(mutex_);
+        if (--accesses_ == 0) {
+            protect(PROT_NONE);
+        }
+    }
+
+private:
+    void protect(int how) {
+        R1_CHECK(mprotect(begin_, std::max<std::size_t>(grown_, 4096), how) == 0);
+    }
+    void grow() {
+        if (used_ > grown_) {
+            grown_ = std::min((used_ + kGrowBytes - 1) / kGrowBytes * kGrowBytes, kReservedBytes);
+            protect(accesses_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+        }
+    }
+
+    std::mutex mutex_;
+    std::byte* begin_ = nullptr;
+    std::size_t used_ = 0;
+    std::size_t grown_ = 0;
+    std::size_t bytes_in_use_ = 0;
+    int accesses_ = 0;
+    std::map<std::byte*, std::size_t> sizes_;
+    std::map<std::size_t, std::vector<std::byte*>> free_;
+};
+
+DeviceHeap& heap() {
+    static auto* all = new DeviceHeap;  // outlives what is released at the end of the process
+    return *all;
+}
+
+}  // namespace
+
+void* device_allocate(std::size_t bytes) { return heap().allocate(bytes); }
+void device_release(void* memory) { heap().release(memory); }
+bool is_device(const void* memory) { return heap().holds(memory); }
+std::size_t device_bytes_in_use() { return heap().bytes_in_use(); }
+
+DeviceAccess::DeviceAccess() { heap().open(); }
+DeviceAccess::~DeviceAccess() { heap().close(); }
+
+}  // namespace r1::emulation

@@ -1,0 +1,23 @@
+// The memory of the emulated device: a range of its own that only kernels, copies and whoever holds
+// a DeviceAccess can touch. A host that reads or writes it in place faults, as with a GPU.
+#pragma once
+
+#include <cstddef>
+
+namespace r1::emulation {
+
+// All ones until written: NaN. nullptr: no memory is left.
+void* device_allocate(std::size_t bytes);
+void device_release(void* memory);
+bool is_device(const void* memory);
+std::size_t device_bytes_in_use();
+
+class DeviceAccess {
+public:
+    DeviceAccess();
+    ~DeviceAccess();
+    DeviceAccess(const DeviceAccess&) = delete;
+    DeviceAccess& operator=(const DeviceAccess&) = delete;
+};
+
+}  // namespace r1::emulation

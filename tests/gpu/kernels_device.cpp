@@ -1,0 +1,60 @@
+// The tests of the CUDA kernels on a GPU. The program exits with 77 where there is none.
+#include <cstdio>
+#include <cstdlib>
+
+#include "kernels/cuda/blas.hpp"
+#include "kernels/cuda/check.hpp"
+#include "tests/cuda/device.hpp"
+
+namespace r1::test {
+
+using cuda::check;
+
+namespace {
+
+struct Device {
+    cuda::Launch launch;
+
+    Device() {
+        int count = 0;
+        if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
+            std::puts("no CUDA device");
+            std::_Exit(77);  // before any test: nothing to clean up
+        }
+        check(cudaDeviceGetAttribute(&launch.sms, cudaDevAttrMultiProcessorCount, 0),
+              "cudaDeviceGetAttribute");
+        launch.blas = cuda::blas_create();
+        launch.blas_workspace_bytes = cuda::kBlasWorkspaceBytes;
+        launch.blas_workspace = device_allocate(launch.blas_workspace_bytes);
+    }
+};
+
+const Device device;  // NOLINT(cert-err58-cpp): without one there is no test
+
+}  // namespace
+
+cuda::Launch device_launch(bool with_blas) {
+    cuda::Launch launch = device.launch;
+    launch.blas = with_blas ? launch.blas : nullptr;
+    return launch;
+}
+
+void choose_order(int /*order*/) {}
+
+void* device_allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, bytes), "cudaMalloc");
+    return memory;
+}
+
+void device_free(void* memory) { cudaFree(memory); }
+
+void device_upload(void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+}
+
+void device_download(void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+}
+
+}  // namespace r1::test
