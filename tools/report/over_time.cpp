@@ -158,9 +158,10 @@ private:
             }
             std::vector<Span>& spans =
                 comm == nullptr ? compute : by_kind[static_cast<std::size_t>(comm->collective)];
-            // Most ops of a stream follow each other: fewer spans to sort.
-            if (!spans.empty() && spans.back().second == it->start) {
-                spans.back().second = it->end;
+            // Most ops of a stream follow each other: few spans to sort.
+            if (!spans.empty() && it->start >= spans.back().first &&
+                it->start - spans.back().second <= gap_) {
+                spans.back().second = std::max(spans.back().second, it->end);
             } else {
                 spans.emplace_back(it->start, it->end);
             }
