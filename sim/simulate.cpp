@@ -117,6 +117,14 @@ ReplayDag lower_step(const Setting& setting, const Simulation& simulation,
                   setting.scenario.seed, routing});
 }
 
+ScenarioLoaders scenario_loaders() {
+    ScenarioLoaders loaders;
+    loaders.cluster = load_topology;
+    loaders.calibration = load_calibration;
+    loaders.inline_cluster = graft_device;
+    return loaders;
+}
+
 // Of two, SimGrid: its timeline is the one that counts.
 Engine first_engine(const Setting& setting) {
     const Engine engine = setting.scenario.replay.engine;
@@ -126,11 +134,11 @@ Engine first_engine(const Setting& setting) {
 }  // namespace
 
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides) {
-    ScenarioLoaders loaders;
-    loaders.cluster = load_topology;
-    loaders.calibration = load_calibration;
-    loaders.inline_cluster = graft_device;
-    return load_scenario_document(file, overrides, loaders);
+    return load_scenario_document(file, overrides, scenario_loaders());
+}
+
+Document complete_scenario(Document document, const std::filesystem::path& base) {
+    return complete_scenario_document(std::move(document), base, {}, scenario_loaders());
 }
 
 Setting read_setting(const Document& document, std::vector<std::string>& notes) {
@@ -164,7 +172,11 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     return setting;
 }
 
-Simulation prepare(const Setting& setting) {
+ExpertTraffic draw_balanced_traffic(const Scenario& scenario, const ExpertGroupShape& group) {
+    return balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
+}
+
+Simulation prepare(const Setting& setting, const BalancedTraffic& balanced) {
     const Scenario& scenario = setting.scenario;
     Simulation simulation;
     const Stopwatch watch;
@@ -177,8 +189,7 @@ Simulation prepare(const Setting& setting) {
         simulation.traffic = mean_traffic(simulation.routing);
     } else if (scenario.routing.source == RoutingSource::balanced ||
                !scenario.model.has_experts()) {
-        simulation.traffic =
-            balanced_traffic(scenario.model, group, scenario.routing.node_limit, scenario.seed);
+        simulation.traffic = balanced(scenario, group);
     } else {
         simulation.routing =
             sampled_routing(simulation.graph, scenario.model, group, scenario.routing,
@@ -199,9 +210,13 @@ Simulation prepare(const Setting& setting) {
     return simulation;
 }
 
+ReplayDag lower(const Setting& setting, const Simulation& simulation) {
+    return lower_step(setting, simulation, &simulation.routing);
+}
+
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
-    simulation.dag = lower_step(setting, simulation, &simulation.routing);
+    simulation.dag = lower(setting, simulation);
     simulation.wall.lower_s = lowering.seconds();
     simulation.warnings = unused_override_warnings(
         setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
@@ -224,7 +239,7 @@ void replay(const Setting& setting, Simulation& simulation) {
 }
 
 Timeline replay_step(const Setting& setting, const Simulation& simulation) {
-    const ReplayDag dag = lower_step(setting, simulation, &simulation.routing);
+    const ReplayDag dag = lower(setting, simulation);
     return replay(dag, *make_engine(first_engine(setting), dag.network));
 }
 

@@ -1,6 +1,7 @@
 // One scenario, simulated: graph, memory, replay, and everything a report needs of them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@ namespace r1 {
 
 // Loads a scenario with the presets and files of clusters and calibrations.
 Document load_scenario(const std::filesystem::path& file, const std::vector<Override>& overrides);
+// The same of a scenario that is no file.
+Document complete_scenario(Document document, const std::filesystem::path& base);
 
 // A scenario with its cluster and calibration, all checked.
 struct Setting {
@@ -63,8 +66,14 @@ struct Simulation {
     std::optional<BaselineComparison> baseline;
 };
 
+// Balanced traffic takes a tenth of a second to draw: a caller with many scenarios may remember it.
+using BalancedTraffic = std::function<ExpertTraffic(const Scenario&, const ExpertGroupShape&)>;
+ExpertTraffic draw_balanced_traffic(const Scenario& scenario, const ExpertGroupShape& group);
+
 // The graph and what follows from it without replay; `dag` and `timeline` stay empty.
-Simulation prepare(const Setting& setting);
+Simulation prepare(const Setting& setting, const BalancedTraffic& balanced = draw_balanced_traffic);
+// What replay() replays.
+ReplayDag lower(const Setting& setting, const Simulation& simulation);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);
 // The same, of a setting whose hardware may be another; on the first engine, if there are two.

@@ -18,9 +18,9 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(), run_command(),   model_command(),    schedule_command(),
-        topology_command(), eval_command(),  generate_command(), calibrate_command(),
-        schema_command(),   doctor_command()};
+        simulate_command(),  run_command(),      plan_command(),  model_command(),
+        schedule_command(),  topology_command(), eval_command(),  generate_command(),
+        calibrate_command(), schema_command(),   doctor_command()};
     return table;
 }
 

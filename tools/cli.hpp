@@ -76,6 +76,7 @@ Command model_command();
 Command schedule_command();
 Command simulate_command();
 Command run_command();
+Command plan_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();

@@ -124,6 +124,10 @@ struct ScenarioLoaders {
 Document load_scenario_document(const std::filesystem::path& file,
                                 const std::vector<Override>& overrides,
                                 const ScenarioLoaders& loaders);
+// The same of a scenario that is no file; what it names is relative to `base`.
+Document complete_scenario_document(Document document, const std::filesystem::path& base,
+                                    const std::vector<Override>& overrides,
+                                    const ScenarioLoaders& loaders);
 
 // Reads all but the insides of clusters and calibrations, and checks what needs several parts.
 // Problems go to `diagnostics`; the result is usable only if there was none. Throws FeatureError

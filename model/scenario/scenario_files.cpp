@@ -104,8 +104,13 @@ void complete_baseline(Document& document) {
 Document load_scenario_document(const std::filesystem::path& file,
                                 const std::vector<Override>& overrides,
                                 const ScenarioLoaders& loaders) {
-    Document document = Document::from_file(file);
-    const std::filesystem::path base = file.parent_path();
+    return complete_scenario_document(Document::from_file(file), file.parent_path(), overrides,
+                                      loaders);
+}
+
+Document complete_scenario_document(Document document, const std::filesystem::path& base,
+                                    const std::vector<Override>& overrides,
+                                    const ScenarioLoaders& loaders) {
     if (!document.root().is_object()) {
         return document;
     }

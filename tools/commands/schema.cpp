@@ -17,6 +17,9 @@ constexpr PublishedSchema kSchemas[] = {
     {"calibration_report", "topologies/calibration/calibration_report.schema.json"},
     {"device", "topologies/devices/device.schema.json"},
     {"generate", "scenarios/generate.schema.json"},
+    {"plan", "scenarios/plan.schema.json"},
+    {"plan_answer", "scenarios/plan_answer.schema.json"},
+    {"prices", "topologies/prices/prices.schema.json"},
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
     {"timeline", "scenarios/timeline.schema.json"},
@@ -49,8 +52,9 @@ Command schema_command() {
                         "schema report --json"};
     command.add_options = [](po::options_description& options) {
         options.add_options()("kind", po::value<std::string>()->value_name("KIND"),
-                              "binding, calibration, calibration_report, device, generate, report, "
-                              "scenario, timeline, topology or trainer_state");
+                              "binding, calibration, calibration_report, device, generate, plan, "
+                              "plan_answer, prices, report, scenario, timeline, topology or "
+                              "trainer_state");
     };
     command.run = run_schema;
     return command;
