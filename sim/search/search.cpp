@@ -62,6 +62,7 @@ public:
         if (!best) {
             find_nearest();
         }
+        simulate_more();
         explain(best);
         result_.feasible = best.has_value();
         rank();
@@ -226,6 +227,18 @@ private:
             [this](const CandidateAnswer& answer) {
                 return misses(plan_, answer, *answer.run).empty();
             });
+    }
+
+    // Up to search.simulate_min: of what is left, what misses fewest limits and needs least.
+    void simulate_more() {
+        Indices order =
+            sorted([](const CandidateAnswer& answer) { return !answer.run; },
+                   [this](const CandidateAnswer& answer) {
+                       return std::pair(bound_misses(answer).size(), value(*answer.bound));
+                   });
+        const auto min = static_cast<std::size_t>(plan_.search.simulate_min);
+        order.resize(std::min(order.size(), min - std::min(min, result_.simulated)));
+        simulate(order);
     }
 
     // ---- nothing is feasible

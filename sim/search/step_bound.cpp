@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "model/base/check.hpp"
@@ -168,10 +169,25 @@ std::size_t items_at_most(const Schedule& schedule) {
 Setting with_few_micro_batches(const Setting& setting) {
     Setting result = setting;
     Scenario& scenario = result.scenario;
-    // A multiple of the ranks, as interleaved wants it, and even where their number is.
-    constexpr int kPerRank = 4;
-    scenario.micro_batches =
-        std::min(scenario.micro_batches, kPerRank * scenario.plan.pipeline_parallel);
+    const auto classes = [&](int micro_batches) {
+        std::set<std::pair<std::size_t, ChunkClass>> found;
+        const ScheduleOptions options = scenario.plan.schedule_options(micro_batches);
+        const Schedule schedule = make_schedule(options);
+        for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+            for (const ScheduledChunk& chunk : schedule.ranks[rank]) {
+                found.emplace(rank, class_of(options, static_cast<int>(rank), chunk));
+            }
+        }
+        return found;
+    };
+    // Multiples of the ranks, as interleaved wants them, and even where their number is.
+    const int ranks = scenario.plan.pipeline_parallel;
+    const auto wanted = classes(scenario.micro_batches);
+    int few = 2 * ranks;
+    while (few < scenario.micro_batches && classes(few) != wanted) {
+        few += ranks;
+    }
+    scenario.micro_batches = std::min(few, scenario.micro_batches);
     scenario.workload.global_batch_sequences = scenario.micro_batches *
                                                scenario.plan.data_parallel *
                                                scenario.workload.micro_batch_sequences;

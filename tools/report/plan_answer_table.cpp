@@ -51,18 +51,20 @@ std::string candidate_row(const Json& candidate) {
 constexpr const char* kHeader =
     "    GPUs cluster              step s    days  GPU-hours        USD   GB GPU  plan\n";
 
-// Why the others are not it: how many for which kind of reason.
+// Why the others are not it: how many for each kind of reason, and the first of them.
 std::string reasons(const Json& candidates) {
-    std::map<std::string, int> counts;
+    constexpr std::size_t kShown = 100;
+    std::map<std::string, std::pair<int, std::string>> kinds;
     for (const Json& candidate : candidates) {
         if (const Json& why = candidate.at("why_not"); why.is_string()) {
             const auto text = why.get<std::string>();
-            ++counts[text.substr(0, text.find_first_of("0123456789"))];
+            auto& [count, first] = kinds[text.substr(0, text.find_first_of("0123456789"))];
+            first = count++ == 0 ? text.substr(0, kShown) : first;
         }
     }
-    std::string text;
-    for (const auto& [reason, count] : counts) {
-        text += fmt::format("  {:>6} {}…\n", count, reason);
+    std::string text = kinds.empty() ? "" : "\nThe others, by reason, with the first of each\n";
+    for (const auto& [kind, reason] : kinds) {
+        text += fmt::format("  {:>6} {}\n", reason.first, reason.second);
     }
     return text;
 }
@@ -120,7 +122,7 @@ std::string plan_answer_table(const Json& answer, bool color) {
             ++rows;
         }
     }
-    text += "\nThe others\n" + reasons(answer.at("candidates"));
+    text += reasons(answer.at("candidates"));
     return text + (answer.at("feasible").get<bool>() ? best_text(answer) : nearest_text(answer));
 }
 
