@@ -86,11 +86,11 @@ private:
         };
     }
 
-    static CandidateMemory memory_of(const Setting& setting, const MemoryPlan& memory) {
+    static CandidateMemory memory_of(Bytes capacity, const MemoryPlan& memory) {
         const auto largest = std::max_element(
             memory.programs.begin(), memory.programs.end(),
             [](const RankMemory& a, const RankMemory& b) { return a.total() < b.total(); });
-        return {*largest, setting.topology.device.memory};
+        return {*largest, capacity};
     }
 
     // ---- work on one candidate, by any thread
@@ -103,8 +103,9 @@ private:
         answer.plan = setting->scenario.plan;
         answer.terms = run_terms(plan_, plan_.clusters[answer.candidate.cluster], *setting);
         try {
-            const StepBound least = bound_step(*setting, traffic());
-            answer.memory = memory_of(*setting, least.memory);
+            const Bytes capacity = setting->topology.device.memory;
+            const StepBound least = bound_step(*std::move(setting), traffic());
+            answer.memory = memory_of(capacity, least.memory);
             answer.bound = estimate_run(*answer.terms, least.time);
         } catch (const InputError& error) {  // a link that the cluster has not
             answer.why_not = error.diagnostics().front().message;
@@ -123,7 +124,7 @@ private:
             answer.why_not = error.diagnostics().front().message;
             return;
         }
-        answer.memory = memory_of(*setting, simulation.memory);
+        answer.memory = memory_of(setting->topology.device.memory, simulation.memory);
         answer.run = estimate_run(*answer.terms, from_ps(simulation.timeline.makespan()));
         SimulatedStep& step = answer.step.emplace();
         step.path_resources = path_resources(simulation.dag, simulation.timeline,

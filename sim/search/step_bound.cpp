@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "model/base/check.hpp"
 #include "sim/search/least_times.hpp"
@@ -166,9 +167,8 @@ std::size_t items_at_most(const Schedule& schedule) {
 
 }  // namespace
 
-Setting with_few_micro_batches(const Setting& setting) {
-    Setting result = setting;
-    Scenario& scenario = result.scenario;
+Setting with_few_micro_batches(Setting setting) {
+    Scenario& scenario = setting.scenario;
     const auto classes = [&](int micro_batches) {
         std::set<std::pair<std::size_t, ChunkClass>> found;
         const ScheduleOptions options = scenario.plan.schedule_options(micro_batches);
@@ -191,24 +191,23 @@ Setting with_few_micro_batches(const Setting& setting) {
     scenario.workload.global_batch_sequences = scenario.micro_batches *
                                                scenario.plan.data_parallel *
                                                scenario.workload.micro_batch_sequences;
-    return result;
+    return setting;
 }
 
-StepBound bound_step(const Setting& setting, const BalancedTraffic& balanced) {
+StepBound bound_step(Setting setting, const BalancedTraffic& balanced) {
     R1_CHECK(setting.scenario.replay.fold == Folding::stage);
-    const Setting few = with_few_micro_batches(setting);
-    const Simulation simulation = prepare(few, balanced);
     const ScheduleOptions options =
         setting.scenario.plan.schedule_options(setting.scenario.micro_batches);
+    const Setting few = with_few_micro_batches(std::move(setting));
+    const Simulation simulation = prepare(few, balanced);
     const Schedule few_chunks =
-        make_schedule(setting.scenario.plan.schedule_options(few.scenario.micro_batches));
+        make_schedule(few.scenario.plan.schedule_options(few.scenario.micro_batches));
     const Schedule all_chunks = make_schedule(options);
     ReplayDag dag = lower(few, simulation);
     const double factor = least_straggler_factor(dag, items_at_most(all_chunks));
     dag.stragglers = {};
     const LeastTimes times = least_times(dag, factor);
-    double bound =
-        few.scenario.micro_batches == setting.scenario.micro_batches ? times.makespan : 0;
+    double bound = few.scenario.micro_batches == options.micro_batches ? times.makespan : 0;
     for (std::size_t rank = 0; rank < few_chunks.ranks.size(); ++rank) {
         const RankChunks chunks(dag, times, simulation.graph.programs()[rank], rank);
         R1_CHECK(chunks.chunks().size() == few_chunks.ranks[rank].size());

@@ -1,5 +1,5 @@
 // A lower bound of a training step's simulated time, and its memory, from the graph of a step with
-// fewer micro-batches: a tenth of a second where a simulation takes several.
+// fewer micro-batches: a fifth of what a simulation takes.
 #pragma once
 
 #include "model/memory/memory_plan.hpp"
@@ -17,10 +17,9 @@ struct StepBound {
 // every chunk the longest path from the chunk's first op on the stream to its last, then the
 // longest path from the last chunk to the end of the step. Besides, its kernels share its SMs.
 // Every op takes what it takes alone (least_times.hpp).
-StepBound bound_step(const Setting& setting,
-                     const BalancedTraffic& balanced = draw_balanced_traffic);
+StepBound bound_step(Setting setting, const BalancedTraffic& balanced = draw_balanced_traffic);
 
 // The same setting with no more micro-batches than show every chunk that its schedule has.
-Setting with_few_micro_batches(const Setting& setting);
+Setting with_few_micro_batches(Setting setting);
 
 }  // namespace r1

@@ -47,9 +47,9 @@ std::vector<Bytes> totals(const MemoryPlan& memory) {
     return result;
 }
 
-TEST_CASE("step bound: no simulation of a random plan is faster", "[sim][search]") {
+TEST_CASE("step bound: no simulation of a random plan is faster", "[sim][search][slow]") {
     int compared = 0;
-    for (std::uint64_t index = 0; compared < 40; ++index) {
+    for (std::uint64_t index = 0; compared < 60; ++index) {
         const std::optional<Setting> setting = random_setting(index);
         if (!setting) {
             continue;

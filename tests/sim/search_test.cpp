@@ -11,7 +11,7 @@
 namespace r1 {
 namespace {
 
-// The tiny model on up to 64 H800.
+// The tiny model on up to 16 ranks of CPUs: few curves to fit.
 Json small_plan() {
     return Json::parse(R"({
         "schema": "r1sim.plan/1", "name": "small",
@@ -19,8 +19,9 @@ Json small_plan() {
         "model": "tiny-r1",
         "workload": {"sequence_length": 64, "global_batch_sequences": 96},
         "candidates": {
-            "clusters": ["h800_8x8"], "gpus": [16, 32], "pipeline_parallel": [1, 2],
-            "expert_parallel": [8], "schedule": ["1f1b", "zb1p"], "comm_sms": [20]
+            "clusters": [{"cluster": "cpu_8x2", "calibration": "assumed_cpu"}],
+            "gpus": [8, 16], "pipeline_parallel": [1, 2], "expert_parallel": [4],
+            "schedule": ["1f1b", "zb1p"], "comm_sms": [0]
         },
         "prices": "rental_2usd",
         "search": {"simulate_min": 0}
@@ -54,7 +55,7 @@ TEST_CASE("search: leaving candidates out finds the best of all", "[sim][search]
     }
     std::sort(days.begin(), days.end());
     for (const char* objective : {"cost", "time"}) {
-        for (const std::size_t place : {0U, 4U, 7U}) {
+        for (const std::size_t place : {4U, 7U}) {
             INFO(objective << " within " << days[place] << " days");
             const SearchResult some = searched(with_limits(objective, days[place]));
             const auto value = [&](const CandidateAnswer& answer) {
@@ -86,7 +87,7 @@ TEST_CASE("search: without a feasible candidate, the nearest needs what the best
 
 TEST_CASE("search: fine-tuning begins with a checkpoint", "[sim][search]") {
     Json plan = small_plan();
-    plan["candidates"]["gpus"] = {32};
+    plan["candidates"]["gpus"] = {16};
     plan["candidates"]["pipeline_parallel"] = {2};
     plan["candidates"]["schedule"] = {"1f1b"};
     const SearchResult pretrain = searched(plan);
@@ -103,6 +104,8 @@ TEST_CASE("search: candidates of uneven experts and stragglers stay above their 
           "[sim][search]") {
     Json plan = small_plan();
     plan["routing"] = {{"source", "zipf"}, {"skew", 0.3}};
+    plan["candidates"]["gpus"] = {16};
+    plan["candidates"]["schedule"] = {"zb1p"};
     plan["replay"] = {{"stragglers", {{"per_rank", 0.02}, {"per_chunk", 0.02}}}};
     plan["search"]["simulate_min"] = 1000;
     for (const CandidateAnswer& answer : searched(plan).candidates) {
