@@ -1,9 +1,12 @@
 // What simulations of several scenarios in one process share: graphs and expert traffic whose
-// inputs are equal. Scenarios of a sweep differ in little, so the last of each is kept.
+// inputs are equal. Scenarios of a sweep differ in little, so the last graph is kept; traffic is
+// small and takes a tenth of a second to draw, so all of it is. For any number of threads.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 #include "model/routing/traffic.hpp"
 #include "model/scenario/scenario.hpp"
@@ -24,7 +27,7 @@ public:
     ExecutionGraph graph(const GraphInputs& inputs);
     ExpertTraffic balanced_traffic(const TrafficInputs& inputs);
 
-    [[nodiscard]] int graphs_built() const { return graphs_built_; }
+    [[nodiscard]] int graphs_built() const;
 
 private:
     struct Graph {
@@ -36,8 +39,9 @@ private:
         ExpertTraffic traffic;
     };
 
-    std::optional<Graph> graph_;
-    std::optional<Traffic> traffic_;
+    mutable std::mutex mutex_;  // not held while something is made
+    std::shared_ptr<const Graph> graph_;
+    std::vector<Traffic> traffic_;
     int graphs_built_ = 0;
 };
 

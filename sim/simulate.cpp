@@ -117,6 +117,14 @@ ReplayDag lower_step(const Setting& setting, const Simulation& simulation,
                   setting.scenario.seed, routing});
 }
 
+ScenarioLoaders scenario_loaders() {
+    ScenarioLoaders loaders;
+    loaders.cluster = load_topology;
+    loaders.calibration = load_calibration;
+    loaders.inline_cluster = graft_device;
+    return loaders;
+}
+
 // Of two, SimGrid: its timeline is the one that counts.
 Engine first_engine(const Setting& setting) {
     const Engine engine = setting.scenario.replay.engine;
@@ -131,11 +139,7 @@ Document load_scenario(const std::filesystem::path& file, const std::vector<Over
 
 Document load_scenario(Document document, const std::filesystem::path& base,
                        const std::vector<Override>& overrides) {
-    ScenarioLoaders loaders;
-    loaders.cluster = load_topology;
-    loaders.calibration = load_calibration;
-    loaders.inline_cluster = graft_device;
-    return complete_scenario_document(std::move(document), base, overrides, loaders);
+    return complete_scenario_document(std::move(document), base, overrides, scenario_loaders());
 }
 
 Setting read_setting(const Document& document, std::vector<std::string>& notes) {
@@ -209,9 +213,13 @@ Simulation prepare(const Setting& setting, SharedWork& shared) {
     return simulation;
 }
 
+ReplayDag lower(const Setting& setting, const Simulation& simulation) {
+    return lower_step(setting, simulation, &simulation.routing);
+}
+
 void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
-    simulation.dag = lower_step(setting, simulation, &simulation.routing);
+    simulation.dag = lower(setting, simulation);
     simulation.wall.lower_s = lowering.seconds();
     simulation.warnings = unused_override_warnings(
         setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
@@ -234,7 +242,7 @@ void replay(const Setting& setting, Simulation& simulation) {
 }
 
 Timeline replay_step(const Setting& setting, const Simulation& simulation) {
-    const ReplayDag dag = lower_step(setting, simulation, &simulation.routing);
+    const ReplayDag dag = lower(setting, simulation);
     return replay(dag, *make_engine(first_engine(setting), dag.network));
 }
 

@@ -1,6 +1,7 @@
 // One scenario, simulated: graph, memory, replay, and everything a report needs of them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,6 +72,8 @@ struct Simulation {
 // saves what simulations of this process have in common; it changes no result.
 Simulation prepare(const Setting& setting, SharedWork& shared);
 Simulation prepare(const Setting& setting);
+// What replay() replays.
+ReplayDag lower(const Setting& setting, const Simulation& simulation);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);
 // The same, of a setting whose hardware may be another; on the first engine, if there are two.

@@ -83,6 +83,7 @@ Command simulate_command();
 Command run_command();
 Command validate_command();
 Command compare_command();
+Command plan_command();
 Command topology_command();
 Command eval_command();
 Command generate_command();

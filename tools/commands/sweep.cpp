@@ -294,8 +294,8 @@ Command sweep_command() {
     command.positional = "sweep";
     command.examples = {
         "sweep scenarios/sweep_nvlink_oversubscription.json --jobs 2 -o points.jsonl",
-        "sweep scenarios/sweep_comm_sms.json --set plan.schedule=1f1b --csv points.csv",
-        "sweep scenarios/sweep_comm_sms.json --merge 1.jsonl 2.jsonl -o points.jsonl"};
+        "sweep scenarios/sweep_pipeline_comm_sms.json --set plan.schedule=1f1b --csv points.csv",
+        "sweep scenarios/sweep_pipeline_comm_sms.json --merge 1.jsonl 2.jsonl -o points.jsonl"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                       //
             ("sweep", po::value<std::string>()->value_name("SWEEP"), "sweep file")  //

@@ -1,0 +1,121 @@
+#include "sim/search/candidates.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace r1 {
+
+namespace {
+
+Json base_scenario(const CapacityPlan& plan, const CandidateCluster& cluster) {
+    Json scenario = plan.scenario;
+    scenario["cluster"] = cluster.topology;
+    scenario["calibration"] = cluster.calibration;
+    if (!scenario.contains("plan")) {
+        scenario["plan"] = Json::object();
+    }
+    scenario["prices"]["usd_per_gpu_hour"] = cluster.usd_per_gpu_hour;
+    return scenario;
+}
+
+// Whether what is wrong there can be a matter of the candidate.
+bool may_be_chosen(const std::string& pointer) {
+    const auto below = [&](const std::string& part) {
+        return (pointer + "/").starts_with(part + "/");
+    };
+    return below("/plan") || below("/cluster") || below("/workload/global_batch_sequences") ||
+           below("/workload/micro_batch_sequences") || below("/routing/node_limit");
+}
+
+std::string in_a_sentence(const std::vector<Diagnostic>& problems) {
+    std::string text;
+    for (const Diagnostic& problem : problems) {
+        text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", problem.pointer, problem.message);
+    }
+    return text;
+}
+
+}  // namespace
+
+std::vector<Candidate> enumerate_candidates(const CapacityPlan& plan) {
+    std::vector<Candidate> candidates;
+    for (std::size_t c = 0; c < plan.clusters.size(); ++c) {
+        for (const std::int64_t gpus : plan.clusters[c].gpus) {
+            candidates.push_back({c, gpus, {}});
+        }
+    }
+    for (const PlanAxis& axis : plan.axes) {
+        std::vector<Candidate> longer;
+        for (const Candidate& candidate : candidates) {
+            for (const Json& value : axis.values) {
+                longer.push_back(candidate);
+                longer.back().choices.emplace_back(axis.pointer, value);
+            }
+        }
+        candidates = std::move(longer);
+    }
+    return candidates;
+}
+
+CandidateScenarios::CandidateScenarios(const CapacityPlan& plan) : plan_(plan) {
+    for (const CandidateCluster& cluster : plan.clusters) {
+        // Names in it are as the working directory sees them.
+        bases_.push_back(load_scenario(
+            Document::from_json(base_scenario(plan, cluster), plan.document.file()), {}, {}));
+    }
+    check_shared();
+}
+
+// With the first candidate, whatever else is wrong with that one.
+void CandidateScenarios::check_shared() const {
+    const Candidate first = enumerate_candidates(plan_).front();
+    Document document = bases_[first.cluster];
+    for (const auto& [pointer, value] : first.choices) {
+        document.set(pointer, value, document.location(pointer));
+    }
+    Diagnostics found;
+    read_scenario(document, found);
+    Diagnostics shared;
+    for (const Diagnostic& problem : found.errors()) {
+        if (!may_be_chosen(problem.pointer)) {
+            shared.error(plan_.document.diagnostic(problem.pointer, problem.message));
+        }
+    }
+    shared.throw_if_errors();
+}
+
+Json CandidateScenarios::scenario(const Candidate& candidate) const {
+    const CandidateCluster& cluster = plan_.clusters[candidate.cluster];
+    Json scenario = base_scenario(plan_, cluster);
+    scenario["cluster"]["nodes"] = candidate.gpus / cluster.gpus_per_node;
+    for (const auto& [pointer, value] : candidate.choices) {
+        scenario[Json::json_pointer(pointer)] = value;
+    }
+    return scenario;
+}
+
+std::optional<Setting> CandidateScenarios::setting(const Candidate& candidate,
+                                                   std::string& why_not) const {
+    const CandidateCluster& cluster = plan_.clusters[candidate.cluster];
+    if (candidate.gpus % cluster.gpus_per_node != 0) {
+        why_not =
+            fmt::format("{} GPUs are no whole nodes of {}", candidate.gpus, cluster.gpus_per_node);
+        return std::nullopt;
+    }
+    Document document = bases_[candidate.cluster];
+    const Location place{document.file(), 0, 0};
+    document.set("/cluster/nodes", Json(candidate.gpus / cluster.gpus_per_node), place);
+    for (const auto& [pointer, value] : candidate.choices) {
+        document.set(pointer, value, place);
+    }
+    try {
+        std::vector<std::string> notes;
+        return read_setting(document, notes);
+    } catch (const InputError& error) {
+        why_not = in_a_sentence(error.diagnostics());
+        return std::nullopt;
+    }
+}
+
+}  // namespace r1

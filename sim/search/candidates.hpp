@@ -1,0 +1,45 @@
+// The candidates of a plan: every cluster with every number of GPUs and every combination of the
+// axes, each a scenario.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/search/capacity_plan.hpp"
+#include "sim/simulate.hpp"
+
+namespace r1 {
+
+struct Candidate {
+    std::size_t cluster = 0;  // index into CapacityPlan::clusters
+    std::int64_t gpus = 0;
+    std::vector<std::pair<std::string, Json>> choices;  // JSON pointer into the scenario, value
+};
+
+// In a fixed order: the last axis changes first.
+std::vector<Candidate> enumerate_candidates(const CapacityPlan& plan);
+
+// Scenarios of candidates. Thread-safe once made.
+class CandidateScenarios {
+public:
+    // Loads what all candidates name. Throws InputError, which names places of the plan, for what
+    // is wrong whatever the candidate.
+    explicit CandidateScenarios(const CapacityPlan& plan);
+
+    // A scenario file that `simulate` accepts.
+    [[nodiscard]] Json scenario(const Candidate& candidate) const;
+    // The same, loaded and checked; or what is wrong with it, in a sentence.
+    [[nodiscard]] std::optional<Setting> setting(const Candidate& candidate,
+                                                 std::string& why_not) const;
+
+private:
+    void check_shared() const;
+
+    const CapacityPlan& plan_;
+    std::vector<Document> bases_;  // by cluster: complete but for what candidates choose
+};
+
+}  // namespace r1

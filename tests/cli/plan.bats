@@ -1,0 +1,181 @@
+#!/usr/bin/env bats
+# r1sim plan: the published run, the search on a small model, infeasible goals, wrong plan files.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154  # jq programs; bats sets output and stderr
+
+setup() {
+    load common
+}
+
+# A small plan and its answer, once for all tests that only read them.
+setup_file() {
+    load common
+    cat >"$BATS_FILE_TMPDIR/small.json" <<'EOF'
+{
+    "schema": "r1sim.plan/1",
+    "name": "small",
+    "goal": {"kind": "pretrain", "tokens": 1e11, "days": 14},
+    "model": "tiny-r1",
+    "workload": {"sequence_length": 256, "global_batch_sequences": 192},
+    "candidates": {
+        "clusters": ["h800_8x8", {"cluster": "h100_8x8", "usd_per_gpu_hour": 3}],
+        "gpus": [32, 64],
+        "pipeline_parallel": [1, 2, 4],
+        "expert_parallel": [8, 16],
+        "schedule": ["1f1b", "dualpipe"],
+        "comm_sms": [20]
+    },
+    "prices": "rental_2usd",
+    "search": {"simulate_min": 6}
+}
+EOF
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" -o "$BATS_FILE_TMPDIR/answer.json" \
+        >"$BATS_FILE_TMPDIR/table.txt" 2>"$BATS_FILE_TMPDIR/stderr.txt"
+}
+
+use_answer() {
+    output=$(<"$BATS_FILE_TMPDIR/answer.json")
+}
+
+# small FILTER: a variant of the small plan as edited.json.
+small() {
+    jq "$1" "$BATS_FILE_TMPDIR/small.json" >"$BATS_TEST_TMPDIR/edited.json"
+}
+
+@test "plan: the published run takes the published GPU-hours, within what the step is off" {
+    run -0 --separate-stderr "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --json
+    step=$("$R1SIM" simulate "$main_job" --engine fluid --json | jq .step.time_s)
+    json '.feasible and .best == 0 and (.candidates | length) == 1'
+    json '.candidates[0] | .step_time_s == $step and .gpus == 2048 and .plan.data_parallel == 128' \
+        --argjson step "$step"
+    # 14.8e12 tokens in steps of 15360 x 4096; 180,000 GPU-hours a trillion are published, and the
+    # simulated step is 5.9 % faster than the published one.
+    json '.candidates[0] | .gpu_hours_productive
+        / (14.8e12 / (15360 * 4096) * .step_time_s * 2048 / 3600) - 1 | fabs < 1e-12'
+    json '.candidates[0].gpu_hours_productive / 14.8 / 180e3 - 1 | fabs < 0.06'
+    json '.candidates[0] | .gpu_hours > .gpu_hours_productive
+        and (.gpu_hours / .gpu_hours_productive * .failures.goodput - 1 | fabs < 1e-9)
+        and (.cost_usd / .gpu_hours - 2 | fabs < 1e-9)
+        and (.days * 24 * 2048 / .gpu_hours - 1 | fabs < 1e-9)
+        and (.energy_mwh / (.gpu_hours * 700e-6 * 1.2) - 1 | fabs < 1e-9)'
+    json '.candidates[0].bottleneck.resource == "matrix_units"
+        and (.upgrades | map(.resource) | index("matrix_units")) != null'
+}
+
+@test "plan: every simulated candidate carries its scenario, whose step simulate confirms" {
+    use_answer
+    json '.search.simulated >= 6 and .search.proven'
+    json 'all(.candidates[]; (.step_time_s == null) == (.scenario == null))'
+    json 'all(.candidates[] | select(.step_time_s); .bound.step_time_s <= .step_time_s)'
+    for i in $(jq -r '[.candidates | to_entries[] | select(.value.scenario) | .key][:5][]' \
+        <<<"$output"); do
+        jq ".candidates[$i].scenario" <<<"$output" >"$BATS_TEST_TMPDIR/scenario.json"
+        step=$("$R1SIM" simulate "$BATS_TEST_TMPDIR/scenario.json" --json | jq .step.time_s)
+        json '.candidates[$i].step_time_s == $step' --argjson i "$i" --argjson step "$step"
+    done
+}
+
+@test "plan: candidates are ranked, and who is not feasible says why" {
+    use_answer
+    json '.feasible and .candidates[0].feasible'
+    json '[.candidates[] | select(.feasible) | .cost_usd] | . == sort and length > 0'
+    json 'all(.candidates[]; (.feasible == true) == (.why_not == null))'
+    json 'all(.candidates[] | select(.feasible); .days <= 14 and .memory.fits)'
+    json '.search.candidates == (.candidates | length) and .search.candidates == 48'
+    json '.search.bounded == ([.candidates[] | select(.bound)] | length)
+        and .search.simulated == ([.candidates[] | select(.step_time_s)] | length)'
+    json '[.candidates[] | select(.why_not) | .why_not] | any(test("does not divide"))'
+    json 'all(.candidates[] | select(.step_time_s);
+        .confidence[0].level and .bottleneck.share > 0 and .failures.mtbf_hours > 0)'
+    grep -q "^Best: " "$BATS_FILE_TMPDIR/table.txt"
+    [ ! -s "$BATS_FILE_TMPDIR/stderr.txt" ]
+}
+
+@test "plan: a cluster's own price counts" {
+    use_answer
+    json 'all(.candidates[] | select(.step_time_s);
+        (.cost_usd / .gpu_hours - (if .cluster == "h100_8x8" then 3 else 2 end) | fabs) < 1e-9)'
+}
+
+@test "plan: same bytes whatever the number of threads, apart from run_info" {
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --jobs 1 -o "$BATS_TEST_TMPDIR/one.json" >/dev/null
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --jobs 3 -o "$BATS_TEST_TMPDIR/two.json" >/dev/null
+    for file in one two; do
+        jq 'del(.run_info)' "$BATS_TEST_TMPDIR/$file.json" >"$BATS_TEST_TMPDIR/$file.rest"
+    done
+    same "$BATS_TEST_TMPDIR/one.rest" "$BATS_TEST_TMPDIR/two.rest"
+}
+
+@test "plan: plans, prices and answers conform to their schemas" {
+    for file in scenarios/plan_pretrain_14.8t.json scenarios/plan_pretrain_30_days_h100.json \
+        "$BATS_FILE_TMPDIR/small.json"; do
+        output=$(<"$file")
+        conforms plan
+    done
+    for file in topologies/prices/*.json; do
+        [[ "$file" == *.schema.json ]] && continue
+        output=$(<"$file")
+        conforms prices
+    done
+    use_answer
+    conforms plan_answer
+    output=$(jq '.candidates[0].gpus = 1.5' "$BATS_FILE_TMPDIR/answer.json")
+    run ! conforms plan_answer
+    output=$(jq 'del(.search.proven)' "$BATS_FILE_TMPDIR/answer.json")
+    run ! conforms plan_answer
+}
+
+@test "plan: impossible goals exit 4 with the nearest feasible answer" {
+    small '.candidates.clusters = ["h800_8x8"] | .candidates.gpus = [64]'
+    infeasible() { # CONSTRAINT SET-ARGUMENT
+        run -4 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json --set "$2"
+        conforms plan_answer
+        json '(.feasible | not) and .best == null and all(.candidates[]; .feasible == false)'
+        json 'any(.nearest[]; (.changes | length) == 1 and .changes[0].constraint == $constraint
+            and .changes[0].needed > .changes[0].given)' --arg constraint "$1"
+    }
+    infeasible goal.days goal.days=-2
+    infeasible constraints.usd constraints.usd=0
+    infeasible constraints.gpus constraints.gpus=8
+    infeasible constraints.power_mw constraints.power_mw=0.001
+    infeasible constraints.memory constraints.memory=1e-6
+    # No scenario at all: nothing is near.
+    run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json \
+        --set candidates.gpus=[12]
+    json '.nearest == [] and .search.bounded == 0
+        and all(.candidates[]; .why_not | test("no whole nodes"))'
+}
+
+@test "plan: the nearest answer is one" {
+    run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json \
+        --set goal.days=0.001
+    days=$(jq '.nearest[0].changes[0].needed' <<<"$output")
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set goal.days="$days" >/dev/null
+}
+
+@test "plan: malformed plans exit 3 with the place" {
+    malformed() { # FILTER PATTERN
+        small "$1"
+        refused_with 3 "$2" plan "$BATS_TEST_TMPDIR/edited.json"
+    }
+    malformed 'del(.goal)' "missing key 'goal'"
+    malformed '.goal.tokens = "many"' "/goal/tokens"
+    malformed '.gaol = {}' "did you mean 'goal'"
+    malformed '.candidates.schedule = ["dualpip"]' "/candidates/schedule/0.*did you mean 'dualpipe'"
+    malformed '.candidates.pipeline_parallel = [0]' "/candidates/pipeline_parallel/0"
+    malformed '.candidates.recompute = [["norm"]]' "/candidates/recompute/0"
+    malformed '.candidates.clusters = []' "/candidates/clusters"
+    malformed '.candidates.clusters = ["h800_8x9"]' "did you mean 'h800_8x8'"
+    malformed '.workload.sequence_length = -1' "edited.json:.*/workload/sequence_length"
+    malformed '.workload.kind = "decode"' "/workload/kind"
+    malformed '.routing = {"source": "captured"}' "/routing/source"
+    malformed '.replay = {"engine": "simgrid"}' "/replay/engine"
+    malformed '.prices = {"usd_per_gpu_hour": 2, "schema": "r1sim.prices/1", "pue": 0.5}' \
+        "/prices/pue"
+    malformed '.candidates.gpus = [range(8; 40000; 8)]' "too many"
+    malformed 'del(.goal) | .objective = "fun"' "/objective"
+}
+
+@test "plan: serving is not in this version" {
+    small '.goal.kind = "serve"'
+    refused_with 5 "serve" plan "$BATS_TEST_TMPDIR/edited.json"
+}

@@ -1,0 +1,118 @@
+// The search against trying everything, and what a fine-tuning run adds.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "model/base/json.hpp"
+#include "sim/search/search.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace r1 {
+namespace {
+
+// The tiny model on up to 16 ranks of CPUs: few curves to fit.
+Json small_plan() {
+    return Json::parse(R"({
+        "schema": "r1sim.plan/1", "name": "small",
+        "goal": {"kind": "pretrain", "tokens": 1e10},
+        "model": "tiny-r1",
+        "workload": {"sequence_length": 64, "global_batch_sequences": 96},
+        "candidates": {
+            "clusters": [{"cluster": "cpu_8x2", "calibration": "assumed_cpu"}],
+            "gpus": [8, 16], "pipeline_parallel": [1, 2], "expert_parallel": [4],
+            "schedule": ["1f1b", "zb1p"], "comm_sms": [0]
+        },
+        "prices": "rental_2usd",
+        "search": {"simulate_min": 0}
+    })");
+}
+
+SearchResult searched(const Json& json, int jobs = 2) {
+    const test::TemporaryFolder folder("search");
+    write_file_atomically(folder / "plan.json", json.dump());
+    const CapacityPlan plan = load_capacity_plan(folder / "plan.json", {});
+    SearchOptions options;
+    options.jobs = jobs;
+    return search_plan(plan, CandidateScenarios(plan), options);
+}
+
+Json with_limits(const char* objective, double days) {
+    Json plan = small_plan();
+    plan["objective"] = objective;
+    plan["goal"]["days"] = days;
+    return plan;
+}
+
+TEST_CASE("search: leaving candidates out finds the best of all", "[sim][search]") {
+    Json everything = small_plan();
+    everything["search"]["simulate_min"] = 1000;
+    const SearchResult all = searched(everything);
+    REQUIRE(all.simulated == 8);
+    std::vector<double> days;
+    for (const CandidateAnswer& answer : all.candidates) {
+        days.push_back(answer.run->days);
+    }
+    std::sort(days.begin(), days.end());
+    for (const char* objective : {"cost", "time"}) {
+        for (const std::size_t place : {4U, 7U}) {
+            INFO(objective << " within " << days[place] << " days");
+            const SearchResult some = searched(with_limits(objective, days[place]));
+            const auto value = [&](const CandidateAnswer& answer) {
+                return objective == std::string("cost") ? answer.run->cost_usd : answer.run->days;
+            };
+            double best = 1e300;
+            for (const CandidateAnswer& answer : all.candidates) {
+                best = answer.run->days <= days[place] ? std::min(best, value(answer)) : best;
+            }
+            REQUIRE(some.feasible);
+            CHECK(some.proven);
+            CHECK(value(some.candidates.front()) == best);
+        }
+    }
+}
+
+TEST_CASE("search: without a feasible candidate, the nearest needs what the best of all does",
+          "[sim][search]") {
+    const SearchResult free = searched(with_limits("time", 1e9));
+    const SearchResult late = searched(with_limits("time", 1e-9));
+    CHECK_FALSE(late.feasible);
+    REQUIRE(late.nearest.size() == 1);
+    REQUIRE(late.nearest[0].changes.size() == 1);
+    CHECK(late.nearest[0].changes[0].constraint == "goal.days");
+    CHECK(late.nearest[0].changes[0].needed == free.candidates.front().run->days);
+    CHECK(late.candidates[late.nearest[0].candidate].run->days ==
+          free.candidates.front().run->days);
+}
+
+TEST_CASE("search: fine-tuning begins with a checkpoint", "[sim][search]") {
+    Json plan = small_plan();
+    plan["candidates"]["gpus"] = {16};
+    plan["candidates"]["pipeline_parallel"] = {2};
+    plan["candidates"]["schedule"] = {"1f1b"};
+    const SearchResult pretrain = searched(plan);
+    plan["goal"]["kind"] = "fine_tune";
+    const SearchResult fine_tune = searched(plan);
+    const CandidateAnswer& answer = fine_tune.candidates.front();
+    CHECK(answer.run->gpu_hours_productive ==
+          pretrain.candidates.front().run->gpu_hours_productive);
+    CHECK(answer.run->days - pretrain.candidates.front().run->days ==
+          Approx(answer.terms->job.restart.value() / 86'400));
+}
+
+TEST_CASE("search: candidates of uneven experts and stragglers stay above their bounds",
+          "[sim][search]") {
+    Json plan = small_plan();
+    plan["routing"] = {{"source", "zipf"}, {"skew", 0.3}};
+    plan["candidates"]["gpus"] = {16};
+    plan["candidates"]["schedule"] = {"zb1p"};
+    plan["replay"] = {{"stragglers", {{"per_rank", 0.02}, {"per_chunk", 0.02}}}};
+    plan["search"]["simulate_min"] = 1000;
+    for (const CandidateAnswer& answer : searched(plan).candidates) {
+        REQUIRE(answer.run);
+        CHECK(answer.bound->step_time_s <= answer.run->step_time_s);
+    }
+}
+
+}  // namespace
+}  // namespace r1
