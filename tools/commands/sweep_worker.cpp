@@ -1,5 +1,8 @@
 // Not for people: `sweep` starts it, and says the rest of its command line again.
+#include <malloc.h>
+
 #include <charconv>
+#include <limits>
 
 #include "model/base/check.hpp"
 #include "sim/shared_work.hpp"
@@ -11,7 +14,15 @@ namespace r1 {
 
 namespace {
 
+// Each point needs the memory that the one before gave back: kept from the kernel, it need not be
+// cleared and mapped again, which saves a tenth of the time.
+void keep_freed_memory() {
+    ::mallopt(M_MMAP_MAX, 0);
+    ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+}
+
 int run_sweep_worker(const Invocation& invocation) {
+    keep_freed_memory();
     const Sweep sweep = read_sweep(invocation.text("sweep"), invocation.scenario_overrides());
     SharedWork shared;
     serve_as_worker(sweep.hash, [&](const std::string& request) {
