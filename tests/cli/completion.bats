@@ -38,8 +38,8 @@ complete_bash() {
 }
 
 @test "completion: bash offers every option that --help names" {
-    for command in simulate run validate compare model schedule topology eval generate calibrate \
-        schema doctor completion manual; do
+    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+        report schema doctor completion manual; do
         complete_bash r1sim "$command" --
         offered=$(sort -u <<<"$output")
         named=$("$R1SIM" "$command" --help | sed -nE 's/^  (-o \[ )?(--[a-z0-9-]+).*/\2/p' | sort -u)
@@ -79,8 +79,8 @@ complete_bash() {
     fi
     run -0 bash -c 'groff -man -Tascii -P -c "$1" | sed "s/.\x08//g"' bash \
         "$BATS_TEST_TMPDIR/r1sim.1"
-    for command in simulate run validate compare model schedule topology eval generate calibrate \
-        schema doctor completion manual; do
+    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+        report schema doctor completion manual; do
         holds "
    $command"
     done
