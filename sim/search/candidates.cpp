@@ -59,23 +59,20 @@ std::vector<Candidate> enumerate_candidates(const CapacityPlan& plan) {
 }
 
 CandidateScenarios::CandidateScenarios(const CapacityPlan& plan) : plan_(plan) {
-    for (const CandidateCluster& cluster : plan.clusters) {
-        // Names in it are as the working directory sees them.
-        bases_.push_back(load_scenario(
-            Document::from_json(base_scenario(plan, cluster), plan.document.file()), {}, {}));
+    for (const Candidate& candidate : enumerate_candidates(plan)) {
+        if (candidate.cluster == bases_.size()) {  // the first of this cluster
+            // Names in it are as the working directory sees them.
+            bases_.push_back(load_scenario(
+                Document::from_json(scenario(candidate), plan.document.file()), {}, {}));
+        }
     }
     check_shared();
 }
 
 // With the first candidate, whatever else is wrong with that one.
 void CandidateScenarios::check_shared() const {
-    const Candidate first = enumerate_candidates(plan_).front();
-    Document document = bases_[first.cluster];
-    for (const auto& [pointer, value] : first.choices) {
-        document.set(pointer, value, document.location(pointer));
-    }
     Diagnostics found;
-    read_scenario(document, found);
+    read_scenario(bases_.front(), found);
     Diagnostics shared;
     for (const Diagnostic& problem : found.errors()) {
         if (!may_be_chosen(problem.pointer)) {

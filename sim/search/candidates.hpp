@@ -39,7 +39,7 @@ private:
     void check_shared() const;
 
     const CapacityPlan& plan_;
-    std::vector<Document> bases_;  // by cluster: complete but for what candidates choose
+    std::vector<Document> bases_;  // by cluster: of its first candidate
 };
 
 }  // namespace r1

@@ -133,7 +133,11 @@ private:
         for (const char* part : {"workload", "plan", "routing"}) {
             if (auto object = reader.object(part, std::string_view(part) == "workload")) {
                 scenario[part] = *document_.find(object->pointer());
+                check_chosen_members(*object);
             }
+        }
+        if (scenario.contains("plan")) {
+            check_plan(scenario["plan"], "/plan", true);
         }
         if (scenario.contains("workload")) {
             Json& workload = scenario["workload"];
@@ -158,6 +162,25 @@ private:
         std::int64_t seed = 0;
         reader.optional("seed", seed, kNotNegative);
         scenario["seed"] = seed;
+    }
+
+    // Members that a candidate may fit or not: what is no number fits none.
+    static void check_chosen_members(ObjectReader& reader) {
+        std::int64_t number = 1;
+        reader.optional("global_batch_sequences", number, {1, 1e9});
+        reader.optional("micro_batch_sequences", number, {1, 1e9});
+        reader.optional("node_limit", number, kAtLeastOne);
+    }
+
+    // As the scenario's own reader does; what it says stands at `pointer` in the plan, or below.
+    void check_plan(Json members, const std::string& pointer, bool below) {
+        members["pipeline_parallel"] = members.value("pipeline_parallel", Json(1));
+        Diagnostics problems;
+        const Document document = Document::from_json(std::move(members), document_.file());
+        read_parallel_plan(ObjectReader(document, "", problems));
+        for (const Diagnostic& problem : problems.errors()) {
+            error(below ? pointer + problem.pointer : pointer, problem.message);
+        }
     }
 
     void read_candidates(ObjectReader& reader) {
@@ -212,19 +235,15 @@ private:
         plan_.axes.push_back(std::move(axis));
     }
 
-    // As the scenario's own reader does; what it says stands at the value in the plan.
     void check_value(const AxisSpec& spec, const Json& value, const std::string& pointer) {
-        Json object = {{spec.key, value}};
-        Diagnostics problems;
         if (std::string_view(spec.part) == "plan") {
-            object["pipeline_parallel"] = object.value("pipeline_parallel", Json(1));
-            const Document document = Document::from_json(object, document_.file());
-            read_parallel_plan(ObjectReader(document, "", problems));
-        } else {
-            const Document document = Document::from_json(object, document_.file());
-            std::int64_t sequences = 1;
-            ObjectReader(document, "", problems).required(spec.key, sequences, {1, 1e9});
+            check_plan({{spec.key, value}}, pointer, false);
+            return;
         }
+        Diagnostics problems;
+        const Document document = Document::from_json({{spec.key, value}}, document_.file());
+        std::int64_t sequences = 1;
+        ObjectReader(document, "", problems).required(spec.key, sequences, {1, 1e9});
         for (const Diagnostic& problem : problems.errors()) {
             error(pointer, problem.message);
         }

@@ -167,6 +167,10 @@ small() {
     malformed '.candidates.clusters = ["h800_8x9"]' "did you mean 'h800_8x8'"
     malformed '.workload.sequence_length = -1' "edited.json:.*/workload/sequence_length"
     malformed '.workload.kind = "decode"' "/workload/kind"
+    malformed '.workload.global_batch_sequences = "all"' "/workload/global_batch_sequences"
+    malformed '.routing = {"node_limit": 0}' "/routing/node_limit"
+    malformed '.plan = {"schedule": 5}' "/plan/schedule"
+    malformed '.model = "no-model"' "no model preset"
     malformed '.routing = {"source": "captured"}' "/routing/source"
     malformed '.replay = {"engine": "simgrid"}' "/replay/engine"
     malformed '.prices = {"usd_per_gpu_hour": 2, "schema": "r1sim.prices/1", "pue": 0.5}' \

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/cpu_device.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "tests/runtime/small_training.hpp"
 #include "tests/support/catch.hpp"
