@@ -106,7 +106,7 @@ Command topology_command() {
     Command command;
     command.name = "topology";
     command.summary = "Checks, counts and draws a cluster.";
-    command.arguments = "FILE";
+    command.arguments = "[FILE]";
     command.positional = "file";
     command.examples = {
         "topology h800_256x8_mpft --svg h800.svg",
