@@ -56,8 +56,8 @@ struct View {
     std::int64_t rows_per_scale, scale_row_stride, scale_tile_stride;
 };
 
-__device__ Group load_any(const View& view, std::int64_t row, std::int64_t column,
-                          std::int64_t width) {
+__device__ __forceinline__ Group load_any(const View& view, std::int64_t row, std::int64_t column,
+                                          std::int64_t width) {
     if (view.matrix.dtype == DType::e4m3) {
         return load_codes(
             static_cast<const std::uint8_t*>(view.matrix.data) + row * view.matrix.stride + column,
@@ -68,8 +68,8 @@ __device__ Group load_any(const View& view, std::int64_t row, std::int64_t colum
 
 // Eight neighbours: elements k .. k + 7 of a row, or rows row .. row + 7 at one k if transposed.
 // What lies outside is zero.
-__device__ Group load_operand(const View& view, std::int64_t row, std::int64_t k,
-                              std::int64_t k_begin, std::int64_t k_end) {
+__device__ __forceinline__ Group load_operand(const View& view, std::int64_t row, std::int64_t k,
+                                              std::int64_t k_begin, std::int64_t k_end) {
     if (row >= view.row_end || k >= k_end) {
         return {};
     }
@@ -77,6 +77,7 @@ __device__ Group load_operand(const View& view, std::int64_t row, std::int64_t k
         return k >= k_begin ? load_any(view, k, row, view.row_end) : Group{};
     }
     Group group = load_any(view, row, k, k_end);
+#pragma unroll
     for (int i = 0; i < kGroup; ++i) {
         group.v[i] = k + i < k_begin ? 0.0F : group.v[i];
     }
@@ -90,14 +91,15 @@ struct Mover {
     Group groups[kGroups];
 
     // Of the i-th group of the thread: row and k within the tile.
-    __device__ static void place(bool transposed, int i, int& row, int& k) {
+    __device__ __forceinline__ static void place(bool transposed, int i, int& row, int& k) {
         const int at = i * BlockThreads + static_cast<int>(threadIdx.x);
         row = transposed ? at % (TileRows / kGroup) * kGroup : at / (kDepth / kGroup);
         k = transposed ? at / (TileRows / kGroup) : at % (kDepth / kGroup) * kGroup;
     }
 
-    __device__ void load(const View& view, std::int64_t first_row, std::int64_t first_k,
-                         const Part& part) {
+    __device__ __forceinline__ void load(const View& view, std::int64_t first_row,
+                                         std::int64_t first_k, const Part& part) {
+#pragma unroll
         for (int i = 0; i < kGroups; ++i) {
             int row = 0;
             int k = 0;
@@ -107,7 +109,8 @@ struct Mover {
     }
 
     template <int Limbs>
-    __device__ void store(const View& view, const SharedTile& tile) const {
+    __device__ __forceinline__ void store(const View& view, const SharedTile& tile) const {
+#pragma unroll
         for (int i = 0; i < kGroups; ++i) {
             int row = 0;
             int k = 0;
@@ -119,9 +122,10 @@ struct Mover {
 };
 
 template <int RowTiles, int Limbs>
-__device__ void multiply(float (&sums)[RowTiles][kColumnTiles][4], const SharedTile& a,
-                         bool a_transposed, int a_row, const SharedTile& b, bool b_transposed,
-                         int b_row, int b_end) {
+__device__ __forceinline__ void multiply(float (&sums)[RowTiles][kColumnTiles][4],
+                                         const SharedTile& a, bool a_transposed, int a_row,
+                                         const SharedTile& b, bool b_transposed, int b_row,
+                                         int b_end) {
     if (a_transposed && b_transposed) {
         warp_product<RowTiles, kColumnTiles, Limbs, true, true>(sums, a, a_row, b, b_row, b_end,
                                                                 kDepth);
@@ -144,10 +148,14 @@ __device__ float scale_of(const View& view, std::int64_t row, std::int64_t tile)
 
 // Calls body(i, j, element, row, column) for each element of the lane's sums.
 template <int RowTiles, class Body>
-__device__ void for_each_sum(std::int64_t row0, std::int64_t column0, const Body& body) {
+__device__ __forceinline__ void for_each_sum(std::int64_t row0, std::int64_t column0,
+                                             const Body& body) {
     const LanePlace lane;
+#pragma unroll
     for (int i = 0; i < RowTiles; ++i) {
+#pragma unroll
         for (int j = 0; j < kColumnTiles; ++j) {
+#pragma unroll
             for (int e = 0; e < 4; ++e) {
                 body(i, j, e, row0 + 16 * i + lane.row + e / 2 * 8,
                      column0 + 8 * j + lane.column + e % 2);
@@ -158,9 +166,10 @@ __device__ void for_each_sum(std::int64_t row0, std::int64_t column0, const Body
 
 // total += sums * scales of the 128 elements of k that end here; sums start again.
 template <int RowTiles>
-__device__ void promote(float (&total)[RowTiles][kColumnTiles][4],
-                        float (&sums)[RowTiles][kColumnTiles][4], const View& a, const View& b,
-                        std::int64_t row0, std::int64_t column0, std::int64_t tile) {
+__device__ __forceinline__ void promote(float (&total)[RowTiles][kColumnTiles][4],
+                                        float (&sums)[RowTiles][kColumnTiles][4], const View& a,
+                                        const View& b, std::int64_t row0, std::int64_t column0,
+                                        std::int64_t tile) {
     for_each_sum<RowTiles>(
         row0, column0, [&](int i, int j, int e, std::int64_t row, std::int64_t column) {
             total[i][j][e] += sums[i][j][e] * scale_of(a, row, tile) * scale_of(b, column, tile);
@@ -191,8 +200,9 @@ struct ProductRows {
 
 // The tile of y that begins at (row0, column0) of the part.
 template <int RowTiles, int WarpColumns, int Limbs, bool Scaled>
-__device__ void product_tile(const Product& p, const ProductRows& rows, const Part& part,
-                             std::int64_t row0, std::int64_t column0) {
+__device__ __forceinline__ void product_tile(const Product& p, const ProductRows& rows,
+                                             const Part& part, std::int64_t row0,
+                                             std::int64_t column0) {
     using Shape = BlockShape<RowTiles, WarpColumns>;
     const View a = view_of(p.a, rows.a, p.grouping == ProductGroups::batch ? part.group : 0,
                            part.first_row + part.rows);

@@ -59,6 +59,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
                                    std::int64_t width) {
     Group group;
     if (!rows.aligned || column % kGroup != 0 || column + kGroup > width) {
+#pragma unroll
         for (int i = 0; i < kGroup; ++i) {
             group.v[i] = column + i < width ? element(rows, row, column + i) : 0.0F;
         }
@@ -69,6 +70,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
         const uint4 packed =
             *reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(rows.data) + at);
         const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};
+#pragma unroll
         for (int i = 0; i < kGroup; ++i) {
             group.v[i] = float_of_bf16(static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16)));
         }
@@ -86,6 +88,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
 inline __device__ void store_group(const Rows& rows, std::int64_t row, std::int64_t column,
                                    std::int64_t width, const Group& group) {
     if (!rows.aligned || column % kGroup != 0 || column + kGroup > width) {
+#pragma unroll
         for (int i = 0; i < kGroup && column + i < width; ++i) {
             set_element(rows, row, column + i, group.v[i]);
         }
