@@ -121,15 +121,16 @@ struct Mover {
     }
 };
 
-template <int RowTiles, int Limbs>
+// Operands with scales come with the first one as it is.
+template <int RowTiles, int Limbs, bool Scaled>
 __device__ __forceinline__ void multiply(float (&sums)[RowTiles][kColumnTiles][4],
                                          const SharedTile& a, bool a_transposed, int a_row,
                                          const SharedTile& b, bool b_transposed, int b_row,
                                          int b_end) {
-    if (a_transposed && b_transposed) {
+    if (!Scaled && a_transposed && b_transposed) {
         warp_product<RowTiles, kColumnTiles, Limbs, true, true>(sums, a, a_row, b, b_row, b_end,
                                                                 kDepth);
-    } else if (a_transposed) {
+    } else if (!Scaled && a_transposed) {
         warp_product<RowTiles, kColumnTiles, Limbs, true, false>(sums, a, a_row, b, b_row, b_end,
                                                                  kDepth);
     } else if (b_transposed) {
@@ -240,8 +241,8 @@ __device__ __forceinline__ void product_tile(const Product& p, const ProductRows
             b_mover.load(b, column0, k + kDepth, part);
         }
         if (has_work) {
-            multiply<RowTiles, Limbs>(sums, a_tile, a.transposed, warp_row, b_tile, b.transposed,
-                                      warp_column, columns);
+            multiply<RowTiles, Limbs, Scaled>(sums, a_tile, a.transposed, warp_row, b_tile,
+                                              b.transposed, warp_column, columns);
         }
         const bool ends_tile = (k + kDepth) % kTile == 0 || k + kDepth >= part.k_end;
         if (Scaled && has_work && ends_tile) {
@@ -318,11 +319,13 @@ void launch_product(const Product& args, const Launch& launch) {
 
 template <int Limbs, bool Scaled>
 void launch_shape(const Product& args, const Launch& launch) {
-    // Large tiles move fewer bytes, if there are enough of them to share out.
+    // Large tiles move fewer bytes, if there are enough of them to share out. float32 is for
+    // comparisons.
     using Large = BlockShape<4, 4>;
     const bool is_high = args.grouping == ProductGroups::rows || args.m > Large::kRows / 2;
-    if (is_high && args.n > Large::kColumns / 2 && blocks_for<Large>(args) >= launch.sms) {
-        launch_product<4, 4, Limbs, Scaled>(args, launch);
+    if (Limbs == 1 && is_high && args.n > Large::kColumns / 2 &&
+        blocks_for<Large>(args) >= launch.sms) {
+        launch_product<4, 4, 1, Scaled>(args, launch);
     } else {
         launch_product<2, 2, Limbs, Scaled>(args, launch);
     }
@@ -331,6 +334,7 @@ void launch_shape(const Product& args, const Launch& launch) {
 }  // namespace
 
 void product(const Product& args, const Launch& launch) {
+    R1_CHECK(args.a.scales == nullptr || !args.a.transposed);
     if (args.a.scales != nullptr) {
         launch_shape<1, true>(args, launch);
     } else if (args.a.matrix.dtype == DType::f32 || args.b.matrix.dtype == DType::f32) {
