@@ -21,7 +21,7 @@ __device__ std::int64_t rows_before(const PermuteArgs& p, std::int64_t expert) {
     return block_reduce(count, Add{});
 }
 
-__global__ void permute_map_kernel(PermuteArgs p) {
+__global__ __launch_bounds__(kMapThreads) void permute_map_kernel(PermuteArgs p) {
     for (std::int64_t expert = blockIdx.x; expert < p.experts; expert += gridDim.x) {
         std::int64_t row = rows_before(p, expert);
         if (threadIdx.x == 0) {

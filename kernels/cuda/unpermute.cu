@@ -44,7 +44,7 @@ __global__ void count_kernel(Unpermute p) {
 }
 
 // Counts to where lists begin.
-__global__ void begin_kernel(Unpermute p) {
+__global__ __launch_bounds__(kScanThreads) void begin_kernel(Unpermute p) {
     std::int32_t before = 0;
     for (std::int64_t first = 0; first < p.received; first += kScanThreads) {
         const std::int64_t i = first + threadIdx.x;
