@@ -1,5 +1,7 @@
 #include "kernels/cuda/product.hpp"
 
+#include <type_traits>
+
 #include "kernels/cuda/fp8.cuh"
 #include "kernels/cuda/tile.cuh"
 
@@ -56,39 +58,56 @@ struct View {
     std::int64_t rows_per_scale, scale_row_stride, scale_tile_stride;
 };
 
-__device__ __forceinline__ Group load_any(const View& view, std::int64_t row, std::int64_t column,
-                                          std::int64_t width) {
-    if (view.matrix.dtype == DType::e4m3) {
+// What a thread holds of an operand until it goes to shared memory. Codes stay codes: their values
+// would take four times the registers.
+template <bool Scaled>
+using Held = std::conditional_t<Scaled, Codes, Group>;
+
+template <bool Scaled>
+__device__ __forceinline__ Held<Scaled> load_held(const View& view, std::int64_t row,
+                                                  std::int64_t column, std::int64_t width) {
+    if constexpr (Scaled) {
         return load_codes(
             static_cast<const std::uint8_t*>(view.matrix.data) + row * view.matrix.stride + column,
             width - column);
+    } else {
+        return load_group(view.rows, row, column, width);
     }
-    return load_group(view.rows, row, column, width);
+}
+
+__device__ __forceinline__ void clear(Group& group, int i) { group.v[i] = 0; }
+__device__ __forceinline__ void clear(Codes& codes, int i) {
+    unsigned& word = i < 4 ? codes.x : codes.y;
+    word &= ~(0xFFU << (i % 4 * 8));
 }
 
 // Eight neighbours: elements k .. k + 7 of a row, or rows row .. row + 7 at one k if transposed.
 // What lies outside is zero.
-__device__ __forceinline__ Group load_operand(const View& view, std::int64_t row, std::int64_t k,
-                                              std::int64_t k_begin, std::int64_t k_end) {
+template <bool Scaled>
+__device__ __forceinline__ Held<Scaled> load_operand(const View& view, std::int64_t row,
+                                                     std::int64_t k, std::int64_t k_begin,
+                                                     std::int64_t k_end) {
     if (row >= view.row_end || k >= k_end) {
         return {};
     }
     if (view.transposed) {
-        return k >= k_begin ? load_any(view, k, row, view.row_end) : Group{};
+        return k >= k_begin ? load_held<Scaled>(view, k, row, view.row_end) : Held<Scaled>{};
     }
-    Group group = load_any(view, row, k, k_end);
+    Held<Scaled> held = load_held<Scaled>(view, row, k, k_end);
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) {
-        group.v[i] = k + i < k_begin ? 0.0F : group.v[i];
+        if (k + i < k_begin) {
+            clear(held, i);
+        }
     }
-    return group;
+    return held;
 }
 
 // The part of a tile that a thread moves from the matrix to shared memory.
-template <int TileRows, int BlockThreads>
+template <bool Scaled, int TileRows, int BlockThreads>
 struct Mover {
     static constexpr int kGroups = TileRows * kDepth / kGroup / BlockThreads;
-    Group groups[kGroups];
+    Held<Scaled> held[kGroups];
 
     // Of the i-th group of the thread: row and k within the tile.
     __device__ __forceinline__ static void place(bool transposed, int i, int& row, int& k) {
@@ -104,7 +123,8 @@ struct Mover {
             int row = 0;
             int k = 0;
             place(view.transposed, i, row, k);
-            groups[i] = load_operand(view, first_row + row, first_k + k, part.k_begin, part.k_end);
+            held[i] =
+                load_operand<Scaled>(view, first_row + row, first_k + k, part.k_begin, part.k_end);
         }
     }
 
@@ -116,7 +136,7 @@ struct Mover {
             int k = 0;
             place(view.transposed, i, row, k);
             store_limbs<Limbs>(tile, view.transposed ? k : row, view.transposed ? row : k,
-                               groups[i]);
+                               values_of(held[i]));
         }
     }
 };
@@ -220,8 +240,8 @@ __device__ __forceinline__ void product_tile(const Product& p, const ProductRows
         static_cast<int>(std::min<std::int64_t>(Shape::kColumns, part.columns - column0));
     float sums[RowTiles][kColumnTiles][4] = {};
     float total[RowTiles][kColumnTiles][4] = {};
-    Mover<Shape::kRows, Shape::kBlockThreads> a_mover;
-    Mover<Shape::kColumns, Shape::kBlockThreads> b_mover;
+    Mover<Scaled, Shape::kRows, Shape::kBlockThreads> a_mover;
+    Mover<Scaled, Shape::kColumns, Shape::kBlockThreads> b_mover;
     const std::int64_t begin = part.k_begin / kDepth * kDepth;
     __syncthreads();  // the tile before may still be read
     a_mover.load(a, first_row, begin, part);
@@ -334,8 +354,10 @@ void launch_shape(const Product& args, const Launch& launch) {
 }  // namespace
 
 void product(const Product& args, const Launch& launch) {
-    R1_CHECK(args.a.scales == nullptr || !args.a.transposed);
-    if (args.a.scales != nullptr) {
+    const bool is_fp8 = args.a.matrix.dtype == DType::e4m3;
+    R1_CHECK(is_fp8 == (args.a.scales != nullptr) && is_fp8 == (args.b.scales != nullptr));
+    R1_CHECK(is_fp8 == (args.b.matrix.dtype == DType::e4m3) && !(is_fp8 && args.a.transposed));
+    if (is_fp8) {
         launch_shape<1, true>(args, launch);
     } else if (args.a.matrix.dtype == DType::f32 || args.b.matrix.dtype == DType::f32) {
         launch_shape<3, false>(args, launch);

@@ -121,19 +121,29 @@ inline dim3 grid_for(std::int64_t blocks, const Launch& launch) {
                 1, 1};
 }
 
+// Calls body(i) for each i below `count`, all blocks together.
+template <class Body>
+__device__ void for_each_index(std::int64_t count, const Body& body) {
+    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count;
+         i += step) {
+        body(i);
+    }
+}
+
+inline dim3 grid_for_indices(std::int64_t count, const Launch& launch) {
+    return grid_for(ceil_div(count, kThreads), launch);
+}
+
 // Calls body(row, column) for each group of `rows` rows, all blocks together.
 template <class Body>
 __device__ void for_each_group(std::int64_t rows, std::int64_t width, const Body& body) {
     const std::int64_t groups = ceil_div(width, kGroup);
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * groups;
-         i += step) {
-        body(i / groups, i % groups * kGroup);
-    }
+    for_each_index(rows * groups, [&](std::int64_t i) { body(i / groups, i % groups * kGroup); });
 }
 
 inline dim3 grid_for_groups(std::int64_t rows, std::int64_t width, const Launch& launch) {
-    return grid_for(ceil_div(rows * ceil_div(width, kGroup), kThreads), launch);
+    return grid_for_indices(rows * ceil_div(width, kGroup), launch);
 }
 
 }  // namespace r1::cuda
