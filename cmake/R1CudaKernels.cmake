@@ -44,5 +44,6 @@ add_library(r1_cuda_emulated STATIC EXCLUDE_FROM_ALL ${emulated_unity_sources}
 # before all else.
 target_include_directories(r1_cuda_emulated BEFORE PUBLIC
     "${CMAKE_SOURCE_DIR}/tests/emulation/include")
-target_compile_options(r1_cuda_emulated PRIVATE -fno-math-errno)
+# Pragmas are for nvcc.
+target_compile_options(r1_cuda_emulated PUBLIC -Wno-unknown-pragmas PRIVATE -fno-math-errno)
 target_link_libraries(r1_cuda_emulated PUBLIC r1_kernels)

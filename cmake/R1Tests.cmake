@@ -220,5 +220,13 @@ foreach(source IN LISTS bench_sources)
     endif()
 endforeach()
 
+if(TARGET r1_cuda_kernels AND TARGET r1_cuda_calibration)
+    add_executable(bench_cuda_kernels
+        "${CMAKE_SOURCE_DIR}/tests/bench/cuda/cuda_kernels_bench.cpp")
+    target_link_libraries(bench_cuda_kernels PRIVATE r1_cuda_kernels r1_cuda_calibration
+        CUDA::cudart_static CUDA::cublasLt CUDA::cublas)
+    add_dependencies(r1_release_checks bench_cuda_kernels)
+endif()
+
 include(R1MpiTests)
 include(R1WebTests)

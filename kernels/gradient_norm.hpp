@@ -12,9 +12,9 @@ namespace r1 {
 
 struct GradientNormArgs {
     std::span<const std::span<const float>> gradients;
-    float carried = 0;                // the sum of squares of gradients that others counted
-    float* sum_of_squares = nullptr;  // [1]
-    std::span<std::byte> workspace{}; // of the CUDA version
+    float carried = 0;                 // the sum of squares of gradients that others counted
+    float* sum_of_squares = nullptr;   // [1]
+    std::span<std::byte> workspace{};  // of the CUDA version
 };
 
 namespace reference {

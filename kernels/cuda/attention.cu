@@ -37,11 +37,12 @@ struct Forward {
     __device__ int side() const { return static_cast<int>(threadIdx.x / kWarp) % kSides; }
 
     // Keys that a row sees; none if there is no such row.
-    __device__ std::int64_t seen(std::int64_t row) const {
+    __device__ __forceinline__ std::int64_t seen(std::int64_t row) const {
         return row < rows ? context - p.queries + row / p.rows_per_query + 1 : 0;
     }
 
-    __device__ void load_k(std::int64_t key0, std::int64_t begin, int columns) const {
+    __device__ __forceinline__ void load_k(std::int64_t key0, std::int64_t begin,
+                                           int columns) const {
         fill_tile<Limbs>(k_tile, kKeyTile, columns, [&](int row, int offset) {
             const std::int64_t key = key0 + row;
             const std::int64_t column = begin + offset;
@@ -51,12 +52,15 @@ struct Forward {
             if (column >= p.k_dim) {
                 return head_group(k_shared, key, context, column - p.k_dim, p.qk_dim - p.k_dim);
             }
-            const Group own = head_group(k, key, context, column, p.k_dim);
-            const auto count = static_cast<int>(p.k_dim - column);
-            const Group shared = head_group(k_shared, key, context, 0, p.qk_dim - p.k_dim);
-            Group both = own;
-            for (int i = count; i < kGroup; ++i) {
-                both.v[i] = shared.v[i - count];
+            Group both{};  // the end of one part and the beginning of the other
+#pragma unroll
+            for (int i = 0; i < kGroup; ++i) {
+                if (key < context && column + i < p.qk_dim) {
+                    const std::int64_t at = column + i - p.k_dim;
+                    both.v[i] = at < 0 ? element(k.rows, k.first_row + key, k.column + column + i)
+                                       : element(k_shared.rows, k_shared.first_row + key,
+                                                 k_shared.column + at);
+                }
             }
             return both;
         });
@@ -64,7 +68,8 @@ struct Forward {
 
     // Part of the columns of q and k after the other. Ends with q in place if all of it is one
     // part.
-    __device__ void scores(std::int64_t key0, float (&s)[1][kKeyTiles][4], bool is_first) const {
+    __device__ __forceinline__ void scores(std::int64_t key0, float (&s)[1][kKeyTiles][4],
+                                           bool is_first) const {
         for (std::int64_t begin = 0; begin < p.qk_dim; begin += QkColumns) {
             const int columns = padded_depth(std::min<std::int64_t>(QkColumns, p.qk_dim - begin));
             __syncthreads();  // tiles before may still be read
@@ -84,10 +89,12 @@ struct Forward {
     }
 
     // Scores to weights in p_tile; what was summed so far is scaled to the new largest score.
-    __device__ void softmax(std::int64_t key0, float (&s)[1][kKeyTiles][4]) {
+    __device__ __forceinline__ void softmax(std::int64_t key0, float (&s)[1][kKeyTiles][4]) {
         const LanePlace lane;
         float own[2] = {-INFINITY, -INFINITY};
+#pragma unroll
         for (int j = 0; j < kKeyTiles; ++j) {
+#pragma unroll
             for (int e = 0; e < 4; ++e) {
                 const std::int64_t key =
                     key0 + side() * kKeyTiles * 8 + 8 * j + lane.column + e % 2;
@@ -96,11 +103,13 @@ struct Forward {
                 own[e / 2] = fmaxf(own[e / 2], s[0][j][e]);
             }
         }
+#pragma unroll
         for (int half = 0; half < 2; ++half) {
             own[half] = row_reduce(own[half], Max{});
             largest[side() * kQueryTile + warp_row() + lane.row + 8 * half] = own[half];
         }
         __syncthreads();
+#pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int row = warp_row() + lane.row + 8 * half;
             const float now =
@@ -110,11 +119,14 @@ struct Forward {
             const float shrink = expf(row_largest[half] - base);
             row_largest[half] = now;
             row_sum[half] *= shrink;
+#pragma unroll
             for (int j = 0; j < VTiles; ++j) {
                 sums[0][j][2 * half] *= shrink;
                 sums[0][j][2 * half + 1] *= shrink;
             }
+#pragma unroll
             for (int j = 0; j < kKeyTiles; ++j) {
+#pragma unroll
                 for (int e = 2 * half; e < 2 * half + 2; ++e) {
                     const float weight = expf(s[0][j][e] - base);
                     row_sum[half] += weight;
@@ -126,25 +138,26 @@ struct Forward {
         __syncthreads();
     }
 
-    __device__ void add_keys(std::int64_t key0, bool is_first) {
+    __device__ __forceinline__ void add_keys(std::int64_t key0, bool is_first) {
         float s[1][kKeyTiles][4] = {};
         scores(key0, s, is_first);
         softmax(key0, s);
         const int columns = static_cast<int>(std::min<std::int64_t>(kVColumns, p.v_dim - v_begin));
-        const SharedTile& values = v_in_k ? k_tile : v_tile;
-        warp_product<1, VTiles, Limbs, false, true>(sums, p_tile, warp_row(), values,
+        warp_product<1, VTiles, Limbs, false, true>(sums, p_tile, warp_row(), v_tile,
                                                     side() * VTiles * 8, columns, kKeyTile);
     }
 
     // The sum of a row's weights, over both halves of the keys. Called once, at the end.
-    __device__ void finish_sums() {
+    __device__ __forceinline__ void finish_sums() {
         const LanePlace lane;
         __syncthreads();  // the largest may still be read
+#pragma unroll
         for (int half = 0; half < 2; ++half) {
             row_sum[half] = row_reduce(row_sum[half], Add{});
             largest[side() * kQueryTile + warp_row() + lane.row + 8 * half] = row_sum[half];
         }
         __syncthreads();
+#pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int row = warp_row() + lane.row + 8 * half;
             row_sum[half] = largest[row] + largest[kQueryTile + row];
@@ -153,9 +166,11 @@ struct Forward {
 
     // Calls body(row of the sequence, log of its sum, column of v, value) for the lane's part.
     template <class Body>
-    __device__ void for_each_result(const Body& body) const {
+    __device__ __forceinline__ void for_each_result(const Body& body) const {
         const LanePlace lane;
+#pragma unroll
         for (int j = 0; j < VTiles; ++j) {
+#pragma unroll
             for (int e = 0; e < 4; ++e) {
                 const std::int64_t row = row0 + warp_row() + lane.row + e / 2 * 8;
                 const std::int64_t column =
@@ -179,7 +194,8 @@ struct Work {
 };
 
 template <class Tile>
-__device__ void write_results(const Attention& p, const Rows& o, const Work& work, Tile& tile) {
+__device__ __forceinline__ void write_results(const Attention& p, const Rows& o, const Work& work,
+                                              Tile& tile) {
     tile.finish_sums();
     const std::int64_t first = work.sequence * tile.rows;
     const std::int64_t all_rows = p.sequences * tile.rows;
@@ -199,7 +215,8 @@ __device__ void write_results(const Attention& p, const Rows& o, const Work& wor
 }
 
 template <int Limbs, int QkColumns, int VTiles>
-__device__ void attend(const Attention& p, const AttentionRows& m, const Work& work) {
+__device__ __forceinline__ void attend(const Attention& p, const AttentionRows& m,
+                                       const Work& work) {
     using Tile = Forward<Limbs, QkColumns, VTiles>;
     const std::int64_t rows = p.queries * p.rows_per_query;
     const std::int64_t context = p.contexts == nullptr ? p.keys_max : p.contexts[work.sequence];

@@ -8,15 +8,13 @@ namespace {
 
 // Sums of integers are the same in any order.
 __global__ void expert_load_kernel(ExpertLoadArgs p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-         i < p.tokens * p.experts_per_token; i += step) {
+    for_each_index(p.tokens * p.experts_per_token, [&](std::int64_t i) {
         const std::int32_t expert = p.indices[i];
         if (expert < 0 || expert >= p.experts) {
             trap();
         }
         atomicAdd(p.load + expert, 1);
-    }
+    });
 }
 
 __global__ void bias_update_kernel(BiasUpdateArgs p) {
@@ -39,7 +37,7 @@ __global__ void bias_update_kernel(BiasUpdateArgs p) {
 
 void expert_load(const ExpertLoadArgs& args, const Launch& launch) {
     launch_kernel(expert_load_kernel,
-                  grid_for(ceil_div(args.tokens * args.experts_per_token, kThreads), launch),
+                  grid_for_indices(args.tokens * args.experts_per_token, launch),
                   dim3{kThreads, 1, 1}, 0, launch, args);
 }
 

@@ -22,7 +22,7 @@ namespace {
 
 void check_blas(cublasStatus_t status, const char* what) {
     if (status != CUBLAS_STATUS_SUCCESS) {
-        throw CudaError(std::string(what) + ": " + cublasGetStatusString(status));
+        throw CudaError(std::string(what) + ": " + cublasLtGetStatusString(status));
     }
 }
 

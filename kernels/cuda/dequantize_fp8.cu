@@ -8,7 +8,7 @@ namespace {
 
 __global__ void dequantize_fp8_kernel(DequantizeFp8Args p, Rows y) {
     for_each_group(p.rows, p.width, [&](std::int64_t row, std::int64_t column) {
-        Group group = load_codes(p.codes + row * p.width + column, p.width - column);
+        Group group = values_of(load_codes(p.codes + row * p.width + column, p.width - column));
         const float scale = p.scales[row / p.rows_per_scale * tiles(p.width) + column / kTile];
         for (float& value : group.v) {
             value *= scale;

@@ -7,22 +7,33 @@ namespace r1::cuda {
 
 inline constexpr int kTileLanes = static_cast<int>(kTile) / kGroup;
 
-// The values of codes[0, 8), those from `count` on zero.
-inline __device__ Group load_codes(const std::uint8_t* codes, std::int64_t count) {
-    Group group;
-    if (count < kGroup || reinterpret_cast<std::uintptr_t>(codes) % kGroup != 0) {
-        for (int i = 0; i < kGroup; ++i) {
-            group.v[i] = i < count ? float_of_e4m3(codes[i]) : 0.0F;
-        }
-        return group;
+// Eight codes, the first in the low bits of x.
+using Codes = uint2;
+
+// codes[0, 8), those from `count` on zero.
+inline __device__ Codes load_codes(const std::uint8_t* codes, std::int64_t count) {
+    if (count >= kGroup && reinterpret_cast<std::uintptr_t>(codes) % kGroup == 0) {
+        return *reinterpret_cast<const Codes*>(codes);
     }
-    const uint2 packed = *reinterpret_cast<const uint2*>(codes);
+    unsigned words[2] = {0, 0};
+#pragma unroll
     for (int i = 0; i < kGroup; ++i) {
-        const unsigned word = i < 4 ? packed.x : packed.y;
+        words[i / 4] |= (i < count ? static_cast<unsigned>(codes[i]) : 0U) << (i % 4 * 8);
+    }
+    return {words[0], words[1]};
+}
+
+inline __device__ Group values_of(const Codes& codes) {
+    Group group;
+#pragma unroll
+    for (int i = 0; i < kGroup; ++i) {
+        const unsigned word = i < 4 ? codes.x : codes.y;
         group.v[i] = float_of_e4m3(static_cast<std::uint8_t>(word >> (i % 4 * 8)));
     }
     return group;
 }
+
+inline __device__ const Group& values_of(const Group& group) { return group; }
 
 inline __device__ void store_codes(std::uint8_t* codes, std::int64_t count, const Group& group) {
     if (count < kGroup || reinterpret_cast<std::uintptr_t>(codes) % kGroup != 0) {

@@ -9,11 +9,9 @@ namespace r1::cuda {
 namespace {
 
 __global__ void grpo_advantages_kernel(GrpoAdvantagesArgs p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.outputs;
-         i += step) {
+    for_each_index(p.outputs, [&](std::int64_t i) {
         p.advantages[i] = static_cast<float>(grpo_advantage(p, i));
-    }
+    });
 }
 
 __device__ double output_weight(const GrpoBatch& batch, std::int64_t output) {
@@ -58,7 +56,7 @@ __global__ void grpo_backward_kernel(GrpoBackwardArgs p) {
 }  // namespace
 
 void grpo_advantages(const GrpoAdvantagesArgs& args, const Launch& launch) {
-    launch_kernel(grpo_advantages_kernel, grid_for(ceil_div(args.outputs, kThreads), launch),
+    launch_kernel(grpo_advantages_kernel, grid_for_indices(args.outputs, launch),
                   dim3{kThreads, 1, 1}, 0, launch, args);
 }
 

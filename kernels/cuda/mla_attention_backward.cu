@@ -72,22 +72,23 @@ struct BackwardTiles {
     __device__ int warp_row() const { return static_cast<int>(threadIdx.x / kWarp) / kSides * 16; }
     __device__ int side() const { return static_cast<int>(threadIdx.x / kWarp) % kSides; }
 
-    __device__ void fill(const SharedTile& tile, const Rows& rows, std::int64_t row0,
-                         std::int64_t column, std::int64_t width) const {
+    __device__ __forceinline__ void fill(const SharedTile& tile, const Rows& rows,
+                                         std::int64_t row0, std::int64_t column,
+                                         std::int64_t width) const {
         fill_rows<Limbs>(tile, kRows, {rows, column, sequence * p.tokens}, row0, p.tokens, 0,
                          padded_depth(width), width);
     }
-    __device__ void load_queries(std::int64_t query0) const {
+    __device__ __forceinline__ void load_queries(std::int64_t query0) const {
         fill(q, p.q, query0, head * p.qk_dim, p.qk_dim);
         fill(d_o, p.d_o, query0, head * p.v_dim, p.v_dim);
     }
-    __device__ void load_keys(std::int64_t key0) const {
+    __device__ __forceinline__ void load_keys(std::int64_t key0) const {
         fill(k, p.k, key0, head * p.qk_dim, p.qk_dim);
         fill(v, p.kv, key0, head * (p.nope_dim + p.v_dim) + p.nope_dim, p.v_dim);
     }
 
     // From the four loaded tiles; both results end in shared memory.
-    __device__ void compute_scores(std::int64_t query0, std::int64_t key0) const {
+    __device__ __forceinline__ void compute_scores(std::int64_t query0, std::int64_t key0) const {
         const int key_column = side() * kScoreTiles * 8;
         float s[1][kScoreTiles][4] = {};
         float of_weights[1][kScoreTiles][4] = {};
@@ -96,6 +97,7 @@ struct BackwardTiles {
         warp_product<1, kScoreTiles, Limbs>(of_weights, d_o, warp_row(), v, key_column, kRows,
                                             padded_depth(p.v_dim));
         const LanePlace lane;
+#pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int row = warp_row() + lane.row + 8 * half;
             const std::int64_t query = query0 + row;
@@ -103,7 +105,9 @@ struct BackwardTiles {
             const bool is_query = query < p.tokens;
             const float lse = is_query ? p.lse[at] : 0;
             const float mean = is_query ? p.means[at] : 0;
+#pragma unroll
             for (int j = 0; j < kScoreTiles; ++j) {
+#pragma unroll
                 for (int e = 2 * half; e < 2 * half + 2; ++e) {
                     const int column = key_column + 8 * j + lane.column + e % 2;
                     const bool sees = is_query && key0 + column <= query;
@@ -118,10 +122,13 @@ struct BackwardTiles {
 
     // The warp's sums to columns [column, column + width) of rows from row0 on.
     template <int Tiles>
-    __device__ void write(const float (&sums)[1][Tiles][4], const Rows& to, std::int64_t row0,
-                          std::int64_t column, std::int64_t width) const {
+    __device__ __forceinline__ void write(const float (&sums)[1][Tiles][4], const Rows& to,
+                                          std::int64_t row0, std::int64_t column,
+                                          std::int64_t width) const {
         const LanePlace lane;
+#pragma unroll
         for (int j = 0; j < Tiles; ++j) {
+#pragma unroll
             for (int e = 0; e < 4; ++e) {
                 const std::int64_t row = row0 + warp_row() + lane.row + e / 2 * 8;
                 const int i = side() * Tiles * 8 + 8 * j + lane.column + e % 2;
@@ -132,7 +139,7 @@ struct BackwardTiles {
         }
     }
 
-    __device__ void query_gradients(std::int64_t query0) const {
+    __device__ __forceinline__ void query_gradients(std::int64_t query0) const {
         float dq[1][QkTiles][4] = {};
         __syncthreads();  // tiles before may still be read
         load_queries(query0);
@@ -149,7 +156,7 @@ struct BackwardTiles {
         write(dq, p.dq, query0, head * p.qk_dim, p.qk_dim);
     }
 
-    __device__ void key_gradients(std::int64_t key0) const {
+    __device__ __forceinline__ void key_gradients(std::int64_t key0) const {
         float dk[1][QkTiles][4] = {};
         float dv[1][VTiles][4] = {};
         __syncthreads();  // tiles before may still be read

@@ -1,6 +1,8 @@
 // Keys and values of some heads of a sequence at a time, as many as the workspace is meant for.
 #include "kernels/mla_prefill.hpp"
 
+#include <algorithm>
+
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/product.hpp"

@@ -21,7 +21,7 @@ __device__ std::int64_t rows_before(const PermuteArgs& p, std::int64_t expert) {
     return block_reduce(count, Add{});
 }
 
-__global__ void permute_map_kernel(PermuteArgs p) {
+__global__ __launch_bounds__(kMapThreads) void permute_map_kernel(PermuteArgs p) {
     for (std::int64_t expert = blockIdx.x; expert < p.experts; expert += gridDim.x) {
         std::int64_t row = rows_before(p, expert);
         if (threadIdx.x == 0) {
@@ -67,11 +67,9 @@ __device__ void copy_rows_as(const PermutedBytes& matrix, const std::int32_t* ro
     const auto units = matrix.row_bytes / static_cast<std::int64_t>(sizeof(Unit));
     const auto* source = static_cast<const Unit*>(matrix.source);
     auto* target = static_cast<Unit*>(matrix.target);
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * units;
-         i += step) {
+    for_each_index(rows * units, [&](std::int64_t i) {
         target[i] = source[row_map[i / units] * units + i % units];
-    }
+    });
 }
 
 __device__ void copy_rows(const PermutedBytes& matrix, const std::int32_t* row_map,
@@ -97,8 +95,8 @@ __global__ void permute_copy_kernel(PermuteAgainArgs p, const std::int32_t* rows
 
 void copy(const PermuteAgainArgs& args, const std::int32_t* rows_known, const Launch& launch) {
     const std::int64_t threads = ceil_div(args.rows * args.data.row_bytes, sizeof(uint4));
-    launch_kernel(permute_copy_kernel, grid_for(ceil_div(threads, kThreads), launch),
-                  dim3{kThreads, 1, 1}, 0, launch, args, rows_known);
+    launch_kernel(permute_copy_kernel, grid_for_indices(threads, launch), dim3{kThreads, 1, 1}, 0,
+                  launch, args, rows_known);
 }
 
 __global__ void no_rows_kernel(std::int32_t* offsets) { offsets[0] = 0; }

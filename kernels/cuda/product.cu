@@ -1,5 +1,7 @@
 #include "kernels/cuda/product.hpp"
 
+#include <type_traits>
+
 #include "kernels/cuda/fp8.cuh"
 #include "kernels/cuda/tile.cuh"
 
@@ -56,76 +58,99 @@ struct View {
     std::int64_t rows_per_scale, scale_row_stride, scale_tile_stride;
 };
 
-__device__ Group load_any(const View& view, std::int64_t row, std::int64_t column,
-                          std::int64_t width) {
-    if (view.matrix.dtype == DType::e4m3) {
+// What a thread holds of an operand until it goes to shared memory. Codes stay codes: their values
+// would take four times the registers.
+template <bool Scaled>
+using Held = std::conditional_t<Scaled, Codes, Group>;
+
+template <bool Scaled>
+__device__ __forceinline__ Held<Scaled> load_held(const View& view, std::int64_t row,
+                                                  std::int64_t column, std::int64_t width) {
+    if constexpr (Scaled) {
         return load_codes(
             static_cast<const std::uint8_t*>(view.matrix.data) + row * view.matrix.stride + column,
             width - column);
+    } else {
+        return load_group(view.rows, row, column, width);
     }
-    return load_group(view.rows, row, column, width);
+}
+
+__device__ __forceinline__ void clear(Group& group, int i) { group.v[i] = 0; }
+__device__ __forceinline__ void clear(Codes& codes, int i) {
+    unsigned& word = i < 4 ? codes.x : codes.y;
+    word &= ~(0xFFU << (i % 4 * 8));
 }
 
 // Eight neighbours: elements k .. k + 7 of a row, or rows row .. row + 7 at one k if transposed.
 // What lies outside is zero.
-__device__ Group load_operand(const View& view, std::int64_t row, std::int64_t k,
-                              std::int64_t k_begin, std::int64_t k_end) {
+template <bool Scaled>
+__device__ __forceinline__ Held<Scaled> load_operand(const View& view, std::int64_t row,
+                                                     std::int64_t k, std::int64_t k_begin,
+                                                     std::int64_t k_end) {
     if (row >= view.row_end || k >= k_end) {
         return {};
     }
     if (view.transposed) {
-        return k >= k_begin ? load_any(view, k, row, view.row_end) : Group{};
+        return k >= k_begin ? load_held<Scaled>(view, k, row, view.row_end) : Held<Scaled>{};
     }
-    Group group = load_any(view, row, k, k_end);
+    Held<Scaled> held = load_held<Scaled>(view, row, k, k_end);
+#pragma unroll
     for (int i = 0; i < kGroup; ++i) {
-        group.v[i] = k + i < k_begin ? 0.0F : group.v[i];
+        if (k + i < k_begin) {
+            clear(held, i);
+        }
     }
-    return group;
+    return held;
 }
 
 // The part of a tile that a thread moves from the matrix to shared memory.
-template <int TileRows, int BlockThreads>
+template <bool Scaled, int TileRows, int BlockThreads>
 struct Mover {
     static constexpr int kGroups = TileRows * kDepth / kGroup / BlockThreads;
-    Group groups[kGroups];
+    Held<Scaled> held[kGroups];
 
     // Of the i-th group of the thread: row and k within the tile.
-    __device__ static void place(bool transposed, int i, int& row, int& k) {
+    __device__ __forceinline__ static void place(bool transposed, int i, int& row, int& k) {
         const int at = i * BlockThreads + static_cast<int>(threadIdx.x);
         row = transposed ? at % (TileRows / kGroup) * kGroup : at / (kDepth / kGroup);
         k = transposed ? at / (TileRows / kGroup) : at % (kDepth / kGroup) * kGroup;
     }
 
-    __device__ void load(const View& view, std::int64_t first_row, std::int64_t first_k,
-                         const Part& part) {
+    __device__ __forceinline__ void load(const View& view, std::int64_t first_row,
+                                         std::int64_t first_k, const Part& part) {
+#pragma unroll
         for (int i = 0; i < kGroups; ++i) {
             int row = 0;
             int k = 0;
             place(view.transposed, i, row, k);
-            groups[i] = load_operand(view, first_row + row, first_k + k, part.k_begin, part.k_end);
+            held[i] =
+                load_operand<Scaled>(view, first_row + row, first_k + k, part.k_begin, part.k_end);
         }
     }
 
     template <int Limbs>
-    __device__ void store(const View& view, const SharedTile& tile) const {
+    __device__ __forceinline__ void store(const View& view, const SharedTile& tile) const {
+#pragma unroll
         for (int i = 0; i < kGroups; ++i) {
             int row = 0;
             int k = 0;
             place(view.transposed, i, row, k);
             store_limbs<Limbs>(tile, view.transposed ? k : row, view.transposed ? row : k,
-                               groups[i]);
+                               values_of(held[i]));
         }
     }
 };
 
-template <int RowTiles, int Limbs>
-__device__ void multiply(float (&sums)[RowTiles][kColumnTiles][4], const SharedTile& a,
-                         bool a_transposed, int a_row, const SharedTile& b, bool b_transposed,
-                         int b_row, int b_end) {
-    if (a_transposed && b_transposed) {
+// Operands with scales come with the first one as it is.
+template <int RowTiles, int Limbs, bool Scaled>
+__device__ __forceinline__ void multiply(float (&sums)[RowTiles][kColumnTiles][4],
+                                         const SharedTile& a, bool a_transposed, int a_row,
+                                         const SharedTile& b, bool b_transposed, int b_row,
+                                         int b_end) {
+    if (!Scaled && a_transposed && b_transposed) {
         warp_product<RowTiles, kColumnTiles, Limbs, true, true>(sums, a, a_row, b, b_row, b_end,
                                                                 kDepth);
-    } else if (a_transposed) {
+    } else if (!Scaled && a_transposed) {
         warp_product<RowTiles, kColumnTiles, Limbs, true, false>(sums, a, a_row, b, b_row, b_end,
                                                                  kDepth);
     } else if (b_transposed) {
@@ -144,10 +169,14 @@ __device__ float scale_of(const View& view, std::int64_t row, std::int64_t tile)
 
 // Calls body(i, j, element, row, column) for each element of the lane's sums.
 template <int RowTiles, class Body>
-__device__ void for_each_sum(std::int64_t row0, std::int64_t column0, const Body& body) {
+__device__ __forceinline__ void for_each_sum(std::int64_t row0, std::int64_t column0,
+                                             const Body& body) {
     const LanePlace lane;
+#pragma unroll
     for (int i = 0; i < RowTiles; ++i) {
+#pragma unroll
         for (int j = 0; j < kColumnTiles; ++j) {
+#pragma unroll
             for (int e = 0; e < 4; ++e) {
                 body(i, j, e, row0 + 16 * i + lane.row + e / 2 * 8,
                      column0 + 8 * j + lane.column + e % 2);
@@ -158,9 +187,10 @@ __device__ void for_each_sum(std::int64_t row0, std::int64_t column0, const Body
 
 // total += sums * scales of the 128 elements of k that end here; sums start again.
 template <int RowTiles>
-__device__ void promote(float (&total)[RowTiles][kColumnTiles][4],
-                        float (&sums)[RowTiles][kColumnTiles][4], const View& a, const View& b,
-                        std::int64_t row0, std::int64_t column0, std::int64_t tile) {
+__device__ __forceinline__ void promote(float (&total)[RowTiles][kColumnTiles][4],
+                                        float (&sums)[RowTiles][kColumnTiles][4], const View& a,
+                                        const View& b, std::int64_t row0, std::int64_t column0,
+                                        std::int64_t tile) {
     for_each_sum<RowTiles>(
         row0, column0, [&](int i, int j, int e, std::int64_t row, std::int64_t column) {
             total[i][j][e] += sums[i][j][e] * scale_of(a, row, tile) * scale_of(b, column, tile);
@@ -191,8 +221,9 @@ struct ProductRows {
 
 // The tile of y that begins at (row0, column0) of the part.
 template <int RowTiles, int WarpColumns, int Limbs, bool Scaled>
-__device__ void product_tile(const Product& p, const ProductRows& rows, const Part& part,
-                             std::int64_t row0, std::int64_t column0) {
+__device__ __forceinline__ void product_tile(const Product& p, const ProductRows& rows,
+                                             const Part& part, std::int64_t row0,
+                                             std::int64_t column0) {
     using Shape = BlockShape<RowTiles, WarpColumns>;
     const View a = view_of(p.a, rows.a, p.grouping == ProductGroups::batch ? part.group : 0,
                            part.first_row + part.rows);
@@ -209,8 +240,8 @@ __device__ void product_tile(const Product& p, const ProductRows& rows, const Pa
         static_cast<int>(std::min<std::int64_t>(Shape::kColumns, part.columns - column0));
     float sums[RowTiles][kColumnTiles][4] = {};
     float total[RowTiles][kColumnTiles][4] = {};
-    Mover<Shape::kRows, Shape::kBlockThreads> a_mover;
-    Mover<Shape::kColumns, Shape::kBlockThreads> b_mover;
+    Mover<Scaled, Shape::kRows, Shape::kBlockThreads> a_mover;
+    Mover<Scaled, Shape::kColumns, Shape::kBlockThreads> b_mover;
     const std::int64_t begin = part.k_begin / kDepth * kDepth;
     __syncthreads();  // the tile before may still be read
     a_mover.load(a, first_row, begin, part);
@@ -230,8 +261,8 @@ __device__ void product_tile(const Product& p, const ProductRows& rows, const Pa
             b_mover.load(b, column0, k + kDepth, part);
         }
         if (has_work) {
-            multiply<RowTiles, Limbs>(sums, a_tile, a.transposed, warp_row, b_tile, b.transposed,
-                                      warp_column, columns);
+            multiply<RowTiles, Limbs, Scaled>(sums, a_tile, a.transposed, warp_row, b_tile,
+                                              b.transposed, warp_column, columns);
         }
         const bool ends_tile = (k + kDepth) % kTile == 0 || k + kDepth >= part.k_end;
         if (Scaled && has_work && ends_tile) {
@@ -308,11 +339,13 @@ void launch_product(const Product& args, const Launch& launch) {
 
 template <int Limbs, bool Scaled>
 void launch_shape(const Product& args, const Launch& launch) {
-    // Large tiles move fewer bytes, if there are enough of them to share out.
+    // Large tiles move fewer bytes, if there are enough of them to share out. float32 is for
+    // comparisons.
     using Large = BlockShape<4, 4>;
     const bool is_high = args.grouping == ProductGroups::rows || args.m > Large::kRows / 2;
-    if (is_high && args.n > Large::kColumns / 2 && blocks_for<Large>(args) >= launch.sms) {
-        launch_product<4, 4, Limbs, Scaled>(args, launch);
+    if (Limbs == 1 && is_high && args.n > Large::kColumns / 2 &&
+        blocks_for<Large>(args) >= launch.sms) {
+        launch_product<4, 4, 1, Scaled>(args, launch);
     } else {
         launch_product<2, 2, Limbs, Scaled>(args, launch);
     }
@@ -321,7 +354,10 @@ void launch_shape(const Product& args, const Launch& launch) {
 }  // namespace
 
 void product(const Product& args, const Launch& launch) {
-    if (args.a.scales != nullptr) {
+    const bool is_fp8 = args.a.matrix.dtype == DType::e4m3;
+    R1_CHECK(is_fp8 == (args.a.scales != nullptr) && is_fp8 == (args.b.scales != nullptr));
+    R1_CHECK(is_fp8 == (args.b.matrix.dtype == DType::e4m3) && !(is_fp8 && args.a.transposed));
+    if (is_fp8) {
         launch_shape<1, true>(args, launch);
     } else if (args.a.matrix.dtype == DType::f32 || args.b.matrix.dtype == DType::f32) {
         launch_shape<3, false>(args, launch);

@@ -24,7 +24,7 @@ __device__ Group input_group(const RequantizeTranspose& p, std::int64_t row, std
     if (a.codes == nullptr) {
         return load_group(p.x, row, column, a.width);
     }
-    Group group = load_codes(a.codes + row * a.width + column, a.width - column);
+    Group group = values_of(load_codes(a.codes + row * a.width + column, a.width - column));
     const float scale = a.scales[row * tiles(a.width) + column / kTile];
     for (float& value : group.v) {
         value *= scale;

@@ -88,15 +88,13 @@ __global__ void rms_norm_backward_kernel(RmsNormBackward p) {
 }
 
 __global__ void add_shares_kernel(RmsNormBackward p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.width;
-         i += step) {
+    for_each_index(p.width, [&](std::int64_t i) {
         double sum = 0;
         for (std::int64_t chunk = 0; chunk < p.chunks; ++chunk) {
             sum += p.shares[chunk * p.width + i];
         }
         p.weight_grad[i] += static_cast<float>(sum);
-    }
+    });
 }
 
 }  // namespace
@@ -123,8 +121,8 @@ void rms_norm_backward(const RmsNormBackwardArgs& args, const Launch& launch) {
                             args.weight_grad};
     launch_kernel(rms_norm_backward_kernel, grid_for(chunks, launch), dim3{kThreads, 1, 1},
                   static_cast<std::size_t>(args.width) * sizeof(float), launch, p);
-    launch_kernel(add_shares_kernel, grid_for(ceil_div(args.width, kThreads), launch),
-                  dim3{kThreads, 1, 1}, 0, launch, p);
+    launch_kernel(add_shares_kernel, grid_for_indices(args.width, launch), dim3{kThreads, 1, 1}, 0,
+                  launch, p);
 }
 
 }  // namespace r1::cuda

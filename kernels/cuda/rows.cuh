@@ -59,6 +59,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
                                    std::int64_t width) {
     Group group;
     if (!rows.aligned || column % kGroup != 0 || column + kGroup > width) {
+#pragma unroll
         for (int i = 0; i < kGroup; ++i) {
             group.v[i] = column + i < width ? element(rows, row, column + i) : 0.0F;
         }
@@ -69,6 +70,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
         const uint4 packed =
             *reinterpret_cast<const uint4*>(static_cast<const std::uint16_t*>(rows.data) + at);
         const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};
+#pragma unroll
         for (int i = 0; i < kGroup; ++i) {
             group.v[i] = float_of_bf16(static_cast<std::uint16_t>(words[i / 2] >> (i % 2 * 16)));
         }
@@ -86,6 +88,7 @@ inline __device__ Group load_group(const Rows& rows, std::int64_t row, std::int6
 inline __device__ void store_group(const Rows& rows, std::int64_t row, std::int64_t column,
                                    std::int64_t width, const Group& group) {
     if (!rows.aligned || column % kGroup != 0 || column + kGroup > width) {
+#pragma unroll
         for (int i = 0; i < kGroup && column + i < width; ++i) {
             set_element(rows, row, column + i, group.v[i]);
         }
@@ -118,19 +121,29 @@ inline dim3 grid_for(std::int64_t blocks, const Launch& launch) {
                 1, 1};
 }
 
+// Calls body(i) for each i below `count`, all blocks together.
+template <class Body>
+__device__ void for_each_index(std::int64_t count, const Body& body) {
+    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count;
+         i += step) {
+        body(i);
+    }
+}
+
+inline dim3 grid_for_indices(std::int64_t count, const Launch& launch) {
+    return grid_for(ceil_div(count, kThreads), launch);
+}
+
 // Calls body(row, column) for each group of `rows` rows, all blocks together.
 template <class Body>
 __device__ void for_each_group(std::int64_t rows, std::int64_t width, const Body& body) {
     const std::int64_t groups = ceil_div(width, kGroup);
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < rows * groups;
-         i += step) {
-        body(i / groups, i % groups * kGroup);
-    }
+    for_each_index(rows * groups, [&](std::int64_t i) { body(i / groups, i % groups * kGroup); });
 }
 
 inline dim3 grid_for_groups(std::int64_t rows, std::int64_t width, const Launch& launch) {
-    return grid_for(ceil_div(rows * ceil_div(width, kGroup), kThreads), launch);
+    return grid_for_indices(rows * ceil_div(width, kGroup), launch);
 }
 
 }  // namespace r1::cuda

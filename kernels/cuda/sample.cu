@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::int64_t kRowsAtOnce = 64;  // what the workspace has room for
 
+constexpr unsigned kThreadsMax = 1024;
+
 std::int64_t blocks_of(const SampleArgs& args) { return std::min(args.rows, kRowsAtOnce); }
 
 // Unsigned integers in the order of floats; NaN comes before all.
@@ -107,7 +109,8 @@ __device__ std::int32_t sample_row(const Row& row, const Place& first) {
     return static_cast<std::int32_t>(index < args.vocabulary ? index : first_index);
 }
 
-__global__ void sample_kernel(SampleArgs args, Rows logits, double* workspace) {
+__global__ __launch_bounds__(kThreadsMax) void sample_kernel(SampleArgs args, Rows logits,
+                                                             double* workspace) {
     for (std::int64_t row = blockIdx.x; row < args.rows; row += gridDim.x) {
         const Row one{args, logits, row, workspace + blockIdx.x * args.vocabulary};
         const std::int32_t token = sample_row(one, one.first());
@@ -132,7 +135,7 @@ void sample(const SampleArgs& args, const Launch& launch) {
     auto* p = carver.take<double>(args.temperature == 0 ? 0 : blocks * args.vocabulary);
     // Some eight tokens a thread, up to the largest block.
     const auto threads = static_cast<unsigned>(
-        std::min<std::int64_t>(1024, ceil_div(args.vocabulary, kGroup * kWarp) * kWarp));
+        std::min<std::int64_t>(kThreadsMax, ceil_div(args.vocabulary, kGroup * kWarp) * kWarp));
     launch_kernel(sample_kernel, dim3{static_cast<unsigned>(blocks), 1, 1}, dim3{threads, 1, 1}, 0,
                   launch, args, rows_of(args.logits), p);
 }

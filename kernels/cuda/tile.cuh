@@ -1,4 +1,5 @@
-// Products of small matrices in shared memory on the tensor cores, by a warp.
+// Products of small matrices in shared memory on the tensor cores, by a warp. Sums live in
+// registers only if all loops over them are unrolled and all functions that take them are inlined.
 //
 // Elements lie there as BF16. A float32 is kept as the sum of three BF16 values, its limbs, which
 // have its 24 bits together; of the nine products of limbs the six largest are computed, which
@@ -24,9 +25,12 @@ inline __host__ __device__ constexpr int tile_stride(int columns) {
 
 // Eight neighbours of a row, from a column that is a multiple of 8.
 template <int Limbs>
-__device__ void store_limbs(const SharedTile& tile, int row, int column, Group group) {
+__device__ __forceinline__ void store_limbs(const SharedTile& tile, int row, int column,
+                                            Group group) {
+#pragma unroll
     for (int limb = 0; limb < Limbs; ++limb) {
         unsigned words[kGroup / 2];
+#pragma unroll
         for (int i = 0; i < kGroup; ++i) {
             const std::uint16_t bits = bf16_of(group.v[i]);
             words[i / 2] = i % 2 == 0 ? bits : words[i / 2] | static_cast<unsigned>(bits) << 16;
@@ -40,7 +44,9 @@ __device__ void store_limbs(const SharedTile& tile, int row, int column, Group g
 
 // One element, for tiles that are written across their rows.
 template <int Limbs>
-__device__ void store_limbs(const SharedTile& tile, int row, int column, float value) {
+__device__ __forceinline__ void store_limbs(const SharedTile& tile, int row, int column,
+                                            float value) {
+#pragma unroll
     for (int limb = 0; limb < Limbs; ++limb) {
         const std::uint16_t bits = bf16_of(value);
         tile.data[limb * tile.limb_stride + row * tile.stride + column] = bits;
@@ -59,26 +65,32 @@ struct LanePlace {
 // begins at a_row, that of b at b_row; sums that only rows of b from b_end on would change may stay
 // as they are. A transposed operand lies as [depth, rows] in its tile.
 template <int MTiles, int NTiles, int Limbs, bool ATransposed = false, bool BTransposed = false>
-__device__ void warp_product(float (&sums)[MTiles][NTiles][4], const SharedTile& a, int a_row,
-                             const SharedTile& b, int b_row, int b_end, int depth) {
+__device__ __forceinline__ void warp_product(float (&sums)[MTiles][NTiles][4], const SharedTile& a,
+                                             int a_row, const SharedTile& b, int b_row, int b_end,
+                                             int depth) {
     static_assert(NTiles % 2 == 0);
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     const int low = lane % 8;            // which row of an 8x8 matrix the lane points at
     const int first = lane / 8 % 2 * 8;  // and of which of the four matrices
     const int second = lane / 16 * 8;
+#pragma unroll 1
     for (int k = 0; k < depth; k += 16) {
+#pragma unroll
         for (int a_limb = 0; a_limb < Limbs; ++a_limb) {
             unsigned a_part[MTiles][4];
+#pragma unroll
             for (int i = 0; i < MTiles; ++i) {
                 const int row = a_row + 16 * i + first;
                 const int at = ATransposed ? (k + second + low) * a.stride + row
                                            : (row + low) * a.stride + k + second;
                 load_matrices<ATransposed>(a_part[i], a.data + a_limb * a.limb_stride + at);
             }
+#pragma unroll
             for (int b_limb = 0; b_limb < Limbs - a_limb; ++b_limb) {
+#pragma unroll
                 for (int j = 0; j < NTiles; j += 2) {
                     if (b_row + 8 * j >= b_end) {
-                        break;
+                        continue;
                     }
                     const int row = b_row + 8 * j + second;
                     const int at = BTransposed ? (k + first + low) * b.stride + row
@@ -87,6 +99,7 @@ __device__ void warp_product(float (&sums)[MTiles][NTiles][4], const SharedTile&
                     load_matrices<BTransposed>(b_part, b.data + b_limb * b.limb_stride + at);
                     const unsigned left[2] = {b_part[0], b_part[1]};
                     const unsigned right[2] = {b_part[2], b_part[3]};
+#pragma unroll
                     for (int i = 0; i < MTiles; ++i) {
                         mma_bf16(sums[i][j], a_part[i], left);
                         mma_bf16(sums[i][j + 1], a_part[i], right);
@@ -100,7 +113,8 @@ __device__ void warp_product(float (&sums)[MTiles][NTiles][4], const SharedTile&
 // Fills rows [0, rows) and columns [0, columns) of a tile, both by the threads of a block together,
 // with source(row, column) for each group. Columns are a multiple of 8.
 template <int Limbs, class Source>
-__device__ void fill_tile(const SharedTile& tile, int rows, int columns, const Source& source) {
+__device__ __forceinline__ void fill_tile(const SharedTile& tile, int rows, int columns,
+                                          const Source& source) {
     const int groups = columns / kGroup;
     for (int i = static_cast<int>(threadIdx.x); i < rows * groups;
          i += static_cast<int>(blockDim.x)) {

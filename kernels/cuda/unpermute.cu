@@ -28,23 +28,15 @@ __device__ std::int32_t token_of(const Unpermute& p, std::int64_t row) {
 }
 
 __global__ void clear_kernel(Unpermute p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.received;
-         i += step) {
-        p.ends[i] = 0;
-    }
+    for_each_index(p.received, [&](std::int64_t i) { p.ends[i] = 0; });
 }
 
 __global__ void count_kernel(Unpermute p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.rows;
-         i += step) {
-        atomicAdd(p.ends + token_of(p, i), 1);
-    }
+    for_each_index(p.rows, [&](std::int64_t i) { atomicAdd(p.ends + token_of(p, i), 1); });
 }
 
 // Counts to where lists begin.
-__global__ void begin_kernel(Unpermute p) {
+__global__ __launch_bounds__(kScanThreads) void begin_kernel(Unpermute p) {
     std::int32_t before = 0;
     for (std::int64_t first = 0; first < p.received; first += kScanThreads) {
         const std::int64_t i = first + threadIdx.x;
@@ -58,11 +50,9 @@ __global__ void begin_kernel(Unpermute p) {
 }
 
 __global__ void fill_kernel(Unpermute p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.rows;
-         i += step) {
+    for_each_index(p.rows, [&](std::int64_t i) {
         p.list[atomicAdd(p.ends + token_of(p, i), 1)] = static_cast<std::int32_t>(i);
-    }
+    });
 }
 
 // Few elements: a token's experts.
@@ -78,12 +68,10 @@ __device__ void sort(std::int32_t* list, std::int32_t count) {
 }
 
 __global__ void sort_kernel(Unpermute p) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t t = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; t < p.received;
-         t += step) {
+    for_each_index(p.received, [&](std::int64_t t) {
         const std::int32_t begin = t == 0 ? 0 : p.ends[t - 1];
         sort(p.list + begin, p.ends[t] - begin);
-    }
+    });
 }
 
 __global__ void unpermute_kernel(Unpermute p) {
@@ -113,8 +101,8 @@ void unpermute(const UnpermuteArgs& args, const Launch& launch) {
     const Unpermute p{args.rows,       args.received, args.width, rows_of(args.x),
                       rows_of(args.y), args.row_map,  ends,       list};
     const dim3 threads{kThreads, 1, 1};
-    const dim3 by_token = grid_for(ceil_div(args.received, kThreads), launch);
-    const dim3 by_row = grid_for(ceil_div(args.rows, kThreads), launch);
+    const dim3 by_token = grid_for_indices(args.received, launch);
+    const dim3 by_row = grid_for_indices(args.rows, launch);
     launch_kernel(clear_kernel, by_token, threads, 0, launch, p);
     launch_kernel(count_kernel, by_row, threads, 0, launch, p);
     launch_kernel(begin_kernel, dim3{1, 1, 1}, dim3{kScanThreads, 1, 1}, 0, launch, p);

@@ -29,8 +29,12 @@ struct Shape {
 };
 
 // None, one, odd sizes, several groups of eight with and without a stride that keeps them aligned.
-const std::vector<Shape> kShapes = {{0, 8, 8},   {1, 1, 1},       {3, 7, 9},
-                                    {5, 64, 72}, {2, 1003, 1003}, {4, 2056, 2056}};
+const std::vector<Shape> kShapes = with_random<Shape>(
+    {{0, 8, 8}, {1, 1, 1}, {3, 7, 9}, {5, 64, 72}, {2, 1003, 1003}, {4, 2056, 2056}},
+    [](const auto& size) {
+        const std::int64_t width = size(700);
+        return Shape{size(20), width, width + size(9)};
+    });
 constexpr DType kTypes[] = {DType::f32, DType::bf16};
 
 template <class Check>

@@ -17,8 +17,10 @@ struct Fp8Shape {
     std::int64_t width;
 };
 
-const std::vector<Fp8Shape> kFp8Shapes = {{0, 128}, {1, 1},    {3, 128},  {5, 130},
-                                          {2, 300}, {130, 96}, {257, 200}};
+const std::vector<Fp8Shape> kFp8Shapes = with_random<Fp8Shape>(
+    {{0, 128}, {1, 1}, {3, 128}, {5, 130}, {2, 300}, {130, 96}, {257, 200}}, [](const auto& size) {
+        return Fp8Shape{size(150), size(400)};
+    });
 const Tolerance kExact{0, 0, 0, 0};  // division and rounding are exact operations
 
 }  // namespace

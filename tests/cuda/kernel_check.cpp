@@ -30,6 +30,7 @@ double root_mean_square(const Operand& operand) {
 void compare_values(const Operand& want, const Operand& got, double tolerance, double absolute) {
     const double scale = root_mean_square(want);
     double largest = 0;
+    double squares = 0;
     for (std::int64_t row = 0; row < want.rows; ++row) {
         for (std::int64_t i = 0; i < want.width; ++i) {
             const double a = want.at(row, i);
@@ -37,12 +38,15 @@ void compare_values(const Operand& want, const Operand& got, double tolerance, d
             if (std::isfinite(a) && std::isfinite(b)) {
                 const double error = std::max(0.0, std::abs(a - b) - absolute);
                 largest = std::max(largest, error / (std::abs(a) + scale + 1e-30));
+                squares += error * error;
             } else if (!(a == b || (std::isnan(a) && std::isnan(b)))) {
                 largest = INFINITY;
             }
         }
     }
+    const auto count = static_cast<double>(std::max<std::int64_t>(1, want.rows * want.width));
     CHECK(largest <= tolerance);
+    CHECK(std::sqrt(squares / count) <= (want.type == DType::bf16 ? 1e-2 : 1e-3) * scale);
 }
 
 void compare_codes(const Operand& want, const Operand& got, double share) {

@@ -11,6 +11,7 @@
 
 #include "kernels/matrix.hpp"
 #include "kernels/workspace.hpp"
+#include "model/base/rng.hpp"
 #include "tests/cuda/device.hpp"
 
 namespace r1::test {
@@ -45,6 +46,21 @@ Operand zeros(std::int64_t rows, std::int64_t width, DType type);
 Operand integers(const std::vector<std::int32_t>& values);
 // In [0, end).
 std::vector<std::int32_t> random_integers(std::int64_t count, std::int64_t end, std::uint64_t seed);
+
+// The shapes of a test, and some that make(size) draws, where size(end) is in [1, end].
+template <class Shape, class Make>
+std::vector<Shape> with_random(std::vector<Shape> shapes, const Make& make) {
+    constexpr std::uint64_t kShapes = 3;
+    constexpr std::uint64_t kSizes = 16;  // of one shape, at most
+    for (std::uint64_t i = 0; i < kShapes; ++i) {
+        std::uint64_t drawn = i * kSizes;
+        shapes.push_back(make([&](std::int64_t end) {
+            const double at = Rng(kShapes).uniform(drawn++) * static_cast<double>(end);
+            return static_cast<std::int64_t>(at) + 1;
+        }));
+    }
+    return shapes;
+}
 
 // Operands where one version of the kernel finds them: copies of those of the test.
 class Place {
@@ -81,7 +97,8 @@ private:
     std::vector<std::byte*> allocations_;
 };
 
-// Largest errors that pass, relative to |value| + the root mean square of the matrix.
+// Largest errors of an element that pass, relative to |value| + the root mean square of the matrix.
+// The root mean square of all errors is at most 1e-3 (F32) or 1e-2 (BF16) of that of the values.
 struct Tolerance {
     double f32 = 1e-5;
     double bf16 = 1e-2;  // of one that is rounded to the other neighbour

@@ -15,8 +15,11 @@ struct Heads {
     std::int64_t tokens, heads, nope, rope, v, lora;
 };
 
-const std::vector<Heads> kHeads = {
-    {0, 2, 8, 8, 8, 16}, {1, 1, 0, 2, 1, 3}, {5, 3, 12, 6, 10, 20}, {7, 4, 128, 64, 128, 64}};
+const std::vector<Heads> kHeads = with_random<Heads>(
+    {{0, 2, 8, 8, 8, 16}, {1, 1, 0, 2, 1, 3}, {5, 3, 12, 6, 10, 20}, {7, 4, 128, 64, 128, 64}},
+    [](const auto& size) {
+        return Heads{size(9), size(5), size(40), 2 * size(20), size(40), size(70)};
+    });
 
 // Frequencies of a rotary part, and positions far out too.
 const float* frequencies(Place& on, const Heads& h) {

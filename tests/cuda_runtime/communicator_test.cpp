@@ -3,6 +3,7 @@
 
 #include "runtime/cuda_device.hpp"
 #include "runtime/thread_communicator.hpp"
+#include "tests/cuda_runtime/guard.hpp"
 #include "tests/cuda_runtime/staged_communicator.hpp"
 #include "tests/runtime/communicator_conformance.hpp"
 #include "tests/support/catch.hpp"
@@ -10,6 +11,7 @@
 namespace r1 {
 
 TEST_CASE("loopback: logical ranks of one GPU conform", "[cuda][communicator]") {
+    const test::DeviceGuard guard;
     const DeviceKind cuda = cuda_devices(0);
     const int ranks = GENERATE(1, 2, 4);
     for (const testing::ConformanceCase& conformance : testing::conformance_cases()) {

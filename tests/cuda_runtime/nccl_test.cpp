@@ -1,5 +1,6 @@
 // The communicator over NCCL with ranks that are threads: only the emulation of tests/emulation
 // allows several on one device.
+#include <cmath>
 #include <vector>
 
 #include "runtime/cuda_device.hpp"
@@ -41,15 +42,17 @@ TEST_CASE("nccl: announced messages conform", "[cuda][communicator]") {
 }
 
 TEST_CASE("nccl: ranks train as on the CPU", "[cuda][communicator]") {
-    const test::Spread spread{"", ScheduleKind::dualpipe, 2, 4, 4, 2, 2};
+    const test::Spread spread{"", ScheduleKind::one_f_one_b, 2, 2, 2};
     const TrainingJob job = test::short_job(spread);
     DeviceKind cuda = cuda_devices(0);
     cuda.connect = [&](Communicator& host, const DeviceLinks& links) {
         return connect_by_nccl(host, *cuda.memory, links);
     };
-    const test::Trained by_nccl = test::train(job, cuda, 2, true);
-    const test::Trained loopback = test::train(job, cuda, 2);
-    CHECK(by_nccl.losses == loopback.losses);
+    const test::Trained got = test::train(job, cuda, 2, true);
+    const test::Trained cpu = test::train(job, cpu_devices(), 2);
+    for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
+        CHECK(std::abs(got.losses[step] - cpu.losses[step]) < 1e-5 * cpu.losses[step]);
+    }
 }
 
 }  // namespace r1

@@ -58,6 +58,7 @@ public:
 
 private:
     void prepare(unsigned threads);
+    bool run_warp(unsigned first, unsigned last, Order order);
     void resume(Fiber& fiber);
     void leave();
     void release(State why, unsigned begin, unsigned end);
@@ -87,7 +88,7 @@ Index3 index_of(std::size_t number, Index3 size) {
 void Block::prepare(unsigned threads) {
     while (fibers_.size() < threads) {
         auto fiber = std::make_unique<Fiber>();
-        fiber->stack = std::make_unique<std::byte[]>(kStackBytes);
+        fiber->stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
         fiber->number = static_cast<unsigned>(fibers_.size());
         fibers_.push_back(std::move(fiber));
     }
@@ -173,20 +174,34 @@ void Block::fail(std::exception_ptr why) {
     std::rethrow_exception(std::move(why));
 }
 
-void Block::run(const std::function<void()>& thread, unsigned threads, Order order) {
-    thread_ = &thread;
-    prepare(threads);
-    for (bool someone_ran = true; someone_ran;) {
-        someone_ran = false;
-        for (unsigned i = 0; i < threads; ++i) {
-            Fiber& fiber = *fibers_[order == Order::ascending ? i : threads - 1 - i];
+// The threads of a warp, until all of them wait for other warps or are done.
+bool Block::run_warp(unsigned first, unsigned last, Order order) {
+    bool someone_ran = false;
+    for (bool again = true; again;) {
+        again = false;
+        for (unsigned i = first; i < last; ++i) {
+            Fiber& fiber = *fibers_[order == Order::ascending ? i : first + last - 1 - i];
             if (fiber.state == State::ready) {
+                again = true;
                 someone_ran = true;
                 resume(fiber);
                 if (error_) {
                     fail(error_);
                 }
             }
+        }
+    }
+    return someone_ran;
+}
+
+void Block::run(const std::function<void()>& thread, unsigned threads, Order order) {
+    thread_ = &thread;
+    prepare(threads);
+    for (bool someone_ran = true; someone_ran;) {
+        someone_ran = false;
+        for (unsigned first = 0; first < threads; first += kWarp) {
+            const unsigned begin = order == Order::ascending ? first : threads - kWarp - first;
+            someone_ran |= run_warp(begin, begin + kWarp, order);
         }
     }
     const auto end = fibers_.begin() + threads;

@@ -25,7 +25,8 @@ extern Index3 block_index;
 extern Index3 block_size;
 extern Index3 grid_size;
 
-// In which order blocks, and between two barriers the threads of a block, run.
+// In which order blocks run, the warps of a block between two barriers, and the threads of a warp
+// between two warp instructions. A warp runs as far as it can before the next one does.
 enum class Order { ascending, descending };
 void set_order(Order order);
 

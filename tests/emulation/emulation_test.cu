@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/permute.hpp"
 #include "model/base/check.hpp"
 #include "tests/emulation/emulation.hpp"
 #include "tests/support/catch.hpp"
@@ -90,6 +91,30 @@ TEST_CASE("emulation: sums over blocks, by closed forms", "[cuda]") {
             CHECK(sums[at + kTestThreads] == 64 * 63 / 2 + 6400);
         }
     }
+}
+
+// On a GPU too it stops the kernel, and with it all that the process does there.
+TEST_CASE("cuda permute: more rows than there is room for stop the kernel", "[cuda]") {
+    std::vector<float> route = {0, 1, 0.5F, 0.5F, 1, 0, 0.5F, 0.5F};  // 2 tokens, 2 slots
+    std::vector<float> data(2);
+    std::vector<float> rows(4);
+    std::vector<std::int32_t> row_map(4);
+    std::vector<float> row_weights(4);
+    std::vector<std::int32_t> offsets(3);
+    PermuteArgs args;
+    args.received = 2;
+    args.slots = 2;
+    args.experts = 2;
+    args.route = route.data();
+    args.data = {sizeof(float), data.data(), rows.data()};
+    args.row_map = row_map.data();
+    args.row_weights = row_weights.data();
+    args.offsets = offsets.data();
+    args.rows_max = 4;
+    permute(args, Launch{});
+    CHECK(offsets == std::vector<std::int32_t>{0, 2, 4});
+    args.rows_max = 3;
+    CHECK_THROWS_AS(permute(args, Launch{}), InternalError);
 }
 
 }  // namespace r1::cuda

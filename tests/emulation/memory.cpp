@@ -44,7 +44,6 @@ public:
             grow();
         }
         sizes_[memory] = size;
-        bytes_in_use_ += size;
         if (accesses_ == 0) {
             protect(PROT_READ | PROT_WRITE);
         }
@@ -62,16 +61,19 @@ public:
         const auto found = sizes_.find(static_cast<std::byte*>(memory));
         R1_CHECK(found != sizes_.end());
         free_[found->second].push_back(found->first);
-        bytes_in_use_ -= found->second;
         sizes_.erase(found);
     }
     [[nodiscard]] bool holds(const void* memory) const {
         const auto* address = static_cast<const std::byte*>(memory);
         return address >= begin_ && address < begin_ + kReservedBytes;
     }
-    [[nodiscard]] std::size_t bytes_in_use() {
+    void guard(bool on) {
         const std::lock_guard lock(mutex_);
-        return bytes_in_use_;
+        protect(PROT_READ | PROT_WRITE);
+        is_guarded_ = on;
+        if (accesses_ == 0) {
+            protect(PROT_NONE);
+        }
     }
     void open() {
         const std::lock_guard lock(mutex_);
@@ -87,13 +89,19 @@ public:
     }
 
 private:
+    // Closed only where it is guarded.
     void protect(int how) {
-        R1_CHECK(mprotect(begin_, std::max<std::size_t>(grown_, 4096), how) == 0);
+        const bool opens = how != PROT_NONE;
+        if (opens == is_open_ || (!opens && !is_guarded_)) {
+            return;
+        }
+        R1_CHECK(grown_ == 0 || mprotect(begin_, grown_, how) == 0);
+        is_open_ = opens;
     }
     void grow() {
         if (used_ > grown_) {
             grown_ = std::min((used_ + kGrowBytes - 1) / kGrowBytes * kGrowBytes, kReservedBytes);
-            protect(accesses_ > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+            R1_CHECK(mprotect(begin_, grown_, is_open_ ? PROT_READ | PROT_WRITE : PROT_NONE) == 0);
         }
     }
 
@@ -101,7 +109,8 @@ private:
     std::byte* begin_ = nullptr;
     std::size_t used_ = 0;
     std::size_t grown_ = 0;
-    std::size_t bytes_in_use_ = 0;
+    bool is_guarded_ = false;
+    bool is_open_ = false;
     int accesses_ = 0;
     std::map<std::byte*, std::size_t> sizes_;
     std::map<std::size_t, std::vector<std::byte*>> free_;
@@ -117,7 +126,9 @@ DeviceHeap& heap() {
 void* device_allocate(std::size_t bytes) { return heap().allocate(bytes); }
 void device_release(void* memory) { heap().release(memory); }
 bool is_device(const void* memory) { return heap().holds(memory); }
-std::size_t device_bytes_in_use() { return heap().bytes_in_use(); }
+
+GuardedMemory::GuardedMemory() { heap().guard(true); }
+GuardedMemory::~GuardedMemory() { heap().guard(false); }
 
 DeviceAccess::DeviceAccess() { heap().open(); }
 DeviceAccess::~DeviceAccess() { heap().close(); }

@@ -1,5 +1,6 @@
-// The memory of the emulated device: a range of its own that only kernels, copies and whoever holds
-// a DeviceAccess can touch. A host that reads or writes it in place faults, as with a GPU.
+// The memory of the emulated device: a range of its own. While it is guarded, only kernels, copies
+// and whoever holds a DeviceAccess can touch it: a host that reads or writes it in place faults, as
+// with a GPU.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,15 @@ namespace r1::emulation {
 void* device_allocate(std::size_t bytes);
 void device_release(void* memory);
 bool is_device(const void* memory);
-std::size_t device_bytes_in_use();
+
+// Guarding costs two system calls an access, which threads take in turns: for one rank at a time.
+class GuardedMemory {
+public:
+    GuardedMemory();
+    ~GuardedMemory();
+    GuardedMemory(const GuardedMemory&) = delete;
+    GuardedMemory& operator=(const GuardedMemory&) = delete;
+};
 
 class DeviceAccess {
 public:

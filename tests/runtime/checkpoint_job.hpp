@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/cpu_device.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "runtime/training_checkpoint.hpp"
 #include "tests/model/checkpoint_fixture.hpp"

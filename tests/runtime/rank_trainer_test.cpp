@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/cpu_device.hpp"
 #include "runtime/rank_trainer.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "tests/runtime/small_training.hpp"

@@ -63,7 +63,7 @@ Document imported(const Invocation& invocation) {
 }
 
 Document described(const Invocation& invocation) {
-    if (invocation.has("discover")) return discovered(invocation);
+    if (invocation.flag("discover")) return discovered(invocation);
     if (invocation.has("import")) return imported(invocation);
     Document document = load_topology(invocation.text("file"));
     for (const Override& override_ : invocation.overrides()) {
@@ -73,7 +73,7 @@ Document described(const Invocation& invocation) {
 }
 
 int run_topology(const Invocation& invocation) {
-    if (invocation.has("file") == invocation.has("discover")) {
+    if (invocation.has("file") == invocation.flag("discover")) {
         throw UsageError(invocation.has("file") ? "--discover takes no FILE"
                                                 : "missing FILE, or --discover");
     }
@@ -106,7 +106,7 @@ Command topology_command() {
     Command command;
     command.name = "topology";
     command.summary = "Checks, counts and draws a cluster.";
-    command.arguments = "FILE";
+    command.arguments = "[FILE]";
     command.positional = "file";
     command.examples = {
         "topology h800_256x8_mpft --svg h800.svg",
@@ -120,7 +120,7 @@ Command topology_command() {
              "FILE is of this format; --set gives what it lacks")  //
             ("topology-out", po::value<std::string>()->value_name("FILE"),
              "write the topology, with what --set changed, for simulate --set cluster=FILE")  //
-            ("discover", po::value<std::string>()->implicit_value("")->zero_tokens(),
+            ("discover", po::bool_switch(),
              "this machine instead of FILE, as the NVIDIA driver and /sys show it, or as the file "
              "does that NCCL_TOPO_DUMP_FILE names")  //
             ("diff", po::value<std::string>()->value_name("FILE2"),
