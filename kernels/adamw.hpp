@@ -31,7 +31,7 @@ struct AdamwArgs {
     Matrix updated;  // [1, elements] the new master as f32 or bf16; no data: not wanted
 };
 
-// What does not depend on the element, rounded to float32 once. Both versions use it: they give
+// What does not depend on the element, rounded to float32 once. All versions use it: they give
 // the same bytes.
 struct AdamwFactors {
     explicit AdamwFactors(const AdamwArgs& args)

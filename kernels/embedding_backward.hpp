@@ -1,5 +1,5 @@
 // table_grad[ids[t]] += grad[t], in the order of the tokens: float32 sums of a token that occurs
-// more than once are the same bytes in both versions.
+// more than once are the same bytes in all versions.
 #pragma once
 
 #include <cstdint>

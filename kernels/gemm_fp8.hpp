@@ -1,7 +1,8 @@
 // y = x W^T with block scales and promotion (arXiv 2412.19437, sec. 3.3.2): the products of 128
 // elements of k are summed in float32 in the order of k, multiplied by the scale of the tile of x,
-// then by the scale of the block of W, and added in float32. Both versions do just that: products
-// of E4M3 values are exact in float32, so they agree to the bit.
+// then by the scale of the block of W, and added in float32. The C++ versions do just that:
+// products of E4M3 values are exact in float32, so they agree to the bit. The CUDA version adds the
+// 128 products in the order and precision of the tensor cores.
 //
 // The gradient of x is such a product too: grad_x = grad_y W, with W and its scales as its layer
 // stores them, `w_transposed`.

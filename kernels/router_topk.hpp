@@ -10,7 +10,8 @@
 
 namespace r1 {
 
-inline constexpr std::int64_t kRouterExpertsMax = 1024;  // both versions keep scores on the stack
+inline constexpr std::int64_t kRouterExpertsMax =
+    1024;  // the C++ versions keep scores on the stack
 
 enum class RouterScore { sigmoid, softmax };
 enum class RouterGroupScore { two_best, best };

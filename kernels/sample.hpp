@@ -1,7 +1,8 @@
 // Picks the next token of each row of logits. Temperature 0: the largest logit, ties to the
 // smaller index. Else softmax(logits / temperature), in descending order (ties as above) up to
-// the first token where the sum reaches top_p, and from those by the given uniform number. Both
-// versions give the same tokens.
+// the first token where the sum reaches top_p, and from those by the given uniform number. The
+// C++ versions give the same tokens; CUDA adds probabilities in another order, so a number within
+// rounding of the border between two tokens may give either.
 #pragma once
 
 #include <cstddef>

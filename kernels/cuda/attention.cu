@@ -150,7 +150,7 @@ struct Forward {
     // The sum of a row's weights, over both halves of the keys. Called once, at the end.
     __device__ __forceinline__ void finish_sums() {
         const LanePlace lane;
-        __syncthreads();  // the largest may still be read
+        __syncthreads();  // without keys, the tile before may still read its sums
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             row_sum[half] = row_reduce(row_sum[half], Add{});

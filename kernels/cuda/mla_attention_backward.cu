@@ -141,8 +141,7 @@ struct BackwardTiles {
 
     __device__ __forceinline__ void query_gradients(std::int64_t query0) const {
         float dq[1][QkTiles][4] = {};
-        __syncthreads();  // tiles before may still be read
-        load_queries(query0);
+        load_queries(query0);  // that of the tile before, the other warps have done with
         for (std::int64_t key0 = 0; key0 < std::min(query0 + kRows, p.tokens); key0 += kRows) {
             __syncthreads();
             load_keys(key0);
@@ -159,8 +158,7 @@ struct BackwardTiles {
     __device__ __forceinline__ void key_gradients(std::int64_t key0) const {
         float dk[1][QkTiles][4] = {};
         float dv[1][VTiles][4] = {};
-        __syncthreads();  // tiles before may still be read
-        load_keys(key0);
+        load_keys(key0);  // those of the tile before, the other warps have done with
         for (std::int64_t query0 = key0; query0 < p.tokens; query0 += kRows) {
             __syncthreads();
             load_queries(query0);

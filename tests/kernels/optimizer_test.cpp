@@ -151,7 +151,7 @@ std::vector<float> whole_numbers(std::size_t count, std::uint64_t seed) {
 float norm_of(const std::vector<std::span<const float>>& parts, float carried,
               GradientNorm kernel) {
     float result = NAN;
-    kernel({parts, carried, &result});
+    kernel({parts, carried, &result, {}});
     return result;
 }
 
