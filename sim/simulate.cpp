@@ -224,10 +224,12 @@ void replay(const Setting& setting, Simulation& simulation) {
     simulation.warnings = unused_override_warnings(
         setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
     const Stopwatch replaying;
-    const std::unique_ptr<ReplayEngine> engine =
-        make_engine(first_engine(setting), simulation.dag.network);
-    simulation.timeline = replay(simulation.dag, *engine);
-    simulation.counts = engine->counts();
+    {  // SimGrid holds one replay at a time, and there may be another below
+        const std::unique_ptr<ReplayEngine> engine =
+            make_engine(first_engine(setting), simulation.dag.network);
+        simulation.timeline = replay(simulation.dag, *engine);
+        simulation.counts = engine->counts();
+    }
     if (setting.scenario.replay.engine == Engine::both) {
         simulation.engine_difference = engine_difference(
             simulation.timeline,

@@ -410,7 +410,7 @@ compare() {
 }
 
 @test "what-if: uneven experts cost time, in every folding" {
-    local small=(scenarios/tiny_train_cpu.json --set cluster=h800_8x8 --engine fluid
+    local small=(scenarios/tiny_train_cpu.json --set cluster=h800_8x8 --set replay.engine=fluid
         --set calibration=h800_published --set plan.data_parallel=16 --set plan.expert_parallel=16
         --set plan.comm_sms=20 --set workload.global_batch_sequences=64)
     local fold even
@@ -421,6 +421,10 @@ compare() {
         json '.step.time_s > $even and .routing.expert_load.max_over_mean > 1.5
             and .run_info.fold == $fold' --argjson even "$even" --arg fold "$fold"
     done
+    # Folding stage states its error by another replay, by SimGrid too.
+    run -0 --separate-stderr "$R1SIM" simulate "${small[@]}" --json --set replay.engine=simgrid \
+        --set replay.fold=stage --set 'routing={"source":"zipf","skew":0.6,"node_limit":2}'
+    json 'any(.confidence[]; .component == "replay.fold" and .error_percent > 0)'
     run -3 "$R1SIM" simulate "$main_job" --set 'routing={"source":"zipff","skew":1}'
     holds "did you mean 'zipf'"
     run -3 "$R1SIM" simulate "$main_job" --set routing.skew=1 --set routing.bias_updates=-1

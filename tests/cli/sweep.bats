@@ -57,7 +57,8 @@ sweep() {
                                                     ($line | getpath($path)))' \
             "$folder/report.json"
         # The same text too: jq would not tell 1.0 from 1.
-        tr -d ' \n' <"$folder/report.json" >"$folder/report.txt"
+        tr -d ' \n' <"$folder/report.json" |
+            sed 's/,"layers":\[\]}/}/' >"$folder/report.txt"  # lines have none
         for section in step:pipeline overlap:critical_path routing:memory memory:cost \
             cost:published; do
             text=$(tr -d ' ' <<<"$line" |

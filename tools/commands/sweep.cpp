@@ -12,6 +12,7 @@
 #include "tools/cli.hpp"
 #include "tools/model_options.hpp"
 #include "tools/processes.hpp"
+#include "tools/report/report_html.hpp"
 #include "tools/sweep/dispatch.hpp"
 #include "tools/sweep/journal.hpp"
 #include "tools/sweep/sweep_line.hpp"
@@ -252,6 +253,9 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
         write_file_atomically(invocation.text("csv"), sweep_csv(sweep.axes, lines));
     }
     const Json result = sweep_result(sweep.name, sweep.hash, sweep.axes, lines);
+    if (invocation.has("html")) {
+        write_file_atomically(invocation.text("html"), sweep_html(result));
+    }
     write_stdout(invocation.flag("json") ? result.dump(2) + "\n"
                                          : sweep_table(result, invocation.color()));
     if (std::none_of(lines.begin(), lines.end(), is_simulated) && !lines.empty()) {
@@ -263,7 +267,7 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
 }
 
 int run_sweep(const Invocation& invocation) {
-    check_output_files(invocation, {"output", "csv"});
+    check_output_files(invocation, {"output", "csv", "html"});
     if (invocation.has("merge") && invocation.has("shard")) {
         throw UsageError("--merge takes whole sweeps: not with --shard");
     }
@@ -306,6 +310,8 @@ Command sweep_command() {
             ("merge", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE..."),
              "simulate nothing, put the results of all shards together")                        //
             ("csv", po::value<std::string>()->value_name("FILE"), "write a row a point (CSV)")  //
+            ("html", po::value<std::string>()->value_name("FILE"),
+             "write the result as a page that browsers show (one file, no network)")  //
             ("restart", po::bool_switch(), "drop the results of a sweep that was cut off");
     };
     command.run = run_sweep;

@@ -248,6 +248,7 @@ Json report_summary(const Json& report) {
             summary[pointer] = report.at(pointer);
         }
     }
+    summary["routing"].erase("layers");  // for pictures, and most of the bytes
     return summary;
 }
 
