@@ -57,7 +57,7 @@ const std::vector<ScheduleCase>& schedules() {
 
 }  // namespace
 
-TEST_CASE("train: every schedule builds every variant", "[model][train]") {
+TEST_CASE("train: every schedule builds every variant", "[model][train][slow]") {
     for (const ScheduleCase& schedule : schedules()) {
         for (const std::string& model : variants()) {
             // A third stage brings nothing new to a variant, but for weights on two stages.

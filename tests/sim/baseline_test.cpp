@@ -322,7 +322,8 @@ TEST_CASE("resources: exchanges belong to the links that they were measured on",
     CHECK(resources_of(changes) == std::set<Resource>{Resource::network});
 }
 
-TEST_CASE("baseline: H100 for H800 changes NVLink and compute rates only", "[sim][baseline]") {
+TEST_CASE("baseline: H100 for H800 changes NVLink and compute rates only",
+          "[sim][baseline][slow]") {
     const Compared h100 = small_h100();
     const BaselineComparison& comparison = h100.comparison;
     for (const HardwareChange& change : comparison.changed) {

@@ -10,7 +10,7 @@
 namespace r1 {
 namespace {
 
-TEST_CASE("engines: both replay every schedule alike", "[sim][engine][replay]") {
+TEST_CASE("engines: both replay every schedule alike", "[sim][engine][replay][slow]") {
     const std::pair<const char*, const char*> cases[] = {{"dualpipe", "h800_8x8"},
                                                          {"dualpipev", "cpu_8x2"},
                                                          {"1f1b", "h800_8x8"},

@@ -88,7 +88,7 @@ TEST_CASE("folding: without folding there is a flow for each pair that bytes go 
     CHECK(all.counts.flows == exchanges * 16 * (1 + 7) + others);
 }
 
-TEST_CASE("folding: both engines agree on every folding", "[sim][folding][engine]") {
+TEST_CASE("folding: both engines agree on every folding", "[sim][folding][engine][slow]") {
     for (const std::string fold : {"ep_group", "none"}) {
         INFO(fold);
         const Simulation both = test::simulated(test::tiny_h800_setting(

@@ -57,7 +57,7 @@ std::vector<std::string> prefill_with(int redundant) {
 }  // namespace
 
 TEST_CASE("placed experts: balanced ones make a training step faster in every folding",
-          "[sim][placement][folding]") {
+          "[sim][placement][folding][slow]") {
     std::vector<double> balanced;
     for (const std::string fold : {"none", "ep_group", "stage"}) {
         INFO(fold);
@@ -97,7 +97,7 @@ TEST_CASE("placed experts: grouped GEMMs take the rows of their rank", "[sim][pl
 }
 
 TEST_CASE("placed experts: exchanges get faster with replicas in every folding",
-          "[sim][placement][folding]") {
+          "[sim][placement][folding][slow]") {
     std::vector<double> normal;
     for (const auto& [kernel, fold] : {std::pair{"normal", "none"},
                                        {"normal", "ep_group"},

@@ -183,7 +183,7 @@ bool same_intervals(const Timeline& a, const Timeline& b) {
 }  // namespace
 
 TEST_CASE("replay: every op runs once, in order, after all that it waits for",
-          "[sim][replay][property]") {
+          "[sim][replay][property][slow]") {
     for (const Shape& shape : shapes()) {
         INFO(shape.schedule << " on " << shape.ranks << " ranks");
         const Simulation s = simulated(
@@ -222,7 +222,8 @@ TEST_CASE("replay: bytes routed are bytes simulated", "[sim][replay][property]")
     }
 }
 
-TEST_CASE("replay: more bandwidth never slows, less never speeds up", "[sim][replay][property]") {
+TEST_CASE("replay: more bandwidth never slows, less never speeds up",
+          "[sim][replay][property][slow]") {
     for (const Shape& shape : shapes()) {
         if (shape.ranks != 4) {
             continue;

@@ -44,7 +44,7 @@ Json with_limits(const char* objective, double days) {
     return plan;
 }
 
-TEST_CASE("search: leaving candidates out finds the best of all", "[sim][search]") {
+TEST_CASE("search: leaving candidates out finds the best of all", "[sim][search][slow]") {
     Json everything = small_plan();
     everything["search"]["simulate_min"] = 1000;
     const SearchResult all = searched(everything);

@@ -279,7 +279,7 @@ TEST_CASE("sensitivity: all resources at once scale the step", "[sim][sensitivit
           Approx(step / 1.25).epsilon(1e-8));
 }
 
-TEST_CASE("sensitivity: predictions are near what replays give", "[sim][sensitivity]") {
+TEST_CASE("sensitivity: predictions are near what replays give", "[sim][sensitivity][slow]") {
     for (const char* schedule : {"dualpipe", "zb1p", "interleaved"}) {
         INFO(schedule);
         check_predictions(test::tiny_h800_setting(schedule, 4), 5e-6);
