@@ -16,6 +16,7 @@
 #include "model/scenario/scenario.hpp"
 #include "sim/cost/cost_model.hpp"
 #include "sim/hardware/fabric.hpp"
+#include "sim/rank_network.hpp"
 #include "sim/replay_dag.hpp"
 #include "sim/trunks.hpp"
 
@@ -88,8 +89,10 @@ public:
         return has_trunks() ? trunks_.path(lanes_.rank(from), lanes_.rank(to)) : TrunkPath{};
     }
 
-    // Between two ranks, without trunks: over NVLink if they share a node, else from NIC to NIC.
-    [[nodiscard]] Route route(RankId from, RankId to) const;
+    // Between two ranks, without trunks (rank_network.hpp).
+    [[nodiscard]] Route route(RankId from, RankId to) const {
+        return rank_route(input_.fabric, input_.topology, from, to);
+    }
     // A message between all ranks of two lanes: over NVLink if all share their nodes. Checks that
     // both have the link.
     [[nodiscard]] Route route(std::int32_t from, std::int32_t to) const;
@@ -133,9 +136,6 @@ private:
 ExchangeFlows exchange_flows(const LoweringInput& input, const LaneSet& lanes,
                              const LaneNetwork& network, const Op& op, std::int32_t first,
                              bool overlapped, const ExpertLoads* loads);
-// Where what the NIC of a ring's member sends goes: to its like on the next node of the ring. The
-// member itself if all are on one node.
-RankId ring_successor(const Fabric& fabric, const std::vector<RankId>& members, std::size_t place);
 // What trunks give each of the rings of a program's ranks, which run at once; 0: no cap.
 BytesPerSecond ring_share(const LoweringInput& input, const Trunks& trunks, const CommOp& comm,
                           std::int32_t stage, std::int32_t program);

@@ -12,27 +12,6 @@ namespace r1 {
 
 namespace {
 
-// The part of its NIC that a rank has: all of it, unless a neighbour's NIC is removed.
-BytesPerSecond nic_share(const Fabric& fabric, RankId rank) {
-    const std::optional<int> nic = nic_of(fabric, rank);
-    if (!nic) {
-        return BytesPerSecond(0);
-    }
-    const int node = node_of(fabric, rank);
-    int users = 0;
-    for (int local = 0; local < fabric.gpus_per_node; ++local) {
-        users += nic_of(fabric, rank_of(fabric, node, local)) == nic;
-    }
-    const int place = node * fabric.nics_per_node + *nic;
-    const int link = fabric.link_of_nic[static_cast<std::size_t>(place)];
-    return fabric.links[static_cast<std::size_t>(link)].total() / users;
-}
-
-BytesPerSecond nvlink_share(const Fabric& fabric, RankId rank) {
-    const int link = fabric.nvlink_of_gpu[rank.index()];
-    return link < 0 ? BytesPerSecond(0) : fabric.links[static_cast<std::size_t>(link)].total();
-}
-
 std::int32_t lanes_of_program(const Instances& instances, Folding fold) {
     switch (fold) {
         case Folding::stage: return 1;
@@ -122,22 +101,6 @@ EndpointId LaneNetwork::nic(std::int32_t lane) const {
 
 EndpointId LaneNetwork::nvlink(std::int32_t lane) const {
     return existing(links_[static_cast<std::size_t>(lane)].nvlink, lane, "NVLink");
-}
-
-Route LaneNetwork::route(RankId from, RankId to) const {
-    const Fabric& fabric = input_.fabric;
-    const int from_node = node_of(fabric, from);
-    const int to_node = node_of(fabric, to);
-    if (from_node == to_node) {
-        return {true, input_.topology.nvlink.latency, BytesPerSecond(0)};
-    }
-    const NicId a{from_node, nic_of(fabric, from).value_or(0)};
-    const NicId b{to_node, nic_of(fabric, to).value_or(0)};
-    const std::optional<Seconds> direct = nic_latency(fabric, a, b);
-    Route route;
-    // Between planes a message first goes to the GPU beside the right NIC.
-    route.latency = direct.value_or(fabric.cross_leaf_latency + input_.topology.nvlink.latency);
-    return route;
 }
 
 Route LaneNetwork::route(std::int32_t from, std::int32_t to) const {

@@ -18,11 +18,11 @@ namespace r1 {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table = {
-        simulate_command(),  sweep_command(),    plan_command(),   run_command(),
-        validate_command(),  compare_command(),  report_command(), model_command(),
-        schedule_command(),  topology_command(), eval_command(),   generate_command(),
-        calibrate_command(), schema_command(),   doctor_command(), completion_command(),
-        manual_command()};
+        simulate_command(),   sweep_command(),     plan_command(),     run_command(),
+        replay_command(),     validate_command(),  compare_command(),  report_command(),
+        model_command(),      schedule_command(),  topology_command(), eval_command(),
+        generate_command(),   calibrate_command(), schema_command(),   doctor_command(),
+        completion_command(), manual_command()};
     return table;
 }
 

@@ -81,6 +81,7 @@ Command model_command();
 Command schedule_command();
 Command simulate_command();
 Command run_command();
+Command replay_command();
 Command validate_command();
 Command compare_command();
 Command plan_command();

@@ -38,7 +38,7 @@ complete_bash() {
 }
 
 @test "completion: bash offers every option that --help names" {
-    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+    for command in simulate sweep plan run replay validate compare model schedule topology eval generate calibrate \
         report schema doctor completion manual; do
         complete_bash r1sim "$command" --
         offered=$(sort -u <<<"$output")
@@ -79,7 +79,7 @@ complete_bash() {
     fi
     run -0 bash -c 'groff -man -Tascii -P -c "$1" | sed "s/.\x08//g"' bash \
         "$BATS_TEST_TMPDIR/r1sim.1"
-    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+    for command in simulate sweep plan run replay validate compare model schedule topology eval generate calibrate \
         report schema doctor completion manual; do
         holds "
    $command"

@@ -8,7 +8,7 @@ setup() {
 
 @test "help: r1sim --help lists the commands" {
     run -0 "$R1SIM" --help
-    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+    for command in simulate sweep plan run replay validate compare model schedule topology eval generate calibrate \
         report schema doctor completion manual; do
         holds "
   $command +[A-Z]"
@@ -23,7 +23,7 @@ setup() {
 }
 
 @test "help: every command has one sentence, three examples and exit codes" {
-    for command in simulate sweep plan run validate compare model schedule topology eval generate calibrate \
+    for command in simulate sweep plan run replay validate compare model schedule topology eval generate calibrate \
         report schema doctor completion manual; do
         run -0 --separate-stderr "$R1SIM" "$command" --help
         [ -z "$stderr" ]

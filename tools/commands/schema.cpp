@@ -26,6 +26,7 @@ constexpr PublishedSchema kSchemas[] = {
     {"plan", "scenarios/plan.schema.json"},
     {"plan_answer", "scenarios/plan_answer.schema.json"},
     {"prices", "topologies/prices/prices.schema.json"},
+    {"replay", "scenarios/replay.schema.json"},
     {"report", "scenarios/report.schema.json"},
     {"scenario", "scenarios/scenario.schema.json"},
     {"sweep", "scenarios/sweep.schema.json"},

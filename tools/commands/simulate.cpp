@@ -7,6 +7,7 @@
 #include "model/graph/graph_json.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/process_memory.hpp"
+#include "sim/chakra/export.hpp"
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/report.hpp"
@@ -35,6 +36,24 @@ void write_trace_file(const Invocation& invocation, const Simulation& simulation
     write_file_atomically(invocation.text("trace"), text.str());
 }
 
+// FOLDER/SCENARIO.RANK.et, as readers of Chakra traces look for them.
+void write_chakra_files(const Invocation& invocation, const Setting& setting,
+                        const Simulation& simulation) {
+    const std::filesystem::path folder = invocation.text("chakra");
+    const std::string name = std::filesystem::path(invocation.text("scenario")).stem().string();
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) {
+        throw InputError(folder.string(), "cannot be made (" + error.message() + ")");
+    }
+    export_chakra(setting, simulation, [&](RankId rank, const ChakraTrace& trace) {
+        invocation.progress(fmt::format("writing the trace of rank {} …", rank.value));
+        write_file_atomically(folder / fmt::format("{}.{}.et", name, rank.value),
+                              chakra_bytes(trace));
+    });
+    invocation.progress("");
+}
+
 int run_simulate(const Invocation& invocation) {
     const std::string detail = invocation.text("trace-detail");
     if (detail != "segments" && detail != "ops") {
@@ -48,6 +67,7 @@ int run_simulate(const Invocation& invocation) {
     };
     need_replay("trace", invocation.has("trace"));
     need_replay("timeline", invocation.has("timeline"));
+    need_replay("chakra", invocation.has("chakra"));
     need_replay("check-sensitivity", invocation.flag("check-sensitivity"));
     need_replay("bubble-parts", invocation.flag("bubble-parts"));
     std::vector<std::string> notes;
@@ -94,6 +114,9 @@ int run_simulate(const Invocation& invocation) {
             invocation.text("timeline"),
             timeline_text({{simulation.graph, timeline.intervals}}, timeline.lanes, false));
     }
+    if (invocation.has("chakra")) {
+        write_chakra_files(invocation, setting, simulation);
+    }
     const Json report = make_report(setting, simulation, R1_VERSION, peak_memory_bytes());
     if (invocation.has("html")) {
         write_file_atomically(invocation.text("html"), report_html({report}));
@@ -130,6 +153,8 @@ Command simulate_command() {
              "write when each op ran (JSON)")  //
             ("graph", po::value<std::string>()->value_name("FILE"),
              "write the execution graph (compressed if FILE ends in .zst)")  //
+            ("chakra", po::value<std::string>()->value_name("FOLDER"),
+             "write Chakra execution traces, one a rank (FOLDER/SCENARIO.RANK.et)")  //
             ("check-sensitivity", po::bool_switch(),
              "replay with each resource 10 % faster and slower, beside the predictions")  //
             ("bubble-parts", po::bool_switch(),

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "sim/confidence.hpp"
-#include "sim/link_usage.hpp"
 #include "sim/lowering.hpp"
 #include "tools/report/over_time.hpp"
 #include "tools/report/report_sections.hpp"
@@ -14,23 +13,6 @@
 namespace r1 {
 
 namespace {
-
-Json network_json(const std::vector<LinkUsage>& usage) {
-    Json links = Json::array();
-    const LinkUsage* hottest = nullptr;
-    for (const LinkUsage& link : usage) {
-        links.push_back({{"id", link.id},
-                         {"kind", link.kind},
-                         {"bandwidth_gb_per_s", link.capacity.value() / 1e9},
-                         {"mean_utilisation", link.mean_utilisation},
-                         {"peak_utilisation", link.peak_utilisation},
-                         {"bytes", link.bytes.value()}});
-        if (hottest == nullptr || link.mean_utilisation > hottest->mean_utilisation) {
-            hottest = &link;
-        }
-    }
-    return {{"links", links}, {"hottest", hottest == nullptr ? Json() : Json(hottest->id)}};
-}
 
 // Bytes that one token causes in one MoE layer's forward pass: dispatch and combine.
 double forward_token_bytes(const ExecutionGraph& graph) {

@@ -199,6 +199,23 @@ void add_times(Json& report, const RunFacts& facts) {
     report["critical_path"] = critical_path_json(facts);
 }
 
+Json network_json(const std::vector<LinkUsage>& usage) {
+    Json links = Json::array();
+    const LinkUsage* hottest = nullptr;
+    for (const LinkUsage& link : usage) {
+        links.push_back({{"id", link.id},
+                         {"kind", link.kind},
+                         {"bandwidth_gb_per_s", link.capacity.value() / 1e9},
+                         {"mean_utilisation", link.mean_utilisation},
+                         {"peak_utilisation", link.peak_utilisation},
+                         {"bytes", link.bytes.value()}});
+        if (hottest == nullptr || link.mean_utilisation > hottest->mean_utilisation) {
+            hottest = &link;
+        }
+    }
+    return {{"links", links}, {"hottest", hottest == nullptr ? Json() : Json(hottest->id)}};
+}
+
 Json memory_json(const Setting& setting, const MemoryPlan& memory) {
     Json per_rank = Json::array();
     Bytes largest;

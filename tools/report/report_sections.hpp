@@ -5,6 +5,7 @@
 
 #include "model/base/json_fwd.hpp"
 #include "sim/confidence.hpp"
+#include "sim/link_usage.hpp"
 #include "sim/simulate.hpp"
 
 namespace r1 {
@@ -25,6 +26,9 @@ Json graph_json(const ExecutionGraph& graph);
 // step, pipeline, layers, overlap, critical_path: what the timeline says. A pipeline rank of
 // several lanes has the mean over its ranks.
 void add_times(Json& report, const RunFacts& facts);
+
+// How busy links were.
+Json network_json(const std::vector<LinkUsage>& usage);
 
 Json memory_json(const Setting& setting, const MemoryPlan& memory);
 // Of one step of so many seconds.
