@@ -135,14 +135,14 @@ constexpr OpRef kDispatch{0, 0, 1};
 constexpr OpRef kFirstSend{0, 1, 0};
 
 // Bytes that a rank passes on, by kind of link, and the delay.
-struct RingPart {
+struct ExpectedRing {
     double nic = 0;
     double nvlink = 0;
     double delay_s = 0;
 };
 
-RingPart ring_part(const Topology& topology, std::int32_t replicas, Collective collective,
-                   GroupKind group) {
+ExpectedRing ring_part(const Topology& topology, std::int32_t replicas, Collective collective,
+                       GroupKind group) {
     const ExecutionGraph graph = test::HandGraph::build(replicas);
     const Fabric fabric = generate_fabric(topology);
     const StubCost cost(0);
@@ -155,7 +155,7 @@ RingPart ring_part(const Topology& topology, std::int32_t replicas, Collective c
     comm.payload_bytes = 1024;
     Activity activity;
     add_collective_flows(input, lanes, network, comm, 0, 0, BytesPerSecond(0), activity);
-    RingPart part;
+    ExpectedRing part;
     part.delay_s = activity.delay.value();
     for (const Flow& flow : activity.flows) {
         CHECK(flow.from == flow.to);
@@ -300,12 +300,12 @@ TEST_CASE("replay: rings pass on all but one part of the buffer", "[sim][replay]
         INFO(c.ranks << " ranks, " << c.gpus << " a node");
         const Topology topology = test::toy_topology(c.nodes, c.gpus);
         for (const Collective once : {Collective::reduce_scatter, Collective::all_gather}) {
-            const RingPart part = ring_part(topology, c.ranks, once, GroupKind::data_parallel);
+            const ExpectedRing part = ring_part(topology, c.ranks, once, GroupKind::data_parallel);
             CHECK(part.nic == Approx(c.nic));
             CHECK(part.nvlink == Approx(c.nvlink));
             CHECK(part.delay_s == Approx(c.delay_s));
         }
-        const RingPart twice =
+        const ExpectedRing twice =
             ring_part(topology, c.ranks, Collective::all_reduce, GroupKind::data_parallel);
         CHECK(twice.nic == Approx(2 * c.nic));
         CHECK(twice.nvlink == Approx(2 * c.nvlink));
