@@ -28,16 +28,19 @@ namespace cuda {
 
 namespace {
 
+int attribute(cudaDeviceAttr which, int index) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, index), "cudaDeviceGetAttribute");
+    return value;
+}
+
 // Of the process, as its GPU is.
 struct Gpu {
-    int sms = 0;
+    int sms = attribute(cudaDevAttrMultiProcessorCount, device());
     CudaMemory memory;
     cublasLtContext* blas = blas_create();
 
-    Gpu() {
-        check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device()),
-              "cudaDeviceGetAttribute");
-    }
+    Gpu() = default;
     ~Gpu() { blas_destroy(blas); }
     Gpu(const Gpu&) = delete;
     Gpu& operator=(const Gpu&) = delete;
@@ -78,6 +81,18 @@ private:
     CudaClock clock_;
 };
 
+// The kernels are sm_90a code, which later and earlier GPUs do not run.
+void require_hopper(int index) {
+    const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
+    const int minor = attribute(cudaDevAttrComputeCapabilityMinor, index);
+    if (major != 9 || minor != 0) {
+        throw FeatureError(
+            fmt::format("--device cuda: GPU {} has compute capability {}.{}; the kernels are for "
+                        "9.0 (Hopper)",
+                        index, major, minor));
+    }
+}
+
 Gpu& gpu_of_process(int index) {
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
@@ -88,6 +103,7 @@ Gpu& gpu_of_process(int index) {
     }
     // Lives as long as the process: streams of threads that end late still use it.
     static Gpu* gpu = [&] {
+        require_hopper(index % count);
         set_device(index % count);
         return new Gpu;
     }();
