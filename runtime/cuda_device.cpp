@@ -51,8 +51,13 @@ public:
     CudaDevice(Gpu& gpu, const ModelConfig& config)
         : Device("cuda", gpu.memory, cuda::kernels(), config), gpu_(gpu) {
         for (std::size_t i = 0; i < kStreamCount; ++i) {
-            streams_[i] =
-                std::make_unique<StreamSlot>(cuda::device(), !computes(static_cast<Stream>(i)));
+            const bool is_compute = computes(static_cast<Stream>(i));
+            streams_[i] = std::make_unique<StreamSlot>(cuda::device(), !is_compute);
+            if (is_compute && gpu_.blas != nullptr) {
+                // Not at the first product: allocating waits for the device, where another stream
+                // may wait for a peer by then.
+                streams_[i]->blas_workspace();
+            }
         }
     }
 
@@ -71,8 +76,7 @@ public:
         if (gpu_.blas == nullptr) {
             return {slot.stream(), sms};
         }
-        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(),
-                StreamSlot::kBlasWorkspaceBytes};
+        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(), kBlasWorkspaceBytes};
     }
 
 private:
