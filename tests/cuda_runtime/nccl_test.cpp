@@ -84,7 +84,7 @@ TEST_CASE("nccl: exchanges of which ranks take part in some phases only", "[cuda
     std::array<std::vector<float>, kRanks> sums;
     REQUIRE_NOTHROW(world.run([&](Communicator& host) {
         const auto nccl = connect_by_nccl(host, *cuda.memory, {});
-        const auto device = cuda.make(model_config(test::small_model()));
+        const auto device = cuda.make(test::model_config(test::small_model()));
         device->attach(Stream::comm);
         const auto self = static_cast<std::size_t>(host.rank());
         const ExpertExchange exchange(*nccl, *device,
