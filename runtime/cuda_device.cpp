@@ -28,16 +28,19 @@ namespace cuda {
 
 namespace {
 
+int attribute(cudaDeviceAttr which, int index) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, index), "cudaDeviceGetAttribute");
+    return value;
+}
+
 // Of the process, as its GPU is.
 struct Gpu {
-    int sms = 0;
+    int sms = attribute(cudaDevAttrMultiProcessorCount, device());
     CudaMemory memory;
     cublasLtContext* blas = blas_create();
 
-    Gpu() {
-        check(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device()),
-              "cudaDeviceGetAttribute");
-    }
+    Gpu() = default;
     ~Gpu() { blas_destroy(blas); }
     Gpu(const Gpu&) = delete;
     Gpu& operator=(const Gpu&) = delete;
@@ -48,8 +51,13 @@ public:
     CudaDevice(Gpu& gpu, const ModelConfig& config)
         : Device("cuda", gpu.memory, cuda::kernels(), config), gpu_(gpu) {
         for (std::size_t i = 0; i < kStreamCount; ++i) {
-            streams_[i] =
-                std::make_unique<StreamSlot>(cuda::device(), !computes(static_cast<Stream>(i)));
+            const bool is_compute = computes(static_cast<Stream>(i));
+            streams_[i] = std::make_unique<StreamSlot>(cuda::device(), !is_compute);
+            if (is_compute && gpu_.blas != nullptr) {
+                // Not at the first product: allocating waits for the device, where another stream
+                // may wait for a peer by then.
+                streams_[i]->blas_workspace();
+            }
         }
     }
 
@@ -68,8 +76,7 @@ public:
         if (gpu_.blas == nullptr) {
             return {slot.stream(), sms};
         }
-        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(),
-                StreamSlot::kBlasWorkspaceBytes};
+        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(), kBlasWorkspaceBytes};
     }
 
 private:
@@ -77,6 +84,18 @@ private:
     std::array<std::unique_ptr<StreamSlot>, kStreamCount> streams_;
     CudaClock clock_;
 };
+
+// The kernels are sm_90a code, which later and earlier GPUs do not run.
+void require_hopper(int index) {
+    const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
+    const int minor = attribute(cudaDevAttrComputeCapabilityMinor, index);
+    if (major != 9 || minor != 0) {
+        throw FeatureError(
+            fmt::format("--device cuda: GPU {} has compute capability {}.{}; the kernels are for "
+                        "9.0 (Hopper)",
+                        index, major, minor));
+    }
+}
 
 Gpu& gpu_of_process(int index) {
     int count = 0;
@@ -88,6 +107,7 @@ Gpu& gpu_of_process(int index) {
     }
     // Lives as long as the process: streams of threads that end late still use it.
     static Gpu* gpu = [&] {
+        require_hopper(index % count);
         set_device(index % count);
         return new Gpu;
     }();

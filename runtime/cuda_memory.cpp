@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <new>
 
@@ -57,8 +58,13 @@ std::byte* CudaMemory::allocate(std::size_t bytes) {
 }
 
 void CudaMemory::release(std::byte* memory) noexcept {
-    if (memory != nullptr) {
+    if (memory == nullptr) {
+        return;
+    }
+    try {
         cudaFreeAsync(memory, thread_stream().stream());
+    } catch (const std::exception&) {
+        // A thread without a stream gets none: the device has failed, and its memory goes with it.
     }
 }
 
@@ -66,18 +72,19 @@ void CudaMemory::copy(void* to, const void* from, std::size_t bytes) {
     if (bytes == 0 || to == from) {
         return;
     }
-    if (bytes >= kStagedBytesMin) {
+    const bool to_device = is_on_device(to);
+    const bool from_device = is_on_device(from);
+    if (to_device != from_device && bytes >= kStagedBytesMin) {
         auto* bytes_to = static_cast<std::byte*>(to);
         const auto* bytes_from = static_cast<const std::byte*>(from);
-        const bool to_device = is_on_device(to);
-        if (to_device != is_on_device(from)) {
-            to_device ? upload(bytes_to, bytes_from, bytes) : download(bytes_to, bytes_from, bytes);
-            return;
-        }
+        to_device ? upload(bytes_to, bytes_from, bytes) : download(bytes_to, bytes_from, bytes);
+        return;
     }
-    // Of pageable host memory it returns when that is read or filled.
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, thread_stream().stream()),
           "cudaMemcpyAsync");
+    if (!to_device || !from_device) {
+        finish();  // where the device reads pageable memory itself, the call does not wait for it
+    }
 }
 
 void CudaMemory::upload(std::byte* to, const std::byte* from, std::size_t bytes) {

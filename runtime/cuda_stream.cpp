@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 
+#include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/check.hpp"
 
 namespace r1::cuda {

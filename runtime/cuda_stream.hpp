@@ -3,8 +3,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
-
 namespace r1::cuda {
 
 // With the workspace that cuBLAS wants for each stream.
@@ -18,10 +16,8 @@ public:
     StreamSlot& operator=(const StreamSlot&) = delete;
 
     [[nodiscard]] cudaStream_t stream() const { return stream_; }
-    // Allocated when it is first asked for, by the stream's own thread.
-    [[nodiscard]] void* blas_workspace();
-    // Of cuBLAS's documentation, for Hopper: 32 MiB.
-    static constexpr std::size_t kBlasWorkspaceBytes = std::size_t{32} << 20U;
+    // kBlasWorkspaceBytes, allocated when they are first asked for.
+    void* blas_workspace();
 
 private:
     cudaStream_t stream_ = nullptr;

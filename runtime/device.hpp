@@ -127,7 +127,7 @@ struct DeviceKind {
     Memory* memory = nullptr;  // of all of them
     std::function<std::unique_ptr<Device>(const ModelConfig&)> make;
     // A communicator whose messages of devices go from memory to memory of processes' devices;
-    // `host` carries the others and outlives it. Null: `host` carries all of them.
+    // `host` carries the others and outlives it. Null: `host` carries all, of the host's memory.
     std::function<std::unique_ptr<Communicator>(Communicator& host, const DeviceLinks& links)>
         connect = nullptr;
 };

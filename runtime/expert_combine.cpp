@@ -133,6 +133,7 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
             }
         }
     }
+    direct.wait();  // with them, as within with between in ExpertExchange::move()
     to_relay.wait();
     Messages back(communicator_, channel + 2, MessageKind::combine);
     std::vector<const Buffer*> from_node(at(group_.nodes()), nullptr);
@@ -149,7 +150,6 @@ void ExpertExchange::combine(const ExchangePlan& plan, std::span<const CombinedR
         }
         back.send(rank(other, place()), sums.packed());
     }
-    direct.wait();
     back.wait();
     Sums sums(device_, payloads, plan.tokens);
     for (int from = 0; from < group_.nodes(); ++from) {

@@ -136,7 +136,11 @@ void ExpertExchange::move(const ExchangePlan& plan, std::span<const ExchangedRow
             member, &within.receive(rank(node(), p), device_.memory(), rows_from(member) * size));
         within.send(rank(node(), p), pack(device_, payloads, plan.to_member[at(member)]));
     }
+    // Both before the next messages start: over NCCL a rank's messages leave in groups (see
+    // nccl_communicator.hpp), and all ranks have to divide them alike, also those that none comes
+    // to.
     between.wait();
+    within.wait();
     // One node's tokens after the other's: a channel keeps the order of messages between two ranks.
     Messages forwarded(communicator_, channel + 2, MessageKind::dispatch);
     for (int other = 0; other < group_.nodes(); ++other) {
@@ -160,7 +164,6 @@ void ExpertExchange::move(const ExchangePlan& plan, std::span<const ExchangedRow
             forwarded.send(rank(node(), p), std::move(packed));
         }
     }
-    within.wait();
     forwarded.wait();
     for (const auto& [member, packed] : arriving) {
         accept(member, *packed);

@@ -4,12 +4,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -42,7 +44,14 @@ std::span<std::byte> bytes_of(T& value) {
     return std::as_writable_bytes(std::span(&value, 1));
 }
 
-// A communicator of NCCL.
+void nccl_send(std::span<const std::byte> data, int peer, ncclComm_t comm, cudaStream_t stream) {
+    check_nccl(ncclSend(data.data(), data.size(), ncclUint8, peer, comm, stream), "ncclSend");
+}
+void nccl_receive(std::span<std::byte> data, int peer, ncclComm_t comm, cudaStream_t stream) {
+    check_nccl(ncclRecv(data.data(), data.size(), ncclUint8, peer, comm, stream), "ncclRecv");
+}
+
+// A communicator of NCCL, which takes no call any more once it was aborted: that frees it.
 class Link {
 public:
     Link(int rank, int ranks, const ncclUniqueId& id, int ctas_max) {
@@ -61,24 +70,42 @@ public:
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
 
-    [[nodiscard]] ncclComm_t get() const { return comm_; }
     // Ends what its kernels wait for.
     void end() {
-        if (!aborted_.exchange(true)) {
-            ncclCommAbort(comm_);
+        if (aborted_.exchange(true)) {
+            return;
         }
+        // Calls return at once, but for those that wait for a peer; only this ends them.
+        constexpr std::chrono::seconds kPatience{1};
+        const std::unique_lock lock(mutex_, kPatience);
+        ncclCommAbort(comm_);
     }
-    void throw_if_failed() const {
+    // Of any threads at once.
+    template <class Call>
+    void use(const Call& call) const {
+        const std::shared_lock lock(mutex_);
         if (aborted_) {
             throw CommunicatorError("the job was aborted");
         }
-        ncclResult_t state = ncclSuccess;
-        check_nccl(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
-        check_nccl(state, "NCCL");
+        call(comm_);
+    }
+    void throw_if_failed() const {
+        use([](ncclComm_t comm) {
+            ncclResult_t state = ncclSuccess;
+            check_nccl(ncclCommGetAsyncError(comm, &state), "ncclCommGetAsyncError");
+            check_nccl(state, "NCCL");
+        });
+    }
+    void send(std::span<const std::byte> data, int peer, cudaStream_t stream) const {
+        use([&](ncclComm_t comm) { nccl_send(data, peer, comm, stream); });
+    }
+    void receive(std::span<std::byte> data, int peer, cudaStream_t stream) const {
+        use([&](ncclComm_t comm) { nccl_receive(data, peer, comm, stream); });
     }
 
 private:
     ncclComm_t comm_ = nullptr;
+    mutable std::shared_timed_mutex mutex_;  // a call holds it, and the end of all of them
     std::atomic<bool> aborted_{false};
 };
 
@@ -99,27 +126,14 @@ public:
 
     void start() {
         announce();
-        check_nccl(ncclGroupStart(), "ncclGroupStart");
         const cudaStream_t stream = thread_stream().stream();
-        for (Part& part : parts_) {
-            if (part.is_dropped || part.announced == 0) {
-                continue;
+        link_.use([&](ncclComm_t comm) {
+            check_nccl(ncclGroupStart(), "ncclGroupStart");
+            for (Part& part : parts_) {
+                enqueue(part, comm, stream);
             }
-            std::byte* data = part.data;
-            if (part.announced != part.bytes) {  // to be received, or its sender waits for ever
-                part.lost.emplace(memory_, part.announced);
-                data = part.lost->data();
-            }
-            if (part.is_send) {
-                check_nccl(ncclSend(data, part.bytes, ncclUint8, part.peer, link_.get(), stream),
-                           "ncclSend");
-            } else {
-                check_nccl(
-                    ncclRecv(data, part.announced, ncclUint8, part.peer, link_.get(), stream),
-                    "ncclRecv");
-            }
-        }
-        check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+            check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+        });
         done_.emplace(stream);
     }
     void wait(std::size_t which) {
@@ -142,6 +156,22 @@ private:
         std::optional<DeviceArray<std::byte>> lost{};
         bool is_dropped = false;
     };
+
+    void enqueue(Part& part, ncclComm_t comm, cudaStream_t stream) {
+        if (part.is_dropped || part.announced == 0) {
+            return;
+        }
+        if (part.is_send) {
+            nccl_send({part.data, part.bytes}, part.peer, comm, stream);
+            return;
+        }
+        std::byte* data = part.data;
+        if (part.announced != part.bytes) {  // to be received, or its sender waits for ever
+            part.lost.emplace(memory_, part.announced);
+            data = part.lost->data();
+        }
+        nccl_receive({data, part.announced}, part.peer, comm, stream);
+    }
 
     // Senders tell sizes; returns when all are known.
     void announce() {
@@ -198,8 +228,7 @@ public:
         announcement_ = host.send(pair.peer, kPairChannel, MessageKind::report, bytes_of(note_));
         const cudaStream_t stream = pair.slot.stream();
         Event(thread_stream().stream()).before(stream);
-        check_nccl(ncclSend(data.data(), data.size(), ncclUint8, 1, pair.link.get(), stream),
-                   "ncclSend");
+        pair.link.send(data, 1, stream);
         done_.emplace(stream);
     }
     void wait() override {
@@ -272,8 +301,7 @@ private:
         DeviceArray<std::byte> message(memory_, note.bytes);
         const cudaStream_t stream = pair_.slot.stream();
         Event(thread_stream().stream()).before(stream);  // that allocated it
-        check_nccl(ncclRecv(message.data(), note.bytes, ncclUint8, 0, pair_.link.get(), stream),
-                   "ncclRecv");
+        pair_.link.receive(message.span(), 0, stream);
         Event(stream).wait([&] { pair_.link.throw_if_failed(); });
         return message;
     }
@@ -305,6 +333,7 @@ public:
     }
 
     void abort(const std::string& why) override {
+        host_.abort(why);  // ends the process where ranks are processes, with the reason
         for (std::optional<Link>& link : lanes_) {
             link->end();
         }
@@ -313,7 +342,6 @@ public:
                 pair.link.end();
             }
         }
-        host_.abort(why);
     }
 
 private:
@@ -433,10 +461,8 @@ private:
         // The first message makes the connection, for which both ends have to be here: now.
         DeviceArray<std::byte> byte(memory_, 1);
         memory_.finish();
-        check_nccl(
-            sends ? ncclSend(byte.data(), 1, ncclUint8, 1, pair.link.get(), pair.slot.stream())
-                  : ncclRecv(byte.data(), 1, ncclUint8, 0, pair.link.get(), pair.slot.stream()),
-            "first message");
+        sends ? pair.link.send(byte.span(), 1, pair.slot.stream())
+              : pair.link.receive(byte.span(), 0, pair.slot.stream());
         Event(pair.slot.stream()).wait([&] { pair.link.throw_if_failed(); });
     }
 
@@ -455,12 +481,6 @@ private:
 std::unique_ptr<Communicator> connect_by_nccl(Communicator& host, Memory& memory,
                                               const DeviceLinks& links) {
     return std::make_unique<NcclCommunicator>(host, memory, links);
-}
-
-std::string nccl_version() {
-    int version = 0;
-    check_nccl(ncclGetVersion(&version), "ncclGetVersion");
-    return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
 }  // namespace r1

@@ -3,14 +3,15 @@
 // also carries what lies in the hosts' memory:
 //   - What a rank's exchanges and collectives send and expect until they wait goes in one NCCL
 //     group. All ranks of them come to it in one order, each in the thread of one stream of the
-//     graph (Device::attach).
+//     graph (Device::attach). What one rank starts before a wait, its peers must not start after
+//     theirs, even if that waits for nothing: groups that are divided otherwise wait for each
+//     other.
 //   - Pipeline messages, and whatever other threads send, come in orders of their own at both ends.
 //     A pair of ranks (DeviceLinks) has a communicator for each direction, the receiver takes
 //     messages in the order of their announcements, and keeps those that it is not asked for yet.
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "runtime/communicator.hpp"
 #include "runtime/device.hpp"
@@ -21,8 +22,5 @@ namespace r1 {
 // GPU is chosen (cuda_devices()), `memory` is its.
 std::unique_ptr<Communicator> connect_by_nccl(Communicator& host, Memory& memory,
                                               const DeviceLinks& links);
-
-// "2.27.7"
-std::string nccl_version();
 
 }  // namespace r1

@@ -1,4 +1,4 @@
-// Backward ops of the CPU, all but the matrix products.
+// Backward ops, all but the matrix products.
 #include "kernels/cross_entropy_backward.hpp"
 #include "kernels/embedding_backward.hpp"
 #include "kernels/mla_attention_backward.hpp"

@@ -1,7 +1,7 @@
 // Queries into the space of the latents, attention over the cache with all heads of a query as rows
 // of one tile, and what they found through kv_b's value half. Intermediate values are stored in the
-// type of the queries. Contexts are shared out among blocks in splits, whose size depends on
-// context_max only.
+// type of the queries. Contexts are shared out among blocks in splits of one size: a token's bytes
+// do not depend on how long the contexts beside its are.
 #include "kernels/mla_decode.hpp"
 
 #include "kernels/cuda/attention.hpp"
@@ -13,22 +13,18 @@ namespace r1::cuda {
 
 namespace {
 
-constexpr std::int64_t kSplitKeysMin = 1024;
-constexpr std::int64_t kSplitsMax = 32;  // what the workspace grows by
-constexpr std::int64_t kDecodeKeyTile = 64;
+constexpr std::int64_t kSplitKeys = 1024;
 
 struct DecodePlan {
     explicit DecodePlan(const MlaCachedArgs& args)
         : keys(std::min(args.context_max, args.cache_rows)),
-          split_keys(std::max(kSplitKeysMin,
-                              ceil_div(keys, kSplitsMax * kDecodeKeyTile) * kDecodeKeyTile)),
-          splits(std::max<std::int64_t>(1, ceil_div(keys, split_keys))),
+          splits(std::max<std::int64_t>(1, ceil_div(keys, kSplitKeys))),
           tokens(args.sequences * args.queries),
           rows(tokens * args.heads),
           latent_dim(args.kv_lora_rank + args.rope_dim),
           element_bytes(static_cast<std::int64_t>(bits(args.q.dtype) / 8)) {}
 
-    std::int64_t keys, split_keys, splits;
+    std::int64_t keys, splits;
     std::int64_t tokens, rows;  // a row is one head of a token
     std::int64_t latent_dim;
     std::int64_t element_bytes;
@@ -109,7 +105,7 @@ void attend(const MlaCachedArgs& args, const DecodePlan& plan, const DecodeMemor
     a.v_is_k = true;
     a.o = memory.o_latent;
     a.splits = plan.splits;
-    a.split_keys = plan.split_keys;
+    a.split_keys = kSplitKeys;
     a.split_o = memory.split_o;
     a.split_lse = memory.split_lse;
     attention(a, launch);

@@ -12,7 +12,7 @@ namespace r1::cuda {
 
 namespace {
 
-constexpr double kWorkspaceBytes = 1 << 30;
+constexpr std::int64_t kWorkspaceBytes = 1 << 30;
 
 std::int64_t keys_of(const MlaCachedArgs& args) {
     return std::min(args.context_max, args.cache_rows);
@@ -24,10 +24,8 @@ std::int64_t bytes_per_head(const MlaCachedArgs& args) {
 }
 
 std::int64_t heads_at_once(const MlaCachedArgs& args) {
-    const double fit =
-        kWorkspaceBytes / static_cast<double>(std::max<std::int64_t>(1, bytes_per_head(args)));
-    return std::clamp<std::int64_t>(static_cast<std::int64_t>(fit), 1,
-                                    std::max<std::int64_t>(1, args.heads));
+    const std::int64_t fit = kWorkspaceBytes / std::max<std::int64_t>(1, bytes_per_head(args));
+    return std::clamp<std::int64_t>(fit, 1, std::max<std::int64_t>(1, args.heads));
 }
 
 // kv[keys, heads * (nope + v)] = latents kv_b^T of heads [first, first + count).
@@ -52,8 +50,12 @@ void project(const MlaCachedArgs& args, std::int64_t sequence, std::int64_t firs
 
 }  // namespace
 
+// Grows with the context, as heads_at_once() * bytes_per_head() does not: what the longest one
+// needs is enough for all.
 std::size_t mla_prefill_workspace_bytes(const MlaCachedArgs& args) {
-    return workspace_bytes_of<std::byte>(heads_at_once(args) * bytes_per_head(args));
+    const std::int64_t head = bytes_per_head(args);
+    return workspace_bytes_of<std::byte>(
+        std::min(args.heads * head, std::max(kWorkspaceBytes, head)));
 }
 
 void mla_prefill(const MlaCachedArgs& args, const Launch& launch) {

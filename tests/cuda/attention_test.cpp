@@ -186,4 +186,43 @@ TEST_CASE("cuda mla_decode: contexts in splits, some of them without keys", "[cu
                                 &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded);
 }
 
+TEST_CASE("cuda mla_decode: a token's bytes do not depend on the longest context", "[cuda]") {
+    const Cached c{1, 1, 40000, 2, 8, 8, 8, 16, {1500}};
+    const auto decoded = [&](std::int64_t longest) {
+        Place device(true);
+        MlaCachedArgs args = cached_args(c, DType::bf16, device);
+        args.context_max = longest;
+        args.workspace = device.workspace(cuda::mla_decode_workspace_bytes(args));
+        cuda::mla_decode(args, device_launch(true));
+        std::vector<Operand> got = device.contents();
+        got.resize(5);  // operands, without the workspace
+        return got;
+    };
+    compare_bytes(decoded(1500), decoded(c.rows));
+}
+
+// The workspace is allocated once, for the longest context.
+TEST_CASE("cuda mla_prefill and mla_decode: a shorter context needs no larger workspace",
+          "[cuda]") {
+    MlaCachedArgs args;  // sizes of DeepSeek-R1
+    args.queries = 2;
+    args.cache_rows = args.context_max = 1 << 18;
+    args.heads = 128;
+    args.nope_dim = args.v_dim = 128;
+    args.rope_dim = 64;
+    args.kv_lora_rank = 512;
+    args.q.dtype = args.latent.dtype = DType::bf16;
+    std::size_t prefill = cuda::mla_prefill_workspace_bytes(args);
+    std::size_t decode = cuda::mla_decode_workspace_bytes(args);
+    for (; args.context_max > 0; args.context_max -= 63) {
+        const std::size_t shorter_prefill = cuda::mla_prefill_workspace_bytes(args);
+        const std::size_t shorter_decode = cuda::mla_decode_workspace_bytes(args);
+        if (shorter_prefill > prefill || shorter_decode > decode) {
+            FAIL("context " << args.context_max);
+        }
+        prefill = shorter_prefill;
+        decode = shorter_decode;
+    }
+}
+
 }  // namespace r1

@@ -49,10 +49,6 @@ std::shared_ptr<NcclWorld> nccl_world(std::uint64_t id) {
 }  // namespace r1::emulation
 
 const char* ncclGetErrorString(ncclResult_t /*result*/) { return "invalid usage (emulated)"; }
-ncclResult_t ncclGetVersion(int* version) {
-    *version = 20000;
-    return ncclSuccess;
-}
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
     static std::mutex mutex;
     static std::uint64_t next = 0;

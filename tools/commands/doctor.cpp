@@ -1,3 +1,4 @@
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -48,7 +49,7 @@ std::string cuda_problem() {
     try {
         load_cuda_devices(0);
         return {};
-    } catch (const FeatureError& error) {
+    } catch (const std::exception& error) {  // also what CUDA says of a device that fails
         return error.what();
     }
 }

@@ -139,6 +139,9 @@ void execute(const Invocation& invocation, const Job& job,
             fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
                         ranks, processes(), ranks));
     }
+    if (!job.training.device.memory->is_host() && !job.training.device.connect) {
+        throw FeatureError("this build has no NCCL: GPUs of processes cannot be joined");
+    }
     const DeviceLinks links{pipeline_pairs(job.planned.graph), job.training.setup.plan.comm_sms};
     std::exception_ptr agreed;
     run_mpi_rank(job.training.ranks_per_node, [&](Communicator& communicator) {

@@ -44,7 +44,6 @@ struct ncclComm {
 using ncclComm_t = ncclComm*;
 
 const char* ncclGetErrorString(ncclResult_t result);
-ncclResult_t ncclGetVersion(int* version);
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank,
                                     ncclConfig_t* config);
