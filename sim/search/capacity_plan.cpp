@@ -105,6 +105,7 @@ private:
 
     // Any number: what nobody can meet is an answer.
     static void read_limit(ObjectReader& reader, const char* key, std::optional<double>& limit) {
+        reader.accept(key);  // null: no limit
         if (reader.has(key)) {
             reader.optional(key, limit.emplace());
         }

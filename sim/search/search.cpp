@@ -37,11 +37,15 @@ public:
 
     SearchResult run() && {
         bound_all();
-        const std::optional<std::size_t> best = find_best();
+        std::optional<std::size_t> best = find_best();
         if (!best) {
             find_nearest();
         }
         simulate_more();
+        best = best_simulated(best);
+        if (best) {
+            result_.nearest.clear();
+        }
         explain(best);
         result_.feasible = best.has_value();
         rank();
@@ -201,6 +205,18 @@ private:
             [this](const CandidateAnswer& answer) {
                 return misses(plan_, answer, *answer.run).empty();
             });
+    }
+
+    // What was simulated for another reason may turn out to be better.
+    [[nodiscard]] std::optional<std::size_t> best_simulated(std::optional<std::size_t> best) const {
+        for (std::size_t i = 0; i < answers_.size(); ++i) {
+            const CandidateAnswer& answer = answers_[i];
+            if (answer.run && misses(plan_, answer, *answer.run).empty() &&
+                (!best || value(*answer.run) < value(*answers_[*best].run))) {
+                best = i;
+            }
+        }
+        return best;
     }
 
     // Up to search.simulate_min: of what is left, what misses fewest limits and needs least.

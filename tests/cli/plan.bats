@@ -183,3 +183,9 @@ small() {
     small '.goal.kind = "serve"'
     refused_with 5 "serve" plan "$BATS_TEST_TMPDIR/edited.json"
 }
+
+@test "plan: what is simulated for any reason can be the answer, and null is no limit" {
+    run -0 --separate-stderr "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --json \
+        --set goal.days=null --set constraints.usd=null
+    json '.candidates[0].feasible'
+}

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -52,11 +53,13 @@ Members members_of(const Json& value) {
 // The sections of a report that hold results.
 Json results_of(const Json& report) {
     Json results = report;
-    for (const char* key : {"schema", "scenario", "run_info"}) {
+    for (const char* key : {"schema", "scenario", "run_info", "over_time"}) {
         results.erase(key);
     }
-    if (results.contains("critical_path")) {
-        results["critical_path"].erase("ops");
+    for (const auto& [section, list] : {std::pair("critical_path", "ops"), {"routing", "layers"}}) {
+        if (results.contains(section) && results[section].is_object()) {
+            results[section].erase(list);
+        }
     }
     return results;
 }

@@ -84,19 +84,20 @@ Journal::~Journal() {
 void Journal::read(const Sweep& sweep, const std::string& header) {
     const std::string content = read_file(file_);
     const std::size_t whole = content.rfind('\n') + 1;  // npos + 1 = 0: not even a header
+    std::istringstream text(content.substr(0, whole));
+    std::string line;
+    std::getline(text, line);
+    // Before anything is cut: the file may be another's.
+    if (whole == 0 ? !header.starts_with(content) : line != header) {
+        throw InputError(file_.string(), difference(line, Json::parse(header)) +
+                                             "; --restart begins anew and drops its results");
+    }
     if (::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0) {
         fail_with_errno(file_, "cannot be cut to its last whole line");
     }
     if (whole == 0) {
         write(header + "\n");
         return;
-    }
-    std::istringstream text(content.substr(0, whole));
-    std::string line;
-    std::getline(text, line);
-    if (line != header) {
-        throw InputError(file_.string(), difference(line, Json::parse(header)) +
-                                             "; --restart begins anew and drops its results");
     }
     for (int number = 2; std::getline(text, line); ++number) {
         const std::string origin = fmt::format("{}:{}", file_.string(), number);
