@@ -1,7 +1,8 @@
 # Tests and the ctest labels that tools/test picks them by:
 #   unit    Catch2 test cases without one of the tags below
 #   golden  test cases tagged [golden]: what $R1_DATA_DIR/golden/index.json lists
-#   slow    test cases tagged [slow]: too long under sanitizers, run in release
+#   slow    test cases tagged [slow], too long under sanitizers, and the others of their files: run
+#           in release
 #   cli     tests/cli/*.bats, transcripts of the program
 #   emulated  tests/cuda/: the CUDA kernels on the emulation of tests/emulation/, in release
 #   gpu     tests/gpu/, where there is a CUDA compiler; skipped where there is no GPU
@@ -82,9 +83,8 @@ function(r1_discover target spec label timeout_s)
         SKIP_REGULAR_EXPRESSION "${R1_TEST_SKIPPED}")
 endfunction()
 r1_discover(r1_unit_tests "~[slow]~[golden]" unit 300)
-r1_discover(r1_golden_tests "~[slow]~[golden]" unit 300)
 r1_discover(r1_golden_tests "[golden]" golden 600)
-r1_discover(r1_golden_tests "[slow]~[golden]" slow 600)
+r1_discover(r1_golden_tests "~[golden]" slow 600)
 
 # The CUDA kernels without a GPU: in release, where their emulation takes seconds.
 file(GLOB cuda_test_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cuda/*.cpp")
