@@ -10,7 +10,7 @@ ExecutionGraph SharedWork::graph(const GraphInputs& inputs) {
     {
         const std::lock_guard lock(mutex_);
         if (graph_ && !(graph_->inputs == inputs)) {
-            graph_.reset();  // one at a time in memory
+            graph_.reset();  // before the next is built
         }
         known = graph_;
     }

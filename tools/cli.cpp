@@ -208,6 +208,19 @@ std::vector<Override> Invocation::scenario_overrides() const {
     return result;
 }
 
+std::vector<std::string> Invocation::scenario_arguments() const {
+    std::vector<std::string> arguments;
+    if (has("set")) {
+        for (const std::string& text : get<std::vector<std::string>>("set")) {
+            arguments.insert(arguments.end(), {"--set", text});
+        }
+    }
+    if (has("seed")) {
+        arguments.insert(arguments.end(), {"--seed", std::to_string(get<std::int64_t>("seed"))});
+    }
+    return arguments;
+}
+
 bool Invocation::color() const {
     const std::string when = text("color");
     return when == "always" ||

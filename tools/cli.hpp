@@ -48,6 +48,8 @@ public:
     [[nodiscard]] std::vector<Override> overrides() const;
     // Those of a scenario: --seed and, where a command has it, --engine are short for one of them.
     [[nodiscard]] std::vector<Override> scenario_overrides() const;
+    // --set and --seed as they were given, for another command of this program.
+    [[nodiscard]] std::vector<std::string> scenario_arguments() const;
     [[nodiscard]] bool color() const;
 
     // The same, but answer() prints nothing: a step of another command.

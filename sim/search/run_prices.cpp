@@ -12,12 +12,14 @@ constexpr Range kHours{0, 1e12, true};
 constexpr Range kSeconds{0, 1e9};
 
 void read_hours(ObjectReader& reader, const char* key, std::optional<double>& hours) {
+    reader.accept(key);  // null: never fails
     if (reader.has(key)) {
         reader.optional(key, hours.emplace(), kHours);
     }
 }
 
 void read_rate(ObjectReader& reader, const char* key, std::optional<BytesPerSecond>& rate) {
+    reader.accept(key);
     if (reader.has(key)) {
         double gb_per_second = 1;
         reader.optional(key, gb_per_second, kRate);
@@ -53,6 +55,7 @@ RunPrices read_run_prices(const Document& document, const std::string& pointer,
     if (auto checkpoint = reader.object("checkpoint", false)) {
         read_rate(*checkpoint, "write_gb_per_s_per_node", prices.write_per_node);
         read_rate(*checkpoint, "read_gb_per_s_per_node", prices.read_per_node);
+        checkpoint->accept("interval_s");  // null: the best one
         if (checkpoint->has("interval_s")) {
             double interval_s = 1;
             checkpoint->optional("interval_s", interval_s, {0, 1e9, true});

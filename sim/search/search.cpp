@@ -73,7 +73,7 @@ private:
     // ---- work on one candidate, by any thread
 
     void bound(CandidateAnswer& answer) {
-        const std::optional<Setting> setting = scenarios_.setting(answer.candidate, answer.why_not);
+        std::optional<Setting> setting = scenarios_.setting(answer.candidate, answer.why_not);
         if (!setting) {
             return;
         }

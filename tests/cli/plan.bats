@@ -184,8 +184,20 @@ small() {
     refused_with 5 "serve" plan "$BATS_TEST_TMPDIR/edited.json"
 }
 
-@test "plan: what is simulated for any reason can be the answer, and null is no limit" {
+@test "plan: the best of all that was simulated is the answer, whatever it was simulated for" {
+    # The one candidate that simulate_max allows misses the deadline; the nearest then meet it.
+    jq '.goal.days = 50 | .search.simulate_max = 1 | del(.constraints.gpus, .constraints.usd)
+        | .candidates += {gpus: [2048, 4096], expert_parallel: [32], pipeline_parallel: [8, 16],
+                          schedule: ["1f1b", "dualpipe"]}' \
+        scenarios/plan_pretrain_30_days_h100.json >"$BATS_TEST_TMPDIR/plan.json"
+    run -0 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/plan.json" --json
+    json '.feasible and .nearest == [] and .candidates[.best].cost_usd ==
+        ([.candidates[] | select(.feasible) | .cost_usd] | min)'
+}
+
+@test "plan: null is no limit" {
     run -0 --separate-stderr "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --json \
-        --set goal.days=null --set constraints.usd=null
+        --set goal.days=null --set constraints.usd=null --set prices.checkpoint.interval_s=null \
+        --set prices.failures.switch_mtbf_hours=null
     json '.candidates[0].feasible'
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include "model/base/files.hpp"
 #include "sim/hardware/presets.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -79,6 +80,16 @@ TEST_CASE("journal: of another sweep, part or writer is refused, --restart drops
     CHECK(read_file(folder / "text") == "something else\n");
     Journal restarted(file, other, "all", true);
     CHECK(restarted.lines().empty());
+}
+
+TEST_CASE("journal: a file of something else keeps its bytes", "[tools][sweep]") {
+    const test::TemporaryFolder folder("journal");
+    const Sweep sweep = journal_sweep(folder);
+    for (const std::string text : {"my notes\nand an unfinished line", "one line, not ended"}) {
+        write_file_atomically(folder / "notes", text);
+        CHECK(refusal(folder / "notes", sweep).find("is no journal") != std::string::npos);
+        CHECK(read_file(folder / "notes") == text);
+    }
 }
 
 TEST_CASE("journal: a damaged or doubled line is refused", "[tools][sweep]") {

@@ -59,15 +59,8 @@ Part part_of(const Invocation& invocation, const Sweep& sweep) {
 // A worker's command line: what decides about the sweep, and nothing else.
 std::vector<std::string> worker_arguments(const Invocation& invocation) {
     std::vector<std::string> arguments = {"sweep-worker", invocation.text("sweep")};
-    if (invocation.has("set")) {
-        for (const std::string& text : invocation.get<std::vector<std::string>>("set")) {
-            arguments.insert(arguments.end(), {"--set", text});
-        }
-    }
-    if (invocation.has("seed")) {
-        arguments.insert(arguments.end(),
-                         {"--seed", std::to_string(invocation.get<std::int64_t>("seed"))});
-    }
+    const std::vector<std::string> scenario = invocation.scenario_arguments();
+    arguments.insert(arguments.end(), scenario.begin(), scenario.end());
     if (invocation.has("engine")) {
         arguments.insert(arguments.end(), {"--engine", invocation.text("engine")});
     }

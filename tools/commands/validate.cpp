@@ -94,15 +94,8 @@ std::vector<std::string> run_arguments(const Invocation& invocation, const std::
     for (const char* option : {"device", "compute", "fp8"}) {
         arguments.insert(arguments.end(), {fmt::format("--{}", option), invocation.text(option)});
     }
-    if (invocation.has("set")) {
-        for (const std::string& text : invocation.get<std::vector<std::string>>("set")) {
-            arguments.insert(arguments.end(), {"--set", text});
-        }
-    }
-    if (invocation.has("seed")) {
-        arguments.insert(arguments.end(),
-                         {"--seed", fmt::format("{}", invocation.get<std::int64_t>("seed"))});
-    }
+    const std::vector<std::string> shared = invocation.scenario_arguments();
+    arguments.insert(arguments.end(), shared.begin(), shared.end());
     if (invocation.has("jobs")) {
         arguments.insert(arguments.end(),
                          {"--jobs", fmt::format("{}", invocation.get<int>("jobs"))});
