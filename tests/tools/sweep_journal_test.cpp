@@ -3,7 +3,7 @@
 #include <fstream>
 #include <string>
 
-#include "model/base/files.hpp"
+#include "model/base/json.hpp"
 #include "sim/hardware/presets.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temporary_folder.hpp"
