@@ -21,13 +21,17 @@ else()
     target_link_libraries(r1_catch PUBLIC r1_compile Catch2::Catch2)
 endif()
 
-# Half of the time that a test takes to compile under sanitizers goes into finding undefined
-# behaviour of the test itself.
+# Tests take longer to compile than to run: they are not optimised, and half of the time under
+# sanitizers would go into finding undefined behaviour of the test itself.
 add_library(r1_test_options INTERFACE)
+target_compile_options(r1_test_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
 if(R1_SANITIZE MATCHES "undefined")
-    target_compile_options(r1_test_options INTERFACE -O0 -fno-sanitize=undefined)
-    if(TARGET r1_catch AND NOT Catch2_VERSION VERSION_GREATER_EQUAL 3)
-        target_compile_options(r1_catch PRIVATE -O0 -fno-sanitize=all)
+    target_compile_options(r1_test_options INTERFACE -fno-sanitize=undefined)
+endif()
+if(NOT Catch2_VERSION VERSION_GREATER_EQUAL 3)
+    target_compile_options(r1_catch PRIVATE -O0)
+    if(R1_SANITIZE)
+        target_compile_options(r1_catch PRIVATE -fno-sanitize=all)
     endif()
 endif()
 
@@ -94,7 +98,7 @@ add_executable(r1_emulated_tests EXCLUDE_FROM_ALL ${cuda_test_sources}
 # A test of kernels: CUDA in its form, C++ to the compiler.
 set_source_files_properties("${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu" PROPERTIES
     LANGUAGE CXX)
-target_link_libraries(r1_emulated_tests PRIVATE r1_cuda_emulated r1_catch)
+target_link_libraries(r1_emulated_tests PRIVATE r1_cuda_emulated r1_catch r1_test_options)
 if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_tests "" emulated 300)
 endif()
@@ -108,7 +112,8 @@ set(emulated_device_sources ${cuda_device_sources} ${nccl_sources})
 list(FILTER emulated_device_sources EXCLUDE REGEX "/cuda_entry")
 add_executable(r1_emulated_runtime_tests EXCLUDE_FROM_ALL ${cuda_runtime_test_sources}
     ${emulated_device_sources} "${CMAKE_SOURCE_DIR}/tests/emulation/nccl.cpp")
-target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_cuda_emulated r1_catch r1_test_support)
+target_link_libraries(r1_emulated_runtime_tests PRIVATE r1_cuda_emulated r1_catch r1_test_support
+    r1_test_options)
 if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_runtime_tests "" emulated 300)
 endif()
@@ -130,8 +135,8 @@ if(TARGET r1_cuda)
     list(FILTER gpu_runtime_test_sources EXCLUDE REGEX "/cuda_entry|/cuda_runtime/nccl_test")
     add_executable(r1_gpu_runtime_test ${gpu_runtime_test_sources}
         "${CMAKE_SOURCE_DIR}/tests/gpu/require_gpu.cpp")
-    target_link_libraries(r1_gpu_runtime_test PRIVATE r1_catch r1_test_support r1_cuda_kernels
-        r1_nccl CUDA::cudart_static CUDA::cublasLt)
+    target_link_libraries(r1_gpu_runtime_test PRIVATE r1_catch r1_test_support r1_test_options
+        r1_cuda_kernels r1_nccl CUDA::cudart_static CUDA::cublasLt)
     add_test(NAME "gpu: runtime" COMMAND r1_gpu_runtime_test)
     set_tests_properties("gpu: runtime" PROPERTIES LABELS gpu TIMEOUT 600 SKIP_RETURN_CODE 77)
 endif()
@@ -139,8 +144,8 @@ endif()
 if(TARGET r1_cuda_kernels)
     add_executable(r1_gpu_kernels_test ${cuda_test_sources}
         "${CMAKE_SOURCE_DIR}/tests/gpu/kernels_device.cpp")
-    target_link_libraries(r1_gpu_kernels_test PRIVATE r1_catch r1_kernels r1_cuda_kernels
-        CUDA::cudart_static)
+    target_link_libraries(r1_gpu_kernels_test PRIVATE r1_catch r1_test_options r1_kernels
+        r1_cuda_kernels CUDA::cudart_static)
     add_test(NAME "gpu: kernels" COMMAND r1_gpu_kernels_test)
     set_tests_properties("gpu: kernels" PROPERTIES LABELS gpu TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()
@@ -159,6 +164,9 @@ if(R1_BATS AND TARGET r1sim)
             ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>;${R1_TEST_ENVIRONMENT}"
             ENVIRONMENT_MODIFICATION "${R1_TEST_THREADS}")
     endforeach()
+    # The long ones first, or one of them runs alone in the end.
+    set_tests_properties("cli: simulate" "cli: run" "cli: plan" "cli: validate" "cli: errors"
+        PROPERTIES COST 100)
 elseif(cli_tests)
     message(STATUS "bats: not found, tests/cli skipped")
 endif()
@@ -181,7 +189,7 @@ if(R1_BATS AND TARGET r1sim)
     set(scalar_environment "R1SIM=$<TARGET_FILE:r1sim>"
         "R1SIM_SCALAR=$<TARGET_FILE:r1sim_scalar>"
         "COMPARE=$<TARGET_FILE:compare_checkpoints>" "${R1_TEST_ENVIRONMENT}")
-    set_tests_properties("slow: weights" PROPERTIES LABELS slow TIMEOUT 600
+    set_tests_properties("slow: weights" PROPERTIES LABELS slow TIMEOUT 600 COST 100
         ENVIRONMENT "${scalar_environment}")
 endif()
 

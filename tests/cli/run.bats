@@ -8,11 +8,12 @@ setup() {
     small=(scenarios/tiny_train_cpu.json --set workload.sequence_length=64
         --set workload.global_batch_sequences=8 --set plan.data_parallel=2
         --set plan.expert_parallel=2 --set 'routing={"source":"balanced"}'
-        --set workload.steps=6 --set workload.learning_rate.warmup_steps=1)
+        --set workload.steps=6 --set workload.learning_rate.warmup_steps=1
+        --set workload.held_out_fraction=0.005)
     # Eight ranks with experts on four nodes of two, of which a token reaches two.
     wide=(scenarios/tiny_train_cpu.json --set workload.sequence_length=64
         --set workload.global_batch_sequences=8 --set plan.pipeline_parallel=1
-        --set plan.schedule=1f1b --set workload.steps=2)
+        --set plan.schedule=1f1b --set workload.steps=2 --set workload.held_out_fraction=0)
 }
 
 @test "run: the graph that simulate replays, an interval for each op, and losses that fall" {

@@ -6,7 +6,8 @@
 small=(scenarios/tiny_train_cpu.json --set workload.sequence_length=64
     --set workload.global_batch_sequences=8 --set plan.data_parallel=2
     --set plan.expert_parallel=2 --set 'routing={"source":"balanced"}'
-    --set workload.steps=2 --set workload.learning_rate.warmup_steps=1)
+    --set workload.steps=2 --set workload.learning_rate.warmup_steps=1
+    --set workload.held_out_fraction=0)
 
 setup() {
     load common

@@ -7,7 +7,8 @@ setup() {
     read -ra mpi_run <<<"$R1_MPI_RUN" # of 4 processes
     folder=$BATS_TEST_TMPDIR
     job=(scenarios/tiny_train_cpu.json --set workload.sequence_length=64
-        --set workload.global_batch_sequences=8 --set workload.steps=3)
+        --set workload.global_batch_sequences=8 --set workload.steps=3
+        --set workload.held_out_fraction=0)
     dualpipe=("${job[@]}" --set plan.data_parallel=2 --set plan.expert_parallel=2
         --set 'routing={"source":"balanced"}')
     # Experts on two nodes of two, of which a token reaches one: tokens are forwarded.

@@ -65,7 +65,7 @@ constexpr Spread kCountedSpreads[] = {
 }  // namespace
 
 TEST_CASE("traffic: counted bytes are the graph's under the recorded binding",
-          "[runtime][training]") {
+          "[runtime][training][slow]") {
     for (const Precision& precision : {kBf16, kFp8}) {
         for (const Spread& spread : kCountedSpreads) {
             INFO(spread.name << ", " << name(precision.gemm));

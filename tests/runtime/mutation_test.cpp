@@ -177,7 +177,7 @@ TEST_CASE("runtime: leaving out any op of the graphs changes the result", "[runt
 }
 
 TEST_CASE("runtime: rewiring an op to another tensor of its shape changes the result",
-          "[runtime]") {
+          "[runtime][slow]") {
     Runs runs(test::tiny_model());
     for (std::size_t which = 0; which < 3; ++which) {
         const ChunkTemplate& chunk = runs.graph(which).chunk();

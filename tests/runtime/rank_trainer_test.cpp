@@ -98,7 +98,7 @@ TEST_CASE("training: losses fall, and depend on nothing but data and seed", "[ru
     CHECK(a.weights == b.weights);
 }
 
-TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][training]") {
+TEST_CASE("training: schedules and ranks do not change the weights", "[runtime][training][slow]") {
     const Result alone = train(job_of(kAlone, small_model()), 2);
     for (const Spread& spread : kTrainedSpreads) {
         INFO(spread.name);

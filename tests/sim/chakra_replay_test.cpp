@@ -123,7 +123,7 @@ TEST_CASE("chakra: a job larger than the cluster is refused", "[sim][chakra]") {
 
 // Times are doubles on both sides, cut into ops instead of segments on one: some picoseconds.
 TEST_CASE("chakra: a simulated step replays in the same time, however it was folded",
-          "[sim][chakra]") {
+          "[sim][chakra][slow]") {
     for (const std::string schedule : {"dualpipe", "1f1b"}) {
         for (const std::string fold : {"stage", "ep_group", "none"}) {
             INFO(schedule << ", " << fold);

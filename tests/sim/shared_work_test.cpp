@@ -15,7 +15,8 @@ struct Variation {
 
 }  // namespace
 
-TEST_CASE("shared work: graphs are built only where what they depend on changed", "[sim][sweep]") {
+TEST_CASE("shared work: graphs are built only where what they depend on changed",
+          "[sim][sweep][slow]") {
     SharedWork shared;
     const std::vector<Variation> variations = {
         {{}, true},

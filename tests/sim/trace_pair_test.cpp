@@ -51,7 +51,7 @@ TEST_CASE("trace pair: periods and busy times are those of the published trace",
     }
 }
 
-TEST_CASE("trace pair: fitted without layer 1 it predicts layer 1", "[sim][trace]") {
+TEST_CASE("trace pair: fitted without layer 1 it predicts layer 1", "[sim][trace][slow]") {
     const std::vector<LayerTimes> layers = layers_of({R"(calibration.leave_out=["layer 1 "])"});
     check_near(layers.at(1), kTrace[1]);
     CHECK(layers.at(1).period_s != layers_of().at(1).period_s);  // something was left out

@@ -32,7 +32,7 @@ const std::string kGone = R"("remove": true)";
 }  // namespace
 
 // Two pipeline ranks of 16: four nodes of eight are used. Experts of each are on two nodes.
-TEST_CASE("unused overrides: NICs and NVLink ports", "[sim][topology]") {
+TEST_CASE("unused overrides: NICs and NVLink ports", "[sim][topology][slow]") {
     for (const std::string fold : {"stage", "none"}) {
         const std::vector<std::string> folding = {"replay.fold=" + fold};
         CHECK_FALSE(is_unused("node3.nic2", kSlow, folding));

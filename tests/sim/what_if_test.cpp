@@ -59,7 +59,7 @@ TEST_CASE("single hop: every copy to another node crosses InfiniBand", "[sim]") 
     CHECK(single.nodes_per_token == Approx(7.5));
 }
 
-TEST_CASE("what-if: what is left out changes the step and not the graph", "[sim]") {
+TEST_CASE("what-if: what is left out changes the step and not the graph", "[sim][slow]") {
     const Setting plain = test::tiny_h800_setting("dualpipe", 4);
     const double base = step_s({});
     CHECK(step_s({without("overlap")}) > base);
