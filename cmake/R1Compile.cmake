@@ -22,8 +22,9 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # A tenth of the time to compile goes into collecting the compiler's own garbage, unless it
     # starts later: 1 GB a source at most.
+    set(late_collection "--param ggc-min-expand=200 --param ggc-min-heapsize=524288")
     target_compile_options(r1_compile INTERFACE
-        "$<$<COMPILE_LANGUAGE:CXX>:SHELL:--param ggc-min-expand=200 --param ggc-min-heapsize=524288>")
+        "$<$<COMPILE_LANGUAGE:CXX>:SHELL:${late_collection}>")
 endif()
 
 if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
