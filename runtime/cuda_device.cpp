@@ -123,6 +123,7 @@ DeviceKind cuda_devices(int index) {
     DeviceKind kind;
     kind.name = "cuda";
     kind.memory = &gpu.memory;
+    kind.kernels = cuda::kernels();
     kind.make = [&gpu](const ModelConfig& config) {
         return std::make_unique<cuda::CudaDevice>(gpu, config);
     };

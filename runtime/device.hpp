@@ -125,6 +125,7 @@ struct DeviceLinks {
 struct DeviceKind {
     std::string name;
     Memory* memory = nullptr;  // of all of them
+    KernelSet kernels;         // of each
     std::function<std::unique_ptr<Device>(const ModelConfig&)> make;
     // A communicator whose messages of devices go from memory to memory of processes' devices;
     // `host` carries the others and outlives it. Null: `host` carries all, of the host's memory.

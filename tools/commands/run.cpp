@@ -14,6 +14,7 @@
 #include "runtime/byte_model.hpp"
 #include "runtime/cpu_device.hpp"
 #include "runtime/graph_traffic.hpp"
+#include "runtime/required_kernels.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "runtime/training_run.hpp"
 #include "sim/simulate.hpp"
@@ -99,6 +100,15 @@ struct Job {
     [[nodiscard]] const TrainingSpec& spec() const { return setting.scenario.workload.training; }
 };
 
+void check_processes(const Job& job) {
+    const std::int64_t ranks = job.setting.scenario.ranks();
+    if (processes() > 1 && processes() != ranks) {
+        throw UsageError(
+            fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
+                        ranks, processes(), ranks));
+    }
+}
+
 void show(const Invocation& invocation, const TrainingProgress& progress) {
     const auto left = static_cast<std::int64_t>(progress.remaining_s);
     invocation.progress(fmt::format("step {} of {}, loss {:.4f}, {:.0f} tokens/s, {}:{:02} left",
@@ -134,11 +144,6 @@ void execute(const Invocation& invocation, const Job& job,
         return;
     }
 #ifdef R1_HAVE_MPI
-    if (processes() != ranks) {
-        throw UsageError(
-            fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
-                        ranks, processes(), ranks));
-    }
     if (!job.training.device.memory->is_host() && !job.training.device.connect) {
         throw FeatureError("this build has no NCCL: GPUs of processes cannot be joined");
     }
@@ -272,6 +277,15 @@ int run_run(const Invocation& invocation) {
         if (is_first_process()) {
             invocation.warn(warning);
         }
+    }
+    check_processes(job);
+    try {
+        require_kernels({job.planned.graph}, job.setting.scenario.model, policy, device);
+    } catch (const FeatureError&) {
+        if (!is_first_process()) {
+            return kOk;  // all processes find the same
+        }
+        throw;
     }
     execute(invocation, job,
             [&](const TrainingResult& result) { answer(invocation, job, result); });

@@ -1,0 +1,22 @@
+// What the program's exit code says, the same whichever process of a job ends it.
+#pragma once
+
+#include <exception>
+
+namespace r1 {
+
+enum ExitCode {
+    kOk = 0,
+    kInternalError = 1,
+    kUsage = 2,
+    kInvalidInput = 3,
+    kInfeasible = 4,
+    kFeatureMissing = 5,
+    kThresholdExceeded = 6,
+    kInterrupted = 130,
+};
+
+// Of a program that ends because of this exception (diagnostics.cpp).
+ExitCode exit_code_of(const std::exception& error);
+
+}  // namespace r1
