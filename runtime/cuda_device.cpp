@@ -124,6 +124,10 @@ DeviceKind cuda_devices(int index) {
     kind.name = "cuda";
     kind.memory = &gpu.memory;
     kind.kernels = cuda::kernels();
+    kind.reserve = [&gpu](std::size_t bytes, const std::string& what) {
+        gpu.memory.reserve(bytes, what);
+    };
+    kind.peak_bytes = [&gpu] { return gpu.memory.peak_bytes(); };
     kind.make = [&gpu](const ModelConfig& config) {
         return std::make_unique<cuda::CudaDevice>(gpu, config);
     };

@@ -131,6 +131,11 @@ struct DeviceKind {
     // `host` carries the others and outlives it. Null: `host` carries all, of the host's memory.
     std::function<std::unique_ptr<Communicator>(Communicator& host, const DeviceLinks& links)>
         connect = nullptr;
+    // Of a memory that is not the host's, else null. reserve() takes that many bytes for the
+    // allocations to come, or throws InfeasibleError, which begins with `what` needs them.
+    // peak_bytes(): the most that was allocated at once since then.
+    std::function<void(std::size_t bytes, const std::string& what)> reserve = nullptr;
+    std::function<std::size_t()> peak_bytes = nullptr;
 };
 const DeviceKind& cpu_devices();
 

@@ -126,6 +126,9 @@ ExitCode exit_code_of(const std::exception& error) {
         dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {  // an input too large for us
         return kInvalidInput;
     }
+    if (dynamic_cast<const InfeasibleError*>(&error) != nullptr) {
+        return kInfeasible;
+    }
     return dynamic_cast<const FeatureError*>(&error) != nullptr ? kFeatureMissing : kInternalError;
 }
 

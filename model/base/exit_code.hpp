@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <stdexcept>
 
 namespace r1 {
 
@@ -14,6 +15,12 @@ enum ExitCode {
     kFeatureMissing = 5,
     kThresholdExceeded = 6,
     kInterrupted = 130,
+};
+
+// What was asked for does not fit what it was asked for on.
+class InfeasibleError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
 };
 
 // Of a program that ends because of this exception (diagnostics.cpp).
