@@ -23,6 +23,9 @@ if(TARGET r1_cuda_kernels)
     target_link_libraries(r1_cuda PRIVATE r1_compile r1_nccl nlohmann_json::nlohmann_json fmt::fmt
         CUDA::cudart_static CUDA::cublasLt)
     set_target_properties(r1_cuda PROPERTIES CXX_VISIBILITY_PRESET hidden)
+    if("80" IN_LIST CMAKE_CUDA_ARCHITECTURES)
+        target_compile_definitions(r1_cuda PRIVATE R1_CUDA_SM80=1)
+    endif()
 endif()
 
 # runtime/cuda_calibration/: what a GPU reaches, as a library and as a program of its own. cuBLAS

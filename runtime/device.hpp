@@ -136,6 +136,8 @@ struct DeviceKind {
     // peak_bytes(): the most that was allocated at once since then.
     std::function<void(std::size_t bytes, const std::string& what)> reserve = nullptr;
     std::function<std::size_t()> peak_bytes = nullptr;
+    // Why some kernels are not there: goes behind the message that names them.
+    std::string lacks = {};
 };
 const DeviceKind& cpu_devices();
 

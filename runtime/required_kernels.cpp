@@ -204,8 +204,8 @@ void require_kernels(const std::vector<std::reference_wrapper<const ExecutionGra
         }
     }
     if (!missing.empty()) {
-        throw FeatureError(fmt::format("the device '{}' has no kernel for {}", devices.name,
-                                       fmt::join(missing, ", ")));
+        throw FeatureError(fmt::format("the device '{}' has no kernel for {}{}", devices.name,
+                                       fmt::join(missing, ", "), devices.lacks));
     }
 }
 

@@ -14,6 +14,7 @@
 #include "model/base/json.hpp"
 #include "runtime/cuda_device.hpp"
 #include "runtime/gradients.hpp"
+#include "runtime/required_kernels.hpp"
 #include "runtime/run_memory.hpp"
 #include "tests/cuda_runtime/guard.hpp"
 #include "tests/cuda_runtime/trained.hpp"
@@ -146,6 +147,29 @@ TEST_CASE("cuda: a kernel that the device lacks is a feature that is missing", "
     DeviceKind bare = cpu_devices();
     bare.make = [](const ModelConfig& config) { return std::make_unique<Bare>(config); };
     CHECK_THROWS_AS(train(job, bare, 1), FeatureError);
+}
+
+TEST_CASE("cuda: a GPU without FP8 lacks the kernels of FP8, and runs what needs none", "[cuda]") {
+    DeviceKind plain = cuda_devices(0);
+    plain.kernels = cuda::kernels(false);
+    plain.lacks = ": no FP8 here";
+    TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b});
+    const ModelConfig& config = job.setup.sizes.config;
+    const ExecutionGraph without = build_training_graph(job.setup);
+    require_kernels({without}, config, job.policy, plain);
+    job.policy.compute = DType::bf16;
+    job.setup.sizes.precision.gemm = DType::e4m3;
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    try {
+        require_kernels({graph}, config, job.policy, plain);
+        FAIL("FP8 products without FP8");
+    } catch (const FeatureError& error) {
+        const std::string text = error.what();
+        CHECK(test::contains(text, "gemm_fp8, gemm_fp8_wgrad"));
+        CHECK(test::contains(text, "quantize_weight_fp8: no FP8 here"));
+    }
+    job.policy.fp8 = Fp8Mode::dequantize;
+    require_kernels({graph}, config, job.policy, plain);
 }
 
 TEST_CASE("cuda: memory is taken as planned, or there is not enough", "[cuda][memory]") {
