@@ -48,7 +48,8 @@ else()
 endif()
 if(R1_HAVE_CUDA AND R1_CUDA_SOURCES)
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-        set(CMAKE_CUDA_ARCHITECTURES 90a)  # Hopper: H100, H800
+        # Hopper: H100, H800, H200. "90a;80" adds A100, without FP8.
+        set(CMAKE_CUDA_ARCHITECTURES 90a)
     endif()
     enable_language(CUDA)
     # CMake 3.25 does not know that nvcc 13 has C++20 and silently drops CUDA_STANDARD 20.

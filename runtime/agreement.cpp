@@ -12,7 +12,7 @@ namespace r1 {
 
 namespace {
 
-constexpr char kOk = '+';  // before the text of work that is done, kFailed before JSON problems
+constexpr char kDone = '+';  // before the text of work that is done, kFailed before JSON problems
 constexpr char kFailed = '-';
 
 std::string problems_text(const InputError& error) {
@@ -61,7 +61,7 @@ std::vector<std::string> gather_texts(const Everyone& ranks, const std::string& 
 std::vector<std::string> agree(const Everyone& ranks, const std::function<std::string()>& work) {
     std::string mine;
     try {
-        mine = kOk + work();
+        mine = kDone + work();
     } catch (const InputError& error) {
         mine = kFailed + problems_text(error);
     }

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/base/exit_code.hpp"
+
 namespace r1 {
 
 // What crosses between two ranks and why: bytes are counted by it. `report`: what ranks tell each
@@ -94,8 +96,8 @@ public:
                                      std::span<std::byte> data);
 
     // Ends the job: every rank's waiting and later calls throw CommunicatorError with the text of
-    // the first abort.
-    virtual void abort(const std::string& why) = 0;
+    // the first abort. `code`: what the program exits with, where that ends the process.
+    virtual void abort(const std::string& why, ExitCode code = kInternalError) = 0;
 
     // What this rank has sent to others since the start or the last reset.
     [[nodiscard]] Traffic traffic() const;

@@ -84,9 +84,9 @@ CpuDevice::CpuDevice(const ModelConfig& config)
     : Device("cpu", host_memory(), cpu_kernels(), config) {}
 
 const DeviceKind& cpu_devices() {
-    static const DeviceKind kind{"cpu", &host_memory(), [](const ModelConfig& config) {
-                                     return std::make_unique<CpuDevice>(config);
-                                 }};
+    static const DeviceKind kind{
+        "cpu", &host_memory(), cpu_kernels(),
+        [](const ModelConfig& config) { return std::make_unique<CpuDevice>(config); }};
     return kind;
 }
 

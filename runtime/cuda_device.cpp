@@ -34,9 +34,25 @@ int attribute(cudaDeviceAttr which, int index) {
     return value;
 }
 
+int compute_capability(int index) {
+    return 10 * attribute(cudaDevAttrComputeCapabilityMajor, index) +
+           attribute(cudaDevAttrComputeCapabilityMinor, index);
+}
+
+// What the kernels are compiled for: sm_90a code, which later and earlier GPUs do not run, and
+// sm_80 code without FP8 where the build asked for it (CMAKE_CUDA_ARCHITECTURES).
+constexpr int kHopper = 90;
+constexpr int kAmpere = 80;
+#ifdef R1_CUDA_SM80
+constexpr bool kHasAmpere = true;
+#else
+constexpr bool kHasAmpere = false;
+#endif
+
 // Of the process, as its GPU is.
 struct Gpu {
     int sms = attribute(cudaDevAttrMultiProcessorCount, device());
+    bool has_fp8 = compute_capability(device()) == kHopper;
     CudaMemory memory;
     cublasLtContext* blas = blas_create();
 
@@ -49,7 +65,7 @@ struct Gpu {
 class CudaDevice final : public Device {
 public:
     CudaDevice(Gpu& gpu, const ModelConfig& config)
-        : Device("cuda", gpu.memory, cuda::kernels(), config), gpu_(gpu) {
+        : Device("cuda", gpu.memory, cuda::kernels(gpu.has_fp8), config), gpu_(gpu) {
         for (std::size_t i = 0; i < kStreamCount; ++i) {
             const bool is_compute = computes(static_cast<Stream>(i));
             streams_[i] = std::make_unique<StreamSlot>(cuda::device(), !is_compute);
@@ -85,15 +101,13 @@ private:
     CudaClock clock_;
 };
 
-// The kernels are sm_90a code, which later and earlier GPUs do not run.
-void require_hopper(int index) {
-    const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
-    const int minor = attribute(cudaDevAttrComputeCapabilityMinor, index);
-    if (major != 9 || minor != 0) {
+void require_code(int index) {
+    const int found = compute_capability(index);
+    if (found != kHopper && !(kHasAmpere && found == kAmpere)) {
         throw FeatureError(
-            fmt::format("--device cuda: GPU {} has compute capability {}.{}; the kernels are for "
-                        "9.0 (Hopper)",
-                        index, major, minor));
+            fmt::format("--device cuda: GPU {} has compute capability {}.{}; this build's kernels "
+                        "are for 9.0 (Hopper){}",
+                        index, found / 10, found % 10, kHasAmpere ? " and 8.0" : ""));
     }
 }
 
@@ -107,7 +121,7 @@ Gpu& gpu_of_process(int index) {
     }
     // Lives as long as the process: streams of threads that end late still use it.
     static Gpu* gpu = [&] {
-        require_hopper(index % count);
+        require_code(index % count);
         set_device(index % count);
         return new Gpu;
     }();
@@ -123,6 +137,14 @@ DeviceKind cuda_devices(int index) {
     DeviceKind kind;
     kind.name = "cuda";
     kind.memory = &gpu.memory;
+    kind.kernels = cuda::kernels(gpu.has_fp8);
+    if (!gpu.has_fp8) {
+        kind.lacks = ": FP8 needs compute capability 9.0; --fp8 dequantize computes without";
+    }
+    kind.reserve = [&gpu](std::size_t bytes, const std::string& what) {
+        gpu.memory.reserve(bytes, what);
+    };
+    kind.peak_bytes = [&gpu] { return gpu.memory.peak_bytes(); };
     kind.make = [&gpu](const ModelConfig& config) {
         return std::make_unique<cuda::CudaDevice>(gpu, config);
     };

@@ -11,8 +11,8 @@ namespace r1 {
 DeviceKind cuda_devices(int index);
 
 namespace cuda {
-// All that r1 has in kernels/cuda.
-KernelSet kernels();
+// What kernels/cuda has for a GPU: all of it, or all but FP8.
+KernelSet kernels(bool has_fp8 = true);
 }  // namespace cuda
 
 }  // namespace r1

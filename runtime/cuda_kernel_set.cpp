@@ -2,7 +2,21 @@
 
 namespace r1::cuda {
 
-KernelSet kernels() {
+namespace {
+
+void remove_fp8(KernelSet& set) {
+    set.dequantize_fp8 = nullptr;
+    set.gemm_fp8 = nullptr;
+    set.gemm_fp8_wgrad = nullptr;
+    set.grouped_gemm_fp8 = nullptr;
+    set.grouped_gemm_fp8_wgrad = nullptr;
+    set.quantize_fp8 = nullptr;
+    set.quantize_weight_fp8 = nullptr;
+}
+
+}  // namespace
+
+KernelSet kernels(bool has_fp8) {
     KernelSet set;
     set.adamw = adamw;
     set.add_rows = add_rows;
@@ -64,6 +78,9 @@ KernelSet kernels() {
     set.rms_norm_backward_workspace_bytes = rms_norm_backward_workspace_bytes;
     set.sample_workspace_bytes = sample_workspace_bytes;
     set.unpermute_workspace_bytes = unpermute_workspace_bytes;
+    if (!has_fp8) {
+        remove_fp8(set);
+    }
     return set;
 }
 

@@ -6,7 +6,10 @@
 #include <limits>
 #include <new>
 
+#include <fmt/format.h>
+
 #include "kernels/cuda/check.hpp"
+#include "model/base/exit_code.hpp"
 #include "runtime/cuda_stream.hpp"
 
 namespace r1::cuda {
@@ -23,11 +26,10 @@ bool is_on_device(const void* data) {
 
 CudaMemory::CudaMemory() {
     check(cudaSetDevice(device()), "cudaSetDevice");
-    cudaMemPool_t pool = nullptr;
-    check(cudaDeviceGetDefaultMemPool(&pool, device()), "cudaDeviceGetDefaultMemPool");
+    check(cudaDeviceGetDefaultMemPool(&pool_, device()), "cudaDeviceGetDefaultMemPool");
     // Nothing goes back to the system between steps.
     auto threshold = std::numeric_limits<std::uint64_t>::max();
-    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &threshold),
           "cudaMemPoolSetAttribute");
     for (Stage& stage : stages_) {
         void* data = nullptr;
@@ -130,6 +132,35 @@ void CudaMemory::zero(void* to, std::size_t bytes) {
     if (bytes > 0) {
         check(cudaMemsetAsync(to, 0, bytes, thread_stream().stream()), "cudaMemsetAsync");
     }
+}
+
+// The block goes back to the pool, which keeps it.
+void CudaMemory::reserve(std::size_t bytes, const std::string& what) {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    const auto gigabytes = [](std::size_t count) { return static_cast<double>(count) / 1e9; };
+    try {
+        if (bytes > free) {
+            throw std::bad_alloc();
+        }
+        release(allocate(bytes));
+        finish();
+    } catch (const std::bad_alloc&) {
+        throw InfeasibleError(
+            fmt::format("{} need {:.3f} GB, and GPU {} has {:.3f} of its {:.3f} GB free", what,
+                        gigabytes(bytes), device(), gigabytes(free), gigabytes(total)));
+    }
+    std::uint64_t none = 0;
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrUsedMemHigh, &none),
+          "cudaMemPoolSetAttribute");
+}
+
+std::size_t CudaMemory::peak_bytes() const {
+    std::uint64_t most = 0;
+    check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemHigh, &most),
+          "cudaMemPoolGetAttribute");
+    return most;
 }
 
 void CudaMemory::finish() {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <mutex>
+#include <string>
 
 #include "runtime/memory.hpp"
 
@@ -26,6 +27,10 @@ public:
     void zero(void* to, std::size_t bytes) override;
     void finish() override;
 
+    // As DeviceKind has them.
+    void reserve(std::size_t bytes, const std::string& what);
+    [[nodiscard]] std::size_t peak_bytes() const;
+
 private:
     // Pinned, used in turns: while one is under way, the host fills or reads the other.
     struct Stage {
@@ -39,6 +44,7 @@ private:
     void upload(std::byte* to, const std::byte* from, std::size_t bytes);
     void download(std::byte* to, const std::byte* from, std::size_t bytes);
 
+    cudaMemPool_t pool_ = nullptr;
     std::mutex mutex_;  // of the stages
     std::array<Stage, 2> stages_;
 };

@@ -125,11 +125,19 @@ struct DeviceLinks {
 struct DeviceKind {
     std::string name;
     Memory* memory = nullptr;  // of all of them
+    KernelSet kernels;         // of each
     std::function<std::unique_ptr<Device>(const ModelConfig&)> make;
     // A communicator whose messages of devices go from memory to memory of processes' devices;
     // `host` carries the others and outlives it. Null: `host` carries all, of the host's memory.
     std::function<std::unique_ptr<Communicator>(Communicator& host, const DeviceLinks& links)>
         connect = nullptr;
+    // Of a memory that is not the host's, else null. reserve() takes that many bytes for the
+    // allocations to come, or throws InfeasibleError, which begins with `what` needs them.
+    // peak_bytes(): the most that was allocated at once since then.
+    std::function<void(std::size_t bytes, const std::string& what)> reserve = nullptr;
+    std::function<std::size_t()> peak_bytes = nullptr;
+    // Why some kernels are not there: goes behind the message that names them.
+    std::string lacks = {};
 };
 const DeviceKind& cpu_devices();
 

@@ -9,6 +9,7 @@
 #include "model/base/check.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/binding.hpp"
+#include "runtime/required_kernels.hpp"
 #include "runtime/sequences.hpp"
 #include "runtime/token_check.hpp"
 
@@ -178,6 +179,7 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     const TrainingSetup setup = forward_setup(config, sequences, length);
     Evaluation evaluation{{}, build_forward_graph(setup), {}, {}};
     const ExecutionGraph& graph = evaluation.graph;
+    require_kernels({graph}, config, options.policy, options.device);
     const std::unique_ptr<Device> device = options.device.make(config);
     StageWeights weights(options.policy, device->memory());
     weights.load(graph.templates().front(), checkpoint, 0);

@@ -11,6 +11,7 @@
 #include "model/base/diagnostics.hpp"
 #include "model/base/rng.hpp"
 #include "model/workload/train.hpp"
+#include "runtime/required_kernels.hpp"
 #include "runtime/token_check.hpp"
 
 namespace r1 {
@@ -63,8 +64,7 @@ public:
           prompts_(prompts),
           config_(checkpoint.config()),
           rows_(options.speculative ? 2 : 1),
-          device_(options.device.make(config_)),
-          weights_(options.policy, device_->memory()) {
+          weights_(options.policy, *options.device.memory) {
         std::int64_t longest = 0;
         for (const TokenIds& prompt : prompts) {
             longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
@@ -81,6 +81,12 @@ public:
                 }
             }
         }
+        std::vector<std::reference_wrapper<const ExecutionGraph>> graphs;
+        for (const GenerationGraph& each : result_.graphs) {
+            graphs.emplace_back(each.graph);
+        }
+        require_kernels(graphs, config_, options.policy, options.device);
+        device_ = options.device.make(config_);
         result_.device = device_->name();
         load(checkpoint);
     }

@@ -6,6 +6,7 @@
 #include "model/base/diagnostics.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/rank_executor.hpp"
+#include "runtime/required_kernels.hpp"
 #include "runtime/sequences.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "runtime/token_check.hpp"
@@ -77,6 +78,7 @@ Evaluation evaluate_gradients(const Checkpoint& checkpoint, const std::vector<st
         {}, build_training_graph(gradient_setup(config, sequences, length)), {}, {}};
     const ExecutionGraph& graph = evaluation.graph;
     const Dependencies dependencies(graph);
+    require_kernels({graph}, config, options.policy, options.device);
     const std::unique_ptr<Device> made = options.device.make(config);
     Device& device = *made;
     RankState state(

@@ -271,7 +271,7 @@ public:
     [[nodiscard]] bool aborted() const { return aborted_.load(std::memory_order_acquire); }
 
     // Does not return; nor does a second call, which waits for the end of the process.
-    void abort(const std::string& why) {
+    void abort(const std::string& why, ExitCode code) {
         std::call_once(abort_once_, [&] {
             why_ = why;
             aborted_.store(true, std::memory_order_release);
@@ -281,7 +281,7 @@ public:
             // MPI_Abort runs exit handlers, which can hang while other threads go on. The signal
             // ends this process then, and mpirun the others.
             ::alarm(2);
-            MPI_Abort(MPI_COMM_WORLD, 1);
+            MPI_Abort(MPI_COMM_WORLD, code);
         });
     }
 
@@ -378,7 +378,7 @@ public:
     MpiCommunicator(Job& job, int ranks_per_node)
         : Communicator(job.rank(), job.ranks(), ranks_per_node), job_(job) {}
 
-    void abort(const std::string& why) override { job_.abort(why); }
+    void abort(const std::string& why, ExitCode code) override { job_.abort(why, code); }
 
 private:
     std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind /*kind*/,
@@ -423,9 +423,9 @@ void run_mpi_rank(int ranks_per_node, const std::function<void(Communicator&)>& 
         try {
             work(communicator);
         } catch (const std::exception& error) {
-            communicator.abort(error.what());
+            communicator.abort(error.what(), exit_code_of(error));
         } catch (...) {
-            communicator.abort("unknown exception");
+            communicator.abort("unknown exception", kInternalError);
         }
     }
     MPI_Finalize();

@@ -10,11 +10,11 @@
 namespace r1 {
 
 // Runs `work` as this process's rank of the job, between MPI's start and end: once a process. An
-// exception that leaves `work` aborts the job with its text.
+// exception that leaves `work` aborts the job with its text and exit code.
 //
-// An abort prints its text on stderr and ends all processes of the job within 5 s: calls of other
-// ranks do not throw, their processes are gone. The job also ends when a process is killed, or
-// dies of an exception in a thread of its own: mpirun sees to that.
+// An abort prints its text on stderr and ends all processes of the job within 5 s, mpirun with the
+// abort's code: calls of other ranks do not throw, their processes are gone. The job also ends when
+// a process is killed, or dies of an exception in a thread of its own: mpirun sees to that.
 //
 // Throws FeatureError where MPI does not allow calls from several threads at once.
 void run_mpi_rank(int ranks_per_node, const std::function<void(Communicator&)>& work);

@@ -332,8 +332,8 @@ public:
         }
     }
 
-    void abort(const std::string& why) override {
-        host_.abort(why);  // ends the process where ranks are processes, with the reason
+    void abort(const std::string& why, ExitCode code) override {
+        host_.abort(why, code);  // ends the process where ranks are processes, with the reason
         for (std::optional<Link>& link : lanes_) {
             link->end();
         }

@@ -53,7 +53,7 @@ void run_router_topk(const Device& device, const OpCall& c) {
     args.indices = data_of<std::int32_t>(c.outputs[0]);
     args.weights = data_of<float>(c.outputs[1]);
     run(device, c, &KernelSet::router_topk, args);
-    if (c.outputs.size() > 2) {
+    if (counts_experts(c)) {
         run(device, c, &KernelSet::expert_load,
             {args.tokens, args.experts, args.experts_per_token, args.indices,
              data_of<std::int32_t>(c.outputs[2])});
@@ -64,7 +64,7 @@ void run_router_topk(const Device& device, const OpCall& c) {
 // Backward, by the forward's map: {data, [scales], row_map} -> {data, [scales]}.
 void run_permute(const Device& device, const OpCall& c) {
     const bool scaled = c.inputs.size() == 3;
-    if (c.outputs.size() < 4) {
+    if (repeats_permutation(c)) {
         PermuteAgainArgs again;
         again.rows = c.dims[0];
         again.row_map = data_of<std::int32_t>(c.inputs.back());

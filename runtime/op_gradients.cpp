@@ -56,8 +56,6 @@ GemmBf16Args plain_args(const OpCall& c) {
     return args;
 }
 
-bool is_quantized(const OpCall& c) { return c.inputs[0].stored == DType::e4m3; }
-
 // dims {experts, m, n, rows}; the last input says where each expert's rows begin.
 GroupedGemmBf16WgradArgs grouped_bf16_wgrad_args(const OpCall& c) {
     const bool is_transposed = c.inputs.size() > 3;  // the FP8 op, without FP8
@@ -96,7 +94,7 @@ GroupedGemmFp8WgradArgs grouped_fp8_wgrad_args(const OpCall& c) {
 }  // namespace
 
 std::size_t gemm_wgrad_workspace(const Device& device, const OpCall& c) {
-    if (c.inputs.size() == 2) {
+    if (is_plain_wgrad(c)) {
         return bytes(device, &KernelSet::gemm_bf16_wgrad_workspace_bytes, bf16_wgrad_args(c));
     }
     return is_quantized(c)
@@ -105,7 +103,7 @@ std::size_t gemm_wgrad_workspace(const Device& device, const OpCall& c) {
 }
 
 void run_gemm_wgrad(const Device& device, const OpCall& c) {
-    if (c.inputs.size() == 2) {
+    if (is_plain_wgrad(c)) {
         run(device, c, &KernelSet::gemm_bf16_wgrad, bf16_wgrad_args(c));
     } else if (is_quantized(c)) {
         run(device, c, &KernelSet::gemm_fp8_wgrad, fp8_wgrad_args(c));

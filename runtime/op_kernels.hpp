@@ -62,6 +62,21 @@ inline float amax_min(const OpCall& call) {
     return makes_gradient(call) ? kGradientAmaxMin : kQuantizeAmaxMin;
 }
 
+// What chooses between kernels, for those who run an op and those who only ask which it needs.
+// Where a product's weight stands: {x, w}, or {x, x scale, w, w scale}.
+inline std::size_t weight_index(const OpCall& call) {
+    return call.inputs[1].tensor->role == TensorRole::parameter ? 1 : 2;
+}
+inline bool multiplies_fp8(const OpCall& call) {
+    return call.inputs[weight_index(call)].stored == DType::e4m3;
+}
+inline bool is_quantized(const OpCall& call) { return call.inputs[0].stored == DType::e4m3; }
+// {gradient, input}: operands as they are, not transposed ones.
+inline bool is_plain_wgrad(const OpCall& call) { return call.inputs.size() == 2; }
+// By a map that another permutation made.
+inline bool repeats_permutation(const OpCall& call) { return call.outputs.size() < 4; }
+inline bool counts_experts(const OpCall& call) { return call.outputs.size() > 2; }
+
 // op_matrix.cpp: products and precision; FP8 or plain.
 void run_quantize_fp8(const Device& device, const OpCall& call);
 void run_dequantize_fp8(const Device& device, const OpCall& call);

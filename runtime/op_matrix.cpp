@@ -45,9 +45,6 @@ WeightPart part_of(const TensorArg& weight, const TensorArg& y, std::int64_t n, 
     return result;
 }
 
-// Where the weight stands: {x, w}, or {x, x scale, w, w scale}.
-std::size_t weight_index(const OpCall& call) { return call.inputs[1].weight != nullptr ? 1 : 2; }
-
 }  // namespace
 
 void run_quantize_fp8(const Device& device, const OpCall& c) {
@@ -131,8 +128,6 @@ GroupedGemmBf16Args grouped_bf16_args(const OpCall& c) {
     return args;
 }
 
-bool is_fp8(const OpCall& c) { return c.inputs[weight_index(c)].weight->dtype == DType::e4m3; }
-
 // From one row of the weight to the next.
 std::int64_t weight_stride(const OpCall& c, std::int64_t n, std::int64_t k) {
     return makes_gradient(c) ? n : k;
@@ -162,12 +157,12 @@ void run_parts(const Device& device, const OpCall& c, Args args, std::int64_t ex
 }  // namespace
 
 std::size_t gemm_workspace(const Device& device, const OpCall& c) {
-    return is_fp8(c) ? bytes(device, &KernelSet::gemm_fp8_workspace_bytes, fp8_args(c))
-                     : bytes(device, &KernelSet::gemm_bf16_workspace_bytes, bf16_args(c));
+    return multiplies_fp8(c) ? bytes(device, &KernelSet::gemm_fp8_workspace_bytes, fp8_args(c))
+                             : bytes(device, &KernelSet::gemm_bf16_workspace_bytes, bf16_args(c));
 }
 
 void run_gemm(const Device& device, const OpCall& c) {
-    if (is_fp8(c)) {
+    if (multiplies_fp8(c)) {
         run_parts(device, c, fp8_args(c), 1, &KernelSet::gemm_fp8);
     } else {
         run_parts(device, c, bf16_args(c), 1, &KernelSet::gemm_bf16);
@@ -175,13 +170,13 @@ void run_gemm(const Device& device, const OpCall& c) {
 }
 
 std::size_t grouped_gemm_workspace(const Device& device, const OpCall& c) {
-    return is_fp8(c)
+    return multiplies_fp8(c)
                ? bytes(device, &KernelSet::grouped_gemm_fp8_workspace_bytes, grouped_fp8_args(c))
                : bytes(device, &KernelSet::grouped_gemm_bf16_workspace_bytes, grouped_bf16_args(c));
 }
 
 void run_grouped_gemm(const Device& device, const OpCall& c) {
-    if (is_fp8(c)) {
+    if (multiplies_fp8(c)) {
         run_parts(device, c, grouped_fp8_args(c), c.dims[0], &KernelSet::grouped_gemm_fp8);
     } else {
         run_parts(device, c, grouped_bf16_args(c), c.dims[0], &KernelSet::grouped_gemm_bf16);

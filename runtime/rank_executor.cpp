@@ -87,12 +87,12 @@ void RankExecutor::run_stream(Stream stream, const RankStep& step) {
             progress_.advance(stream);
         }
     } catch (const std::exception& error) {
-        fail(error.what());
+        fail(error);
     }
 }
 
 // Called while an exception is handled. The first one counts: others follow from it.
-void RankExecutor::fail(const std::string& why) {
+void RankExecutor::fail(const std::exception& error) {
     {
         const std::lock_guard lock(mutex_);
         if (error_) {
@@ -101,7 +101,7 @@ void RankExecutor::fail(const std::string& why) {
         error_ = std::current_exception();
     }
     progress_.stop();
-    communicator_.abort(why);
+    communicator_.abort(error.what(), exit_code_of(error));
 }
 
 // Returns when the op is done, so that streams which wait for it and whoever gets its memory next

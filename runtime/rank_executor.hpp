@@ -99,7 +99,7 @@ private:
     std::span<std::byte> open(std::uint32_t buffer, std::size_t bytes);
     void release(const PlannedOp& op, const OpCall& call);
     void observe(const PlannedOp& op, const OpCall& call, const RankStep& step);
-    void fail(const std::string& why);
+    void fail(const std::exception& error);
 
     // rank_communication.cpp
     void message(const PlannedOp& op, OpCall& call);

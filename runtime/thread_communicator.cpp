@@ -148,7 +148,7 @@ public:
     End(State& state, int rank, int ranks, int ranks_per_node)
         : Communicator(rank, ranks, ranks_per_node), state_(state) {}
 
-    void abort(const std::string& why) override { state_.abort(why); }
+    void abort(const std::string& why, ExitCode /*code*/) override { state_.abort(why); }
 
 private:
     class Sent final : public Request {

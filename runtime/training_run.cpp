@@ -220,12 +220,20 @@ private:
 
     void gather() {
         result_.measured = median_step(run_.graph, records_, everyone());
-        for (const std::string& text :
-             gather_texts(everyone(), std::to_string(peak_memory_bytes()))) {
-            result_.peak_memory_bytes =
-                std::max<std::int64_t>(result_.peak_memory_bytes, std::stoll(text));
+        result_.peak_memory_bytes = largest(peak_memory_bytes());
+        if (const auto& peak_bytes = run_.job.device.peak_bytes) {
+            result_.device_peak_bytes = largest(static_cast<std::int64_t>(peak_bytes()));
         }
         result_.expert_load.assign(loads_.begin(), loads_.end());
+    }
+
+    // Of all ranks' numbers.
+    [[nodiscard]] std::int64_t largest(std::int64_t mine) const {
+        std::int64_t most = mine;
+        for (const std::string& text : gather_texts(everyone(), std::to_string(mine))) {
+            most = std::max<std::int64_t>(most, std::stoll(text));
+        }
+        return most;
     }
 
     const TrainingRun& run_;

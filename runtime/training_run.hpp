@@ -51,6 +51,8 @@ struct TrainingResult {
     double wall_s = 0;                   // of all of them, with the checkpoints between
     MeasuredStep measured;               // of the last few steps, the one of median time
     std::int64_t peak_memory_bytes = 0;  // of the largest process
+    // Of its device's memory, the same; nothing where that is the host's.
+    std::optional<std::int64_t> device_peak_bytes;
 };
 
 // Throws InputError for what is wrong with checkpoints, the same on all ranks.

@@ -299,15 +299,15 @@ Failure current_failure() {
     } catch (const UsageError& error) {
         return {kUsage, std::string("r1sim: ") + error.what()};
     } catch (const InputError& error) {
-        return {kInvalidInput, render(error.diagnostics())};
+        return {exit_code_of(error), render(error.diagnostics())};
     } catch (const GraphError& error) {
         return {kInternalError, std::string("r1sim: ") + error.what()};
-    } catch (const FeatureError& error) {
-        return {kFeatureMissing, std::string("r1sim: ") + error.what()};
-    } catch (const std::bad_alloc&) {
-        return {kInvalidInput, "r1sim: the input needs more memory than this machine has"};
+    } catch (const std::bad_alloc& error) {
+        return {exit_code_of(error), "r1sim: the input needs more memory than this machine has"};
     } catch (const std::exception& error) {
-        return {kInternalError, std::string("r1sim: internal error: ") + error.what()};
+        const ExitCode code = exit_code_of(error);
+        const char* prefix = code == kInternalError ? "r1sim: internal error: " : "r1sim: ";
+        return {code, prefix + std::string(error.what())};
     }
 }
 

@@ -8,22 +8,12 @@
 
 #include <boost/program_options.hpp>
 
+#include "model/base/exit_code.hpp"
 #include "model/base/json_fwd.hpp"
 
 namespace r1 {
 
 namespace po = boost::program_options;
-
-enum ExitCode {
-    kOk = 0,
-    kInternalError = 1,
-    kUsage = 2,
-    kInvalidInput = 3,
-    kInfeasible = 4,
-    kFeatureMissing = 5,
-    kThresholdExceeded = 6,
-    kInterrupted = 130,
-};
 
 // Wrong flags or arguments; main() prints the message and the command's usage line and exits 2.
 class UsageError : public std::runtime_error {

@@ -34,8 +34,8 @@ int local_rank() {
     return number_of({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0);
 }
 
-bool is_first_process() {
-    return number_of({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, 0) == 0;
-}
+int process_rank() { return number_of({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}, 0); }
+
+bool is_first_process() { return process_rank() == 0; }
 
 }  // namespace r1

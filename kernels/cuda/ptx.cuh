@@ -19,6 +19,21 @@ inline __device__ std::uint16_t bf16_of(float value) {
     return bits;
 }
 
+// The caller broke a rule that only the device could check: the stream fails.
+inline __device__ void trap() { asm volatile("trap;"); }
+
+// FP8 begins with compute capability 8.9. Code for older GPUs has it so that kernels which can do
+// without are there: nobody starts the others (runtime/cuda_device.cpp).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 890
+inline __device__ std::uint8_t e4m3_of(float /*value*/) {
+    trap();
+    return 0;
+}
+inline __device__ float float_of_e4m3(std::uint8_t /*bits*/) {
+    trap();
+    return 0;
+}
+#else
 // Round to nearest even, saturating.
 inline __device__ std::uint8_t e4m3_of(float value) {
     std::uint16_t bits;
@@ -33,6 +48,7 @@ inline __device__ float float_of_e4m3(std::uint8_t bits) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(static_cast<std::uint16_t>(halves)));
     return value;
 }
+#endif
 
 // c[16, 8] += a[16, 16] b[16, 8] of BF16, in float32, by the lanes of a warp together.
 inline __device__ void mma_bf16(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -63,8 +79,5 @@ __device__ void load_matrices(unsigned (&registers)[4], const std::uint16_t* row
                      : "memory");
     }
 }
-
-// The caller broke a rule that only the device could check: the stream fails.
-inline __device__ void trap() { asm volatile("trap;"); }
 
 }  // namespace r1::cuda

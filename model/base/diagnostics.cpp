@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <new>
+
+#include "model/base/exit_code.hpp"
 
 namespace r1 {
 
@@ -117,6 +120,17 @@ InputError::InputError(std::vector<Diagnostic> diagnostics)
 InputError::InputError(std::string file, std::string message)
     : InputError(std::vector<Diagnostic>{
           Diagnostic{Location{std::move(file), 0, 0}, {}, std::move(message), {}}}) {}
+
+ExitCode exit_code_of(const std::exception& error) {
+    if (dynamic_cast<const InputError*>(&error) != nullptr ||
+        dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {  // an input too large for us
+        return kInvalidInput;
+    }
+    if (dynamic_cast<const InfeasibleError*>(&error) != nullptr) {
+        return kInfeasible;
+    }
+    return dynamic_cast<const FeatureError*>(&error) != nullptr ? kFeatureMissing : kInternalError;
+}
 
 std::string render(const Diagnostic& diagnostic) {
     const Location& location = diagnostic.location;

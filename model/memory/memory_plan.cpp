@@ -61,14 +61,21 @@ struct TemplateInfo {
     std::unordered_map<std::vector<bool>, Profile> profiles;
 };
 
+using StoredBits = std::function<double(const Tensor&)>;
+
+double bytes_of(const Tensor& tensor, const SymbolValues& bound, const StoredBits& stored_bits) {
+    return stored_bits ? elements(tensor).value(bound) * stored_bits(tensor) / 8
+                       : bytes(tensor).value(bound);
+}
+
 TemplateInfo read_template(const ChunkTemplate& chunk, const SymbolValues& bound,
-                           NameTable& names) {
+                           const StoredBits& stored_bits, NameTable& names) {
     TemplateInfo info;
     info.ops = chunk.ops.size();
     for (const Tensor& tensor : chunk.tensors) {
         R1_CHECK(tensor.context < 2);  // an item has two
         TensorInfo entry;
-        entry.bytes = static_cast<ByteCount>(std::ceil(bytes(tensor).value(bound)));
+        entry.bytes = static_cast<ByteCount>(std::ceil(bytes_of(tensor, bound, stored_bits)));
         entry.name = names.intern(tensor.name);
         entry.role = tensor.role;
         entry.context = tensor.context;
@@ -137,9 +144,10 @@ Profile make_profile(const TemplateInfo& info, const std::vector<bool>& lives_on
 // The templates of a graph with its symbols bound.
 class Templates {
 public:
-    Templates(const ExecutionGraph& graph, const SymbolValues& bound) {
+    Templates(const ExecutionGraph& graph, const SymbolValues& bound,
+              const StoredBits& stored_bits) {
         for (const ChunkTemplate& chunk : graph.templates()) {
-            infos_.push_back(read_template(chunk, bound, names_));
+            infos_.push_back(read_template(chunk, bound, stored_bits, names_));
         }
         std::vector<bool> taken(names_.size());  // by some template
         for (const TemplateInfo& info : infos_) {
@@ -322,8 +330,9 @@ void plan_state(const RankProgram& program, const Templates& templates, RankMemo
 
 }  // namespace
 
-MemoryPlan plan_memory(const ExecutionGraph& graph, const SymbolValues& bound) {
-    Templates templates(graph, bound);
+MemoryPlan plan_memory(const ExecutionGraph& graph, const SymbolValues& bound,
+                       const std::function<double(const Tensor&)>& stored_bits) {
+    Templates templates(graph, bound, stored_bits);
     MemoryPlan plan;
     for (const RankProgram& program : graph.programs()) {
         RankMemory memory;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "model/base/ids.hpp"
@@ -46,6 +47,10 @@ struct MemoryPlan {
 // after the other in issue order: where streams overlap, the real peak can be a little higher, by
 // what an op of another stream frees later than assumed here. Token ids and labels (role input)
 // are left out: some ten kilobytes a micro-batch.
-MemoryPlan plan_memory(const ExecutionGraph& graph, const SymbolValues& bound);
+//
+// `stored_bits`, if given: bits of a value as a run stores the tensor, which may be others than the
+// graph's.
+MemoryPlan plan_memory(const ExecutionGraph& graph, const SymbolValues& bound,
+                       const std::function<double(const Tensor&)>& stored_bits = {});
 
 }  // namespace r1

@@ -1,5 +1,6 @@
 #include "runtime/calibration/document.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +13,6 @@ namespace r1 {
 
 namespace {
 
-constexpr const char* kSource = "cuda.measured";
 constexpr double kValueMax = 1e9;  // of value, in the schema
 constexpr double kValueMin = 1e-9;
 
@@ -81,7 +81,7 @@ Json point_json(const MeasuredCurve& curve, const MeasuredPoint& point) {
         json[curve.columns[c]] = whole_or_rounded(point.columns[c]);
     }
     json["value"] = rounded(point.value);
-    json["source"] = kSource;
+    json["source"] = curve.source;
     json["row"] =
         "median " + number(point.timing.median_us) + " us of " +
         std::to_string(point.timing.repetitions) + ", interquartile range " +
@@ -99,18 +99,26 @@ Json header(const MeasuredCalibration& calibration, const CalibrationOrigin& ori
     json["schema"] = "r1sim.calibration/1";
     json["name"] = origin.name;
     json["comment"] =
-        "Measured on one GPU in " + number(calibration.seconds, "%.0f") +
-        " s. Peaks, links and attention are not measured here. Kernels run alone; with fewer SMs "
-        "than the device has, blocks that only wait hold the others. " +
+        "Measured in " + number(calibration.seconds, "%.0f") +
+        " s. Peaks are not measured here. Kernels run alone on one GPU; with fewer SMs than the "
+        "device has, blocks that only wait hold the others. " +
         left_out_text(calibration.left_out);
     json["device"] = preset;
-    json["sources"] = {
-        {kSource,
-         {{"file", ""},
-          {"what", "kernels between CUDA events, L2 emptied by reading before each repetition"},
-          {"source", source_text(calibration.device, origin)},
-          {"level", "measured"},
-          {"hardware", preset}}}};
+    const auto add_source = [&](const char* key, const char* what) {
+        json["sources"][key] = {{"file", ""},
+                                {"what", what},
+                                {"source", source_text(calibration.device, origin)},
+                                {"level", "measured"},
+                                {"hardware", preset}};
+    };
+    add_source(kKernelSource,
+               "kernels between CUDA events, L2 emptied by reading before each repetition");
+    if (std::any_of(calibration.curves.begin(), calibration.curves.end(),
+                    [](const auto& curve) { return curve.source == kCollectiveSource; })) {
+        add_source(kCollectiveSource,
+                   "collectives between CUDA events on all GPUs, several in a row, the GPU that "
+                   "takes longest");
+    }
     return json;
 }
 
@@ -152,7 +160,7 @@ std::string calibration_text(const MeasuredCalibration& calibration,
     for (const MeasuredConstant& each : calibration.constants) {
         constants.push_back({{"name", each.name},
                              {"value", rounded(each.value)},
-                             {"source", kSource},
+                             {"source", each.source},
                              {"row", each.row}});
     }
     return text + "    ],\n    \"constants\": [\n" + lines(constants, "        ") + "    ]\n}\n";

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/calibration/v3_sizes.hpp"
+
 namespace r1 {
 
 namespace {
@@ -52,8 +54,50 @@ PoolBytes stream_bytes(const CalibrationJob& job) {
     return bytes;
 }
 
+bool is_decode(const CalibrationJob& job) { return job.kernel == "mla_decode"; }
+bool is_backward(const CalibrationJob& job) { return contains(job.kernel, "backward"); }
+
+// BF16 operands and results of attention, as kernels/mla_*.hpp list them.
+PoolBytes attention_bytes(const CalibrationJob& job) {
+    using namespace v3;
+    const double query = kHeads * kQkDim;
+    const double value = kHeads * kValueDim;
+    const double key_value = kHeads * (kNopeDim + kValueDim);
+    const double rows = static_cast<double>(job.batch) * static_cast<double>(job.tokens);
+    PoolBytes bytes;
+    if (is_decode(job)) {
+        const auto batch = static_cast<double>(job.batch);
+        bytes.bf16_a = 2 * (rows * (kLatent + kRopeDim) + batch * query + key_value * kLatent);
+        bytes.result = 2 * batch * value;
+    } else if (is_backward(job)) {
+        bytes.bf16_a = 2 * rows * (2 * query + key_value + 2 * value) + 4 * rows * kHeads;
+        bytes.result = 2 * rows * (2 * query + value);
+    } else {
+        bytes.bf16_a = 2 * rows * (2 * query + key_value);
+        bytes.result = 2 * rows * value + 4 * rows * kHeads;
+    }
+    constexpr double kGaps = 1 << 16;  // between operands, which are aligned
+    bytes.bf16_a += kGaps;
+    bytes.result += kGaps;
+    return bytes;
+}
+
+// As the cost model counts: of a causal matrix half.
+double attention_flops(const CalibrationJob& job) {
+    using namespace v3;
+    const double rows = static_cast<double>(job.batch) * static_cast<double>(job.tokens);
+    if (is_decode(job)) {  // absorbed: scores over latent and rotated key, values over the latent
+        return 2 * rows * kHeads * (2 * kLatent + kRopeDim);
+    }
+    const double products = is_backward(job) ? 3 * kQkDim + 2 * kValueDim : kQkDim + kValueDim;
+    return rows * static_cast<double>(job.tokens) * kHeads * products;
+}
+
 PoolBytes bytes_of(const CalibrationJob& job) {
-    return job.is_matrix() ? matrix_bytes(job) : stream_bytes(job);
+    if (job.is_matrix()) {
+        return matrix_bytes(job);
+    }
+    return job.has_flops() ? attention_bytes(job) : stream_bytes(job);
 }
 
 void grow(PoolBytes& pools, const PoolBytes& job) {
@@ -70,7 +114,10 @@ bool CalibrationJob::is_fp8() const { return contains(kernel, "fp8"); }
 
 bool CalibrationJob::is_wgrad() const { return contains(kernel, "wgrad"); }
 
-double CalibrationJob::flops() const { return 2 * elements(groups, m, n) * static_cast<double>(k); }
+double CalibrationJob::flops() const {
+    return kind == JobKind::attention ? attention_flops(*this)
+                                      : 2 * elements(groups, m, n) * static_cast<double>(k);
+}
 
 double PoolBytes::device() const { return fp8_a + fp8_b + bf16_a + bf16_b + result + scales; }
 
@@ -81,6 +128,9 @@ std::vector<std::string> curve_columns(const CalibrationJob& job) {
             return job.is_wgrad()
                        ? std::vector<std::string>{"groups", "m", "n", "k_per_group", "sms"}
                        : std::vector<std::string>{"groups", "m_per_group", "n", "k", "sms"};
+        case JobKind::attention:
+            return is_decode(job) ? std::vector<std::string>{"batch", "kv_len", "heads", "sms"}
+                                  : std::vector<std::string>{"tokens", "heads", "qk", "v", "sms"};
         case JobKind::memory:
         case JobKind::copy: break;
     }
@@ -89,6 +139,13 @@ std::vector<std::string> curve_columns(const CalibrationJob& job) {
 
 std::vector<double> column_values(const CalibrationJob& job, int free_sms, double bytes) {
     const auto sms = static_cast<double>(free_sms);
+    if (job.kind == JobKind::attention) {
+        const auto tokens = static_cast<double>(job.tokens);
+        const auto batch = static_cast<double>(job.batch);
+        return is_decode(job) ? std::vector<double>{batch, tokens, v3::kHeads, sms}
+                              : std::vector<double>{tokens, batch * v3::kHeads, v3::kQkDim,
+                                                    v3::kValueDim, sms};
+    }
     if (!job.is_matrix()) {
         return {bytes, sms};
     }
@@ -108,6 +165,8 @@ std::string describe(const CalibrationJob& job) {
         }
         text += " m " + std::to_string(job.m) + " n " + std::to_string(job.n) + " k " +
                 std::to_string(job.k);
+    } else if (job.kind == JobKind::attention) {
+        text += " " + std::to_string(job.batch) + " x " + std::to_string(job.tokens) + " tokens";
     } else {
         text += " " + std::to_string(static_cast<std::int64_t>(job.bytes / (1 << 20))) + " MiB";
     }
@@ -123,7 +182,7 @@ double estimate_s(const CalibrationJob& job) {
     constexpr double kFlush = 120e-6;  // reads 256 MB before each repetition
     constexpr double kSms = 132;
     const double free_share = (kSms - job.occupied_sms) / kSms;
-    if (job.is_matrix()) {
+    if (job.has_flops()) {
         constexpr double kRuns = 50;  // candidates, then repetitions
         const double rate = (job.is_fp8() ? 700e12 : 450e12) * free_share;
         const double launches = static_cast<double>(job.groups);

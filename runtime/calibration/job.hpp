@@ -10,7 +10,7 @@
 
 namespace r1 {
 
-enum class JobKind : std::uint8_t { gemm, grouped_gemm, memory, copy };
+enum class JobKind : std::uint8_t { gemm, grouped_gemm, attention, memory, copy };
 
 // One point of a curve.
 struct CalibrationJob {
@@ -23,8 +23,12 @@ struct CalibrationJob {
     std::int64_t k = 0;
     double bytes = 0;      // memory kernels and copies: about how many they move
     int occupied_sms = 0;  // held by something else meanwhile
+    // Attention: sequences, and tokens of each; mla_decode: that each has in the cache.
+    std::int64_t batch = 1;
+    std::int64_t tokens = 0;
 
     [[nodiscard]] bool is_matrix() const { return kind <= JobKind::grouped_gemm; }
+    [[nodiscard]] bool has_flops() const { return kind <= JobKind::attention; }
     [[nodiscard]] bool is_fp8() const;    // E4M3 operands; BF16 otherwise
     [[nodiscard]] bool is_wgrad() const;  // adds to an FP32 result
     [[nodiscard]] double flops() const;
@@ -32,7 +36,11 @@ struct CalibrationJob {
 
 enum class JobGrid : std::uint8_t { small, full };
 
-std::vector<CalibrationJob> calibration_jobs(JobGrid grid);
+// Whose kernels are measured: cuBLAS's products and kernels that stand for the graph's
+// memory-bound ones, or those of kernels/cuda, as `run --device cuda` starts them.
+enum class JobKernels : std::uint8_t { library, own };
+
+std::vector<CalibrationJob> calibration_jobs(JobGrid grid, JobKernels kernels);
 
 // Of dense products in FP8 and in BF16 the largest that run alone: long enough to heat the device.
 std::vector<CalibrationJob> sustained_jobs(const std::vector<CalibrationJob>& jobs);

@@ -3,15 +3,18 @@
 #include <utility>
 
 #include "runtime/calibration/job.hpp"
+#include "runtime/calibration/own_kernels.hpp"
+#include "runtime/calibration/v3_sizes.hpp"
 
 namespace r1 {
 
 namespace {
 
-constexpr std::int64_t kTokens = 4096;        // one training sequence
-constexpr std::int64_t kHidden = 7168;        // DeepSeek-V3 config.json: hidden_size
-constexpr std::int64_t kVocabulary = 129280;  // vocab_size
-constexpr std::int64_t kExperts = 256;        // n_routed_experts
+using v3::kExperts;
+using v3::kHidden;
+using v3::kVocabulary;
+
+constexpr std::int64_t kTokens = 4096;  // one training sequence
 
 constexpr std::array kOccupied = {4, 8, 12, 16, 20, 24, 32, 40};
 constexpr int kTrainingCommSms = 20;  // arXiv 2412.19437, sec. 3.2.2
@@ -66,16 +69,31 @@ constexpr std::array<std::int64_t, 9> kOtherRows = {64,   128,  256,   512,  102
                                                     2048, 8192, 16384, 32768};
 constexpr std::array<std::int64_t, 5> kSquares = {1024, 2048, 4096, 8192, 16384};
 
-constexpr std::array kMemoryKernels = {
-    "memory_bound", "elementwise", "rms_norm",    "quantize_fp8", "requantize_transpose_fp8",
-    "swiglu",       "permute",     "residual_add"};
+constexpr std::array kCopyKernels = {"memory_bound", "elementwise"};  // no kernel of the graph's
+constexpr std::array kMemoryKernels = {"rms_norm", "quantize_fp8", "requantize_transpose_fp8",
+                                       "swiglu",   "permute",      "residual_add"};
 constexpr std::array kCopies = {"copy_device_to_device", "copy_host_to_device",
                                 "copy_device_to_host"};
 constexpr double kMiB = 1 << 20;
 constexpr std::array kSizes = {64 * kMiB, 256 * kMiB, 16 * kMiB, 4 * kMiB, 1 * kMiB, 1024 * kMiB};
 
+struct Batch {
+    std::int64_t sequences;
+    std::int64_t tokens;  // of each, in the cache
+};
+constexpr std::array<Batch, 8> kDecodes = {{{128, 4096},
+                                            {128, 1024},
+                                            {32, 4096},
+                                            {32, 16384},
+                                            {8, 4096},
+                                            {8, 16384},
+                                            {1, 4096},
+                                            {1, 1024}}};
+
 class JobList {
 public:
+    explicit JobList(JobKernels kernels) : is_own_(kernels == JobKernels::own) {}
+
     void gemm(const char* kernel, std::int64_t m, Linear shape, int occupied) {
         add({JobKind::gemm, kernel, 1, m, shape.n, shape.k, 0, occupied});
     }
@@ -99,6 +117,18 @@ public:
         add({kind, kernel, 1, 0, 0, 0, bytes, occupied});
     }
 
+    // Of own kernels only: the libraries have none for MLA.
+    void attention(std::int64_t tokens, int occupied) {
+        for (const char* kernel : {"mla_attention", "mla_attention_backward"}) {
+            add_attention(kernel, {1, tokens}, occupied);
+        }
+    }
+    void decode() {
+        for (const Batch& batch : kDecodes) {
+            add_attention("mla_decode", batch, 0);
+        }
+    }
+
     // Everything that a training step of 4096 tokens runs, once.
     void training_step(int occupied);
     void memory_kernels(int occupied, std::size_t sizes);
@@ -107,6 +137,14 @@ public:
 
 private:
     void add(CalibrationJob job) { jobs.push_back(std::move(job)); }
+    void add_attention(const char* kernel, const Batch& batch, int occupied) {
+        if (is_own_) {
+            add({JobKind::attention, kernel, 1, 0, 0, 0, 0, occupied, batch.sequences,
+                 batch.tokens});
+        }
+    }
+
+    bool is_own_;
 };
 
 void JobList::training_step(int occupied) {
@@ -130,10 +168,20 @@ void JobList::training_step(int occupied) {
         gemm("gemm_bf16", kTokens, {kHidden, out}, occupied);
         wgrad("gemm_bf16_wgrad", kTokens, {out, kHidden}, occupied);
     }
+    attention(kTokens, occupied);
 }
 
 void JobList::memory_kernels(int occupied, std::size_t sizes) {
     for (std::size_t i = 0; i < sizes; ++i) {
+        for (const char* kernel : kCopyKernels) {
+            memory(JobKind::memory, kernel, kSizes[i], occupied);
+        }
+        if (is_own_) {
+            for (const OwnMemoryKernel& own : own_memory_kernels()) {
+                memory(JobKind::memory, own.kernel, kSizes[i], occupied);
+            }
+            continue;
+        }
         for (const char* kernel : kMemoryKernels) {
             memory(JobKind::memory, kernel, kSizes[i], occupied);
         }
@@ -196,8 +244,8 @@ void add_bf16_grid(JobList& list) {
 
 }  // namespace
 
-std::vector<CalibrationJob> calibration_jobs(JobGrid grid) {
-    JobList list;
+std::vector<CalibrationJob> calibration_jobs(JobGrid grid, JobKernels kernels) {
+    JobList list(kernels);
     list.training_step(0);
     const bool is_small = grid == JobGrid::small;
     const std::size_t sizes = is_small ? 2 : kSizes.size();
@@ -209,8 +257,12 @@ std::vector<CalibrationJob> calibration_jobs(JobGrid grid) {
             list.memory(JobKind::copy, kernel, kSizes[i], 0);
         }
     }
+    list.decode();
     if (is_small) {
         return std::move(list.jobs);
+    }
+    for (const std::int64_t tokens : {1024, 2048, 8192, 16384}) {
+        list.attention(tokens, 0);
     }
     add_grid(list);
     for (const int occupied : kOccupied) {

@@ -33,12 +33,13 @@ Timing summarize(std::vector<double> times_us) {
 
 void add_point(MeasuredCalibration& calibration, const std::string& kernel,
                const std::string& quantity, const std::vector<std::string>& columns,
-               MeasuredPoint point) {
+               MeasuredPoint point, const std::string& source) {
     R1_CHECK(point.columns.size() == columns.size());
     auto found = std::find_if(calibration.curves.begin(), calibration.curves.end(),
                               [&](const auto& curve) { return curve.kernel == kernel; });
     if (found == calibration.curves.end()) {
-        found = calibration.curves.insert(found, MeasuredCurve{kernel, quantity, columns, {}});
+        found =
+            calibration.curves.insert(found, MeasuredCurve{kernel, quantity, columns, {}, source});
     }
     R1_CHECK(found->quantity == quantity && found->columns == columns);
     found->points.push_back(std::move(point));

@@ -27,17 +27,22 @@ struct MeasuredPoint {
     std::string derivation;              // from the time to the value
 };
 
+inline constexpr const char* kKernelSource = "cuda.measured";  // key of the file's sources
+inline constexpr const char* kCollectiveSource = "nccl.measured";
+
 struct MeasuredCurve {
     std::string kernel;    // as the graph or the calibration format names it
-    std::string quantity;  // tflops, gb_per_s
+    std::string quantity;  // tflops, gb_per_s, bus_gb_per_s
     std::vector<std::string> columns;
     std::vector<MeasuredPoint> points;
+    std::string source = kKernelSource;
 };
 
 struct MeasuredConstant {
     std::string name;
     double value = 0;
     std::string row;
+    std::string source = kKernelSource;
 };
 
 struct LeftOut {
@@ -76,6 +81,6 @@ struct MeasuredCalibration {
 // Adds to the curve of that kernel, which is made when it is not there.
 void add_point(MeasuredCalibration& calibration, const std::string& kernel,
                const std::string& quantity, const std::vector<std::string>& columns,
-               MeasuredPoint point);
+               MeasuredPoint point, const std::string& source = kKernelSource);
 
 }  // namespace r1

@@ -9,8 +9,12 @@
 #include "runtime/cuda_calibration/gemm.hpp"
 #include "runtime/cuda_calibration/grouped_gemm.hpp"
 #include "runtime/cuda_calibration/memory_operations.hpp"
+#include "runtime/cuda_calibration/nccl_collectives.hpp"
 #include "runtime/cuda_calibration/occupier.hpp"
+#include "runtime/cuda_calibration/own_attention.hpp"
 #include "runtime/cuda_calibration/own_gemm.hpp"
+#include "runtime/cuda_calibration/own_memory.hpp"
+#include "runtime/cuda_calibration/own_operation.hpp"
 #include "runtime/cuda_calibration/pools.hpp"
 #include "runtime/cuda_calibration/timer.hpp"
 
@@ -68,7 +72,7 @@ public:
             const DeviceMonitor& monitor, const std::vector<CalibrationJob>& jobs)
         : device_(device),
           monitor_(monitor),
-          own_kernels_(options.own_kernels),
+          is_own_(options.kernels == JobKernels::own),
           libraries_(stream_),
           pools_(pool_bytes(jobs), stream_),
           timer_(stream_, static_cast<std::size_t>(device.l2_mb * 1e6), options.stop),
@@ -88,7 +92,7 @@ private:
 
     const MeasuredDevice& device_;
     const DeviceMonitor& monitor_;
-    const bool own_kernels_;
+    const bool is_own_;
     Stream stream_;
     SideStreams sides_;
     Libraries libraries_;
@@ -108,7 +112,7 @@ Work Session::matrix_work(const CalibrationJob& job) const {
     }
     const auto groups = static_cast<int>(job.groups);
     Work work;
-    if (own_kernels_) {
+    if (is_own_) {
         work.alternatives = own_gemm_operations(libraries_, pools_, shape, groups, is_grouped, sms);
     } else if (is_grouped) {
         work.alternatives = grouped_gemm_operations(libraries_, pools_, sides_, shape, groups, sms);
@@ -125,7 +129,17 @@ Work Session::work_of(const CalibrationJob& job) const {
     if (job.is_matrix()) {
         return matrix_work(job);
     }
-    MemoryWork memory = memory_work(job, pools_);
+    const Launch launch = own_launch(libraries_, pools_, device_.sms - job.occupied_sms);
+    if (job.kind == JobKind::attention) {
+        return {{{own_attention_operation(job, pools_, launch)}},
+                job.flops(),
+                job.kernel == "mla_decode"
+                    ? "2 batch heads kv_len (576 + 512) divided by the median"
+                    : "FLOPs of a causal half, heads tokens^2 times (qk + v) forward and (3 qk + 2 "
+                      "v) backward, divided by the median"};
+    }
+    const bool is_own = is_own_ && is_own_memory_kernel(job.kernel);
+    MemoryWork memory = is_own ? own_memory_work(job, pools_, launch) : memory_work(job, pools_);
     return {{{memory.operation}}, memory.bytes, memory.derivation};
 }
 
@@ -165,19 +179,19 @@ void Session::measure(const CalibrationJob& job, MeasuredCalibration& result) {
     }
     const int free_sms = device_.sms - job.occupied_sms;
     const double most = flops_per_us_max(job, device_, free_sms);
-    if (job.is_matrix() && most > 0 && work.amount / point.timing.median_us > most) {
+    if (job.has_flops() && most > 0 && work.amount / point.timing.median_us > most) {
         throw CudaError("it seems faster than the tensor cores of the free SMs can be");
     }
     note_clock(point.sm_clock_mhz, result.device);
     point.columns = column_values(job, free_sms, work.amount);
     // FLOP/us is 1e-6 TFLOPS, B/us is 1e-3 GB/s.
-    point.value = work.amount / point.timing.median_us * (job.is_matrix() ? 1e-6 : 1e-3);
+    point.value = work.amount / point.timing.median_us * (job.has_flops() ? 1e-6 : 1e-3);
     point.ran = best.ran;
     if (operations.size() > 1) {
         point.ran += ", fastest of " + std::to_string(operations.size());
     }
     point.derivation = work.derivation;
-    add_point(result, job.kernel, job.is_matrix() ? "tflops" : "gb_per_s", curve_columns(job),
+    add_point(result, job.kernel, job.has_flops() ? "tflops" : "gb_per_s", curve_columns(job),
               std::move(point));
 }
 
@@ -213,7 +227,10 @@ void measure_all(const CudaCalibrationOptions& options, const std::vector<Calibr
     session.measure_empty_kernel(result);
     const std::vector<CalibrationJob> sustained = sustained_jobs(jobs);
     constexpr double kSecondsEach = kSustainedSeconds + 2;  // with the choice of an algorithm
-    TimeBudget budget(options.seconds - kSecondsEach * static_cast<double>(sustained.size()));
+    // Collectives have what they take by estimate, but a quarter of the time at most.
+    const double after_s = kSecondsEach * static_cast<double>(sustained.size());
+    const double collectives_s = std::min(collective_seconds(), options.seconds / 4);
+    TimeBudget budget(options.seconds - collectives_s - after_s);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         const CalibrationJob& job = jobs[i];
         const double start_s = clock.elapsed_s();
@@ -234,6 +251,13 @@ void measure_all(const CudaCalibrationOptions& options, const std::vector<Calibr
         }
         budget.spent(estimate, clock.elapsed_s() - start_s);
     }
+    const auto show = [&](const std::string& now) {
+        if (options.progress) {
+            options.progress({jobs.size(), jobs.size(), clock.elapsed_s(), now});
+        }
+    };
+    measure_collectives({options.seconds - after_s - clock.elapsed_s(), options.stop, show},
+                        result);
     for (const CalibrationJob& job : sustained) {
         session.measure_sustained(job, result);
     }
@@ -249,7 +273,7 @@ MeasuredCalibration run_cuda_calibration(const CudaCalibrationOptions& options) 
     const cuda::DeviceMonitor monitor(options.device);
     result.device.power_limit_w = monitor.power_limit_w();
     result.device.driver = monitor.driver_version();
-    std::vector<CalibrationJob> jobs = calibration_jobs(options.grid);
+    std::vector<CalibrationJob> jobs = calibration_jobs(options.grid, options.kernels);
     leave_out_what_does_not_fit(jobs, cuda::pool_bytes_max(), result.left_out);
     try {
         cuda::measure_all(options, jobs, monitor, clock, result);

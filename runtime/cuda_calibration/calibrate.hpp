@@ -23,7 +23,7 @@ struct CudaCalibrationOptions {
     double seconds = 480;  // work that would not end in time is left out
     int device = 0;
     JobGrid grid = JobGrid::full;
-    bool own_kernels = false;  // matrix products by kernels/cuda instead of cuBLASLt alone
+    JobKernels kernels = JobKernels::library;
     std::function<void(const CudaCalibrationProgress&)> progress;  // may be empty
     const std::atomic<bool>* stop = nullptr;  // may be null; set it from a signal handler
 };

@@ -9,11 +9,12 @@
 #include <span>
 
 #include "kernels/matrix.hpp"
+#include "runtime/calibration/v3_sizes.hpp"
 
 namespace r1::cuda {
 
-inline constexpr std::int64_t kHidden = 7168;       // DeepSeek-V3: hidden_size
-inline constexpr std::int64_t kExpertWidth = 2048;  // moe_intermediate_size
+using v3::kExpertWidth;
+using v3::kHidden;
 inline constexpr float kRmsNormEpsilon = 1e-6F;
 inline constexpr float kElementwiseFactor = 0.5F;
 

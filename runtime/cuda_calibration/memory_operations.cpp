@@ -34,9 +34,8 @@ std::shared_ptr<const DeviceMemory> row_order(std::int64_t rows) {
 
 MemoryWork kernel_work(const CalibrationJob& job, const Pools& pools) {
     const MemoryKernel& kernel = kernel_of(job.kernel);
-    const auto steps = static_cast<std::int64_t>(job.bytes / kernel.row_bytes) / kernel.rows_step;
     MemoryOperands operands;
-    operands.rows = std::max<std::int64_t>(1, steps) * kernel.rows_step;
+    operands.rows = whole_rows(job.bytes, kernel.row_bytes, kernel.rows_step);
     const bool reads_codes = job.kernel == "requantize_transpose_fp8";
     operands.a = reads_codes ? pools.fp8_a.as() : pools.bf16_a.as();
     operands.a_scales = pools.scales.as<float>();
@@ -52,7 +51,7 @@ MemoryWork kernel_work(const CalibrationJob& job, const Pools& pools) {
     MemoryWork work;
     work.bytes = kernel.row_bytes * static_cast<double>(operands.rows);
     work.derivation = std::string(kernel.derivation) + "; divided by the median";
-    work.operation = {"own kernel, " + std::to_string(operands.rows) + " rows", 1,
+    work.operation = {"stand-in, " + std::to_string(operands.rows) + " rows", 1,
                       [operands, order, launch = kernel.launch](cudaStream_t stream) {
                           launch(operands, stream);
                       }};
@@ -81,8 +80,12 @@ MemoryWork copy_work(const CalibrationJob& job, const Pools& pools) {
 
 }  // namespace
 
+std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step) {
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / row_bytes) / step) * step;
+}
+
 MemoryWork memory_work(const CalibrationJob& job, const Pools& pools) {
-    R1_CHECK(!job.is_matrix());
+    R1_CHECK(!job.has_flops());
     return job.kind == JobKind::copy ? copy_work(job, pools) : kernel_work(job, pools);
 }
 

@@ -1,6 +1,7 @@
 // Memory-bound kernels and copies at a size, as operations to be timed.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "runtime/calibration/job.hpp"
@@ -14,6 +15,9 @@ struct MemoryWork {
     double bytes = 0;  // that it moves
     std::string derivation;
 };
+
+// As many rows as move about `bytes`, a multiple of `step` and at least that.
+std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step);
 
 // Of the kind memory or copy.
 MemoryWork memory_work(const CalibrationJob& job, const Pools& pools);

@@ -1,6 +1,5 @@
 #include "runtime/cuda_calibration/own_gemm.hpp"
 
-#include <memory>
 #include <vector>
 
 #include "kernels/gemm_bf16.hpp"
@@ -11,44 +10,30 @@
 #include "kernels/grouped_gemm_bf16_wgrad.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
+#include "runtime/cuda_calibration/own_operation.hpp"
 
 namespace r1::cuda {
 
 namespace {
 
-// What outlives the call that makes an operation: a workspace, and where groups begin.
-struct Kept {
-    DeviceMemory workspace;
-    DeviceMemory offsets;
-};
-
 // Equal groups, on the device as kernels want them.
-DeviceMemory offsets_of(int groups, std::int64_t rows) {
+const std::int32_t* offsets_of(Operands& o, int groups, std::int64_t rows) {
     std::vector<std::int32_t> offsets;
     for (int group = 0; group <= groups; ++group) {
         offsets.push_back(static_cast<std::int32_t>(group * rows));
     }
-    DeviceMemory memory(offsets.size() * sizeof(std::int32_t));
-    check(cudaMemcpy(memory.as(), offsets.data(), memory.bytes(), cudaMemcpyHostToDevice),
-          "cudaMemcpy");
-    return memory;
+    return o.values(offsets);
 }
 
 template <class Args>
-Alternatives operation(const char* name, Args args, std::size_t workspace_bytes,
-                       DeviceMemory offsets, const Launch& launch,
-                       void (*kernel)(const Args&, const Launch&)) {
-    auto kept = std::make_shared<Kept>(Kept{DeviceMemory(workspace_bytes), std::move(offsets)});
-    args.workspace = {kept->workspace.as<std::byte>(), workspace_bytes};
-    return {{{"kernels/cuda/" + std::string(name), 1,
-              [args, kept, launch, kernel](cudaStream_t stream) {
-                  Launch on_stream = launch;
-                  on_stream.stream = stream;
-                  kernel(args, on_stream);
-              }}}};
+Alternatives operation(Operands& o, const char* name, Args args, std::size_t workspace_bytes,
+                       const Launch& launch, void (*kernel)(const Args&, const Launch&)) {
+    args.workspace = o.workspace(workspace_bytes);
+    return {{o.operation(name, args, launch, kernel)}};
 }
 
-Alternatives dense(const Pools& pools, const GemmShape& s, const Launch& launch) {
+Alternatives dense(Operands& o, const GemmShape& s, const Launch& launch) {
+    const Pools& pools = o.pools();
     const float* scales = pools.scales.as<float>();
     if (s.is_fp8 && s.is_wgrad) {
         GemmFp8WgradArgs a{s.m,    s.n,
@@ -56,7 +41,7 @@ Alternatives dense(const Pools& pools, const GemmShape& s, const Launch& launch)
                            scales, pools.fp8_b.as<std::uint8_t>(),
                            scales, pools.result.as<float>(),
                            {}};
-        return operation("gemm_fp8_wgrad", a, gemm_fp8_wgrad_workspace_bytes(a), {}, launch,
+        return operation(o, "gemm_fp8_wgrad", a, gemm_fp8_wgrad_workspace_bytes(a), launch,
                          gemm_fp8_wgrad);
     }
     if (s.is_fp8) {
@@ -65,7 +50,7 @@ Alternatives dense(const Pools& pools, const GemmShape& s, const Launch& launch)
                       scales, pools.fp8_b.as<std::uint8_t>(),
                       scales, {pools.result.as(), DType::bf16, s.n},
                       {}};
-        return operation("gemm_fp8", a, gemm_fp8_workspace_bytes(a), {}, launch, gemm_fp8);
+        return operation(o, "gemm_fp8", a, gemm_fp8_workspace_bytes(a), launch, gemm_fp8);
     }
     if (s.is_wgrad) {
         GemmBf16WgradArgs a;
@@ -75,7 +60,7 @@ Alternatives dense(const Pools& pools, const GemmShape& s, const Launch& launch)
         a.grad = {pools.bf16_a.as(), DType::bf16, s.m};
         a.x = {pools.bf16_b.as(), DType::bf16, s.n};
         a.y = pools.result.as<float>();
-        return operation("gemm_bf16_wgrad", a, gemm_bf16_wgrad_workspace_bytes(a), {}, launch,
+        return operation(o, "gemm_bf16_wgrad", a, gemm_bf16_wgrad_workspace_bytes(a), launch,
                          gemm_bf16_wgrad);
     }
     GemmBf16Args a;
@@ -85,18 +70,19 @@ Alternatives dense(const Pools& pools, const GemmShape& s, const Launch& launch)
     a.x = {pools.bf16_a.as(), DType::bf16, s.k};
     a.w = {pools.bf16_b.as(), DType::bf16, s.k};
     a.y = {pools.result.as(), DType::bf16, s.n};
-    return operation("gemm_bf16", a, gemm_bf16_workspace_bytes(a), {}, launch, gemm_bf16);
+    return operation(o, "gemm_bf16", a, gemm_bf16_workspace_bytes(a), launch, gemm_bf16);
 }
 
 // Rows of a forward product, columns that a weight gradient sums over.
 template <class Args>
-void set_groups(Args& args, int groups, const DeviceMemory& offsets) {
+void set_groups(Args& args, int groups, const std::int32_t* offsets) {
     args.experts = groups;
-    args.offsets = offsets.as<std::int32_t>();
+    args.offsets = offsets;
 }
 
-Alternatives grouped(const Pools& pools, const GemmShape& s, int groups, const Launch& launch) {
-    DeviceMemory offsets = offsets_of(groups, s.is_wgrad ? s.k : s.m);
+Alternatives grouped(Operands& o, const GemmShape& s, int groups, const Launch& launch) {
+    const Pools& pools = o.pools();
+    const std::int32_t* offsets = offsets_of(o, groups, s.is_wgrad ? s.k : s.m);
     const float* scales = pools.scales.as<float>();
     if (s.is_fp8 && s.is_wgrad) {
         GroupedGemmFp8WgradArgs a;
@@ -107,8 +93,8 @@ Alternatives grouped(const Pools& pools, const GemmShape& s, int groups, const L
         a.x = pools.fp8_b.as<std::uint8_t>();
         a.grad_scales = a.x_scales = scales;
         a.y = pools.result.as<float>();
-        return operation("grouped_gemm_fp8_wgrad", a, grouped_gemm_fp8_wgrad_workspace_bytes(a),
-                         std::move(offsets), launch, grouped_gemm_fp8_wgrad);
+        return operation(o, "grouped_gemm_fp8_wgrad", a, grouped_gemm_fp8_wgrad_workspace_bytes(a),
+                         launch, grouped_gemm_fp8_wgrad);
     }
     if (s.is_fp8) {
         GroupedGemmFp8Args a;
@@ -119,8 +105,8 @@ Alternatives grouped(const Pools& pools, const GemmShape& s, int groups, const L
         a.w = pools.fp8_b.as<std::uint8_t>();
         a.x_scales = a.w_scales = scales;
         a.y = {pools.result.as(), DType::bf16, s.n};
-        return operation("grouped_gemm_fp8", a, grouped_gemm_fp8_workspace_bytes(a),
-                         std::move(offsets), launch, grouped_gemm_fp8);
+        return operation(o, "grouped_gemm_fp8", a, grouped_gemm_fp8_workspace_bytes(a), launch,
+                         grouped_gemm_fp8);
     }
     if (s.is_wgrad) {
         GroupedGemmBf16WgradArgs a;
@@ -130,8 +116,9 @@ Alternatives grouped(const Pools& pools, const GemmShape& s, int groups, const L
         a.grad = {pools.bf16_a.as(), DType::bf16, s.m};
         a.x = {pools.bf16_b.as(), DType::bf16, s.n};
         a.y = pools.result.as<float>();
-        return operation("grouped_gemm_bf16_wgrad", a, grouped_gemm_bf16_wgrad_workspace_bytes(a),
-                         std::move(offsets), launch, grouped_gemm_bf16_wgrad);
+        return operation(o, "grouped_gemm_bf16_wgrad", a,
+                         grouped_gemm_bf16_wgrad_workspace_bytes(a), launch,
+                         grouped_gemm_bf16_wgrad);
     }
     GroupedGemmBf16Args a;
     set_groups(a, groups, offsets);
@@ -140,20 +127,17 @@ Alternatives grouped(const Pools& pools, const GemmShape& s, int groups, const L
     a.x = {pools.bf16_a.as(), DType::bf16, s.k};
     a.w = {pools.bf16_b.as(), DType::bf16, s.k};
     a.y = {pools.result.as(), DType::bf16, s.n};
-    return operation("grouped_gemm_bf16", a, grouped_gemm_bf16_workspace_bytes(a),
-                     std::move(offsets), launch, grouped_gemm_bf16);
+    return operation(o, "grouped_gemm_bf16", a, grouped_gemm_bf16_workspace_bytes(a), launch,
+                     grouped_gemm_bf16);
 }
 
 }  // namespace
 
 Alternatives own_gemm_operations(const Libraries& libraries, const Pools& pools,
                                  const GemmShape& shape, int groups, bool is_grouped, int sms) {
-    Launch launch;
-    launch.sms = sms;
-    launch.blas = libraries.lt();
-    launch.blas_workspace = pools.workspaces.front().as();
-    launch.blas_workspace_bytes = kWorkspaceBytes;
-    return is_grouped ? grouped(pools, shape, groups, launch) : dense(pools, shape, launch);
+    const Launch launch = own_launch(libraries, pools, sms);
+    Operands operands(pools);
+    return is_grouped ? grouped(operands, shape, groups, launch) : dense(operands, shape, launch);
 }
 
 }  // namespace r1::cuda

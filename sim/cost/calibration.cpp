@@ -21,7 +21,8 @@ const std::vector<std::string>& levels() {
 }
 
 const std::vector<std::string>& quantities() {
-    static const std::vector<std::string> names = {"tflops", "gb_per_s", "logical_gb_per_s", "us"};
+    static const std::vector<std::string> names = {"tflops", "gb_per_s", "logical_gb_per_s",
+                                                   "bus_gb_per_s", "us"};
     return names;
 }
 

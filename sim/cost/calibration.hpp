@@ -19,7 +19,7 @@ struct CalibrationPoint {
 
 struct CalibrationCurve {
     std::string kernel;
-    std::string quantity;  // tflops, gb_per_s, logical_gb_per_s, us
+    std::string quantity;  // tflops, gb_per_s, logical_gb_per_s, bus_gb_per_s, us
     std::vector<std::string> columns;
     std::vector<CalibrationPoint> points;
 

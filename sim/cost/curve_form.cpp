@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/base/collective_bus.hpp"
+
 namespace r1 {
 
 namespace {
@@ -184,6 +186,8 @@ KernelShape shape_of(const std::string& kernel, const std::map<std::string, doub
         const double products = (backward ? 3 : 1) * value_at(columns, "qk") +
                                 (backward ? 2 : 1) * value_at(columns, "v");
         s.flops = value_at(columns, "heads") * products * tokens * tokens;  // causal: half of 2 x
+    } else if (columns.count("ranks") > 0) {  // a collective: what a rank's link carries
+        s.bytes = value_at(columns, "bytes") * bus_factor(kernel, value_at(columns, "ranks"));
     } else {
         s.bytes = value_at(columns, "bytes", 1e9);  // a rate without a size: any
     }

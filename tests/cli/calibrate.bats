@@ -112,6 +112,20 @@ edited() {
     json '.curves[0].points[0] | .fitted_us / .measured_us - 1 | fabs < 1e-9'
 }
 
+# Points of 20 us and 400 GB/s on the bus: 2 x 7/8 of the bytes in an all-reduce over 8.
+@test "calibrate: collectives by size are curves among communication" {
+    file=$(edited '.curves += [{kernel: "all_reduce", quantity: "bus_gb_per_s",
+        columns: ["bytes", "ranks"], points: [pow(4; range(5; 16)) as $bytes
+            | {bytes: $bytes, ranks: 8, value: ($bytes * 1.75 / (20 + $bytes * 1.75 / 4e5) / 1e3),
+                source: "assumed", row: "made"}]}]
+        | .sources.assumed = {file: "", what: "", source: "", level: "assumed"}')
+    run -0 "$R1SIM" calibrate --show "$file" --json
+    json '.curves[-1] | .kernel == "all_reduce" and .quantity == "bus_gb_per_s" and .form == "bytes"
+        and ([.parameters[].value] | (.[0] - 20 | fabs) < 0.1 and (.[1] - 400 | fabs) < 1)'
+    run -0 "$R1SIM" calibrate --show "$file"
+    [[ "${output##*Communication}" == *all_reduce* ]]
+}
+
 @test "calibrate: --leave-out drops a source, a file of sources, and rows" {
     count() { jq '[.curves[].points[]] | length' <<<"$output"; }
     use_report

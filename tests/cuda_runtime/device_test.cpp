@@ -5,13 +5,17 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "model/base/diagnostics.hpp"
+#include "model/base/exit_code.hpp"
 #include "model/base/json.hpp"
 #include "runtime/cuda_device.hpp"
 #include "runtime/gradients.hpp"
+#include "runtime/required_kernels.hpp"
+#include "runtime/run_memory.hpp"
 #include "tests/cuda_runtime/guard.hpp"
 #include "tests/cuda_runtime/trained.hpp"
 #include "tests/runtime/golden_compare.hpp"
@@ -143,6 +147,53 @@ TEST_CASE("cuda: a kernel that the device lacks is a feature that is missing", "
     DeviceKind bare = cpu_devices();
     bare.make = [](const ModelConfig& config) { return std::make_unique<Bare>(config); };
     CHECK_THROWS_AS(train(job, bare, 1), FeatureError);
+}
+
+TEST_CASE("cuda: a GPU without FP8 lacks the kernels of FP8, and runs what needs none", "[cuda]") {
+    DeviceKind plain = cuda_devices(0);
+    plain.kernels = cuda::kernels(false);
+    plain.lacks = ": no FP8 here";
+    TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b});
+    const ModelConfig& config = job.setup.sizes.config;
+    const ExecutionGraph without = build_training_graph(job.setup);
+    require_kernels({without}, config, job.policy, plain);
+    job.policy.compute = DType::bf16;
+    job.setup.sizes.precision.gemm = DType::e4m3;
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    try {
+        require_kernels({graph}, config, job.policy, plain);
+        FAIL("FP8 products without FP8");
+    } catch (const FeatureError& error) {
+        const std::string text = error.what();
+        CHECK(test::contains(text, "gemm_fp8, gemm_fp8_wgrad"));
+        CHECK(test::contains(text, "quantize_weight_fp8: no FP8 here"));
+    }
+    job.policy.fp8 = Fp8Mode::dequantize;
+    require_kernels({graph}, config, job.policy, plain);
+}
+
+TEST_CASE("cuda: memory is taken as planned, or there is not enough", "[cuda][memory]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b, 1, 2, 2});
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    const std::unique_ptr<Device> probe = cuda.make(job.routed_config());
+    const SymbolValues bound = test::balanced(job.setup.sizes);
+    const std::vector<RunMemory> programs = plan_run_memory(job, graph, bound, *probe);
+    const std::vector<RankId> ranks = {RankId(0), RankId(1)};
+    const double planned = reserve_run_memory(programs, graph, ranks, cuda).value();
+    train(job, cuda, 1);
+    const auto used = static_cast<double>(cuda.peak_bytes());
+    // On top: messages, host values on the device, and classes of sizes of the pool.
+    CHECK(used >= 0.8 * planned);
+    CHECK(used <= 3 * planned);
+    try {
+        cuda.reserve(std::size_t{1} << 50U, "the rocks of this test");
+        FAIL("there is no such GPU");
+    } catch (const InfeasibleError& error) {
+        CHECK(
+            test::contains(error.what(), "the rocks of this test need 1125899.907 GB, and GPU 0"));
+        CHECK(exit_code_of(error) == kInfeasible);
+    }
 }
 
 }  // namespace r1

@@ -18,7 +18,7 @@ public:
           inner_(inner),
           memory_(memory) {}
 
-    void abort(const std::string& why) override { inner_.abort(why); }
+    void abort(const std::string& why, ExitCode code) override { inner_.abort(why, code); }
 
 private:
     struct Staged final : Request {

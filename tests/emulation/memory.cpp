@@ -43,7 +43,9 @@ public:
             used_ += size;
             grow();
         }
-        sizes_[memory] = size;
+        sizes_[memory] = {size, bytes};
+        live_ += bytes;
+        peak_ = std::max(peak_, live_);
         if (accesses_ == 0) {
             protect(PROT_READ | PROT_WRITE);
         }
@@ -60,12 +62,21 @@ public:
         const std::lock_guard lock(mutex_);
         const auto found = sizes_.find(static_cast<std::byte*>(memory));
         R1_CHECK(found != sizes_.end());
-        free_[found->second].push_back(found->first);
+        free_[found->second.size].push_back(found->first);
+        live_ -= found->second.asked;
         sizes_.erase(found);
     }
     [[nodiscard]] bool holds(const void* memory) const {
         const auto* address = static_cast<const std::byte*>(memory);
         return address >= begin_ && address < begin_ + kReservedBytes;
+    }
+    [[nodiscard]] DeviceUse use() {
+        const std::lock_guard lock(mutex_);
+        return {kReservedBytes, live_, peak_};
+    }
+    void reset_peak() {
+        const std::lock_guard lock(mutex_);
+        peak_ = live_;
     }
     void guard(bool on) {
         const std::lock_guard lock(mutex_);
@@ -112,7 +123,13 @@ private:
     bool is_guarded_ = false;
     bool is_open_ = false;
     int accesses_ = 0;
-    std::map<std::byte*, std::size_t> sizes_;
+    struct Block {
+        std::size_t size;
+        std::size_t asked;
+    };
+    std::map<std::byte*, Block> sizes_;
+    std::size_t live_ = 0;
+    std::size_t peak_ = 0;
     std::map<std::size_t, std::vector<std::byte*>> free_;
 };
 
@@ -126,6 +143,8 @@ DeviceHeap& heap() {
 void* device_allocate(std::size_t bytes) { return heap().allocate(bytes); }
 void device_release(void* memory) { heap().release(memory); }
 bool is_device(const void* memory) { return heap().holds(memory); }
+DeviceUse device_use() { return heap().use(); }
+void device_reset_peak() { heap().reset_peak(); }
 
 GuardedMemory::GuardedMemory() { heap().guard(true); }
 GuardedMemory::~GuardedMemory() { heap().guard(false); }

@@ -12,6 +12,15 @@ void* device_allocate(std::size_t bytes);
 void device_release(void* memory);
 bool is_device(const void* memory);
 
+// Bytes as they were asked for; the peak since the start or the last reset.
+struct DeviceUse {
+    std::size_t total = 0;
+    std::size_t live = 0;
+    std::size_t peak = 0;
+};
+DeviceUse device_use();
+void device_reset_peak();
+
 // Guarding costs two system calls an access, which threads take in turns: for one rank at a time.
 class GuardedMemory {
 public:

@@ -16,6 +16,7 @@
 #include "kernels/swiglu.hpp"
 #include "model/base/diagnostics.hpp"
 #include "runtime/calibration/document.hpp"
+#include "runtime/calibration/own_kernels.hpp"
 #include "runtime/cuda_calibration/calibrate.hpp"
 #include "runtime/cuda_calibration/device.hpp"
 #include "runtime/cuda_calibration/fill.hpp"
@@ -373,6 +374,26 @@ void test_run() {
     expect(run_cuda_calibration(options).interrupted, "run: stops when told to");
 }
 
+// Every own kernel at its sizes: nothing is left out but for time.
+void test_own_kernels() {
+    CudaCalibrationOptions options;
+    options.grid = JobGrid::small;
+    options.kernels = JobKernels::own;
+    options.seconds = 60;
+    const MeasuredCalibration run = run_cuda_calibration(options);
+    for (const LeftOut& each : run.left_out) {
+        const bool is_expected = each.kernel == "collectives" || each.why == "the time was spent";
+        expect(is_expected, "own kernels: " + each.what + ": " + each.why);
+    }
+    for (const OwnMemoryKernel& own : own_memory_kernels()) {
+        const auto found =
+            std::find_if(run.curves.begin(), run.curves.end(),
+                         [&](const MeasuredCurve& curve) { return curve.kernel == own.kernel; });
+        expect(found != run.curves.end() && found->points.front().ran.find("kernels/cuda/") == 0,
+               std::string("own kernels: ") + own.kernel + " is measured");
+    }
+}
+
 int run_all() {
     const MeasuredDevice device = open_device(0);
     std::printf("on %s\n", device.name.c_str());
@@ -384,6 +405,7 @@ int run_all() {
     test_products(device.sms);
     test_occupier();
     test_run();
+    test_own_kernels();
     std::printf("%d failed\n", failures);
     return failures == 0 ? 0 : 1;
 }

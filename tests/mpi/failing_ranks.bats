@@ -13,13 +13,14 @@ alive() {
     [[ -n "$state" && "$state" != Z ]]
 }
 
-# ends JOB [TEXT]: the job fails in time, says TEXT, and all 4 processes are gone.
+# ends JOB [TEXT [CODE]]: the job fails in time, says TEXT, and all 4 processes are gone.
 ends() {
     local start=$SECONDS file pid
     run ! timeout 20 "${mpi_run[@]}" "$R1_MPI_TESTS" "$1" "$BATS_TEST_TMPDIR"
     echo "$output"
     ((SECONDS - start <= 5))
     [[ "$output" == *"${2:-}"* ]]
+    [[ -z "${3:-}" || "$status" -eq "$3" ]]
     local files=("$BATS_TEST_TMPDIR"/*.pid)
     ((${#files[@]} == 4))
     for file in "${files[@]}"; do
@@ -33,6 +34,14 @@ ends() {
 
 @test "a rank throws while the others wait for it" {
     ends rank-throws "r1sim: rank 2: the ship is sinking"
+}
+
+@test "a rank lacks a kernel: exit 5" {
+    ends rank-lacks-kernel "r1sim: rank 2: no such kernel" 5
+}
+
+@test "a rank finds its input wrong: exit 3" {
+    ends rank-finds-input-wrong "r1sim: rank 2: some.json: is not what it should be" 3
 }
 
 @test "one of a rank's threads aborts" {

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "model/base/check.hpp"
+#include "model/base/diagnostics.hpp"
 #include "runtime/collectives.hpp"
 #include "runtime/mpi_communicator.hpp"
 #include "tests/runtime/communicator_conformance.hpp"
@@ -136,6 +137,17 @@ void rank_throws(Communicator& rank) {
     throw std::runtime_error("the ship is sinking");
 }
 
+// What one rank finds is what the job ends with.
+template <class Error>
+void rank_refuses(Communicator& rank, const Error& error) {
+    if (rank.rank() == 2) throw error;
+    wait_for_ever(rank);
+}
+void rank_lacks_kernel(Communicator& rank) { rank_refuses(rank, FeatureError("no such kernel")); }
+void rank_finds_input_wrong(Communicator& rank) {
+    rank_refuses(rank, InputError("some.json", "is not what it should be"));
+}
+
 // Another thread than the one that waits.
 void thread_aborts(Communicator& rank) {
     testing::in_threads(rank, 2, [&](int thread) {
@@ -159,9 +171,14 @@ void process_is_killed(Communicator& rank) {
 
 int run(const std::string& name, const std::string& folder) {
     const std::map<std::string, std::function<void(Communicator&)>> jobs{
-        {"conformance", conformance},     {"huge", huge},
-        {"rank-throws", rank_throws},     {"thread-aborts", thread_aborts},
-        {"thread-throws", thread_throws}, {"process-is-killed", process_is_killed}};
+        {"conformance", conformance},
+        {"huge", huge},
+        {"rank-throws", rank_throws},
+        {"thread-aborts", thread_aborts},
+        {"rank-lacks-kernel", rank_lacks_kernel},
+        {"rank-finds-input-wrong", rank_finds_input_wrong},
+        {"thread-throws", thread_throws},
+        {"process-is-killed", process_is_killed}};
     const auto job = jobs.find(name);
     if (job == jobs.end()) {
         std::fprintf(stderr, "mpi_tests: no job '%s'\n", name.c_str());

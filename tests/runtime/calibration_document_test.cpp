@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/base/json.hpp"
+#include "runtime/calibration/collective_job.hpp"
 #include "runtime/calibration/document.hpp"
 #include "sim/cost/calibration.hpp"
+#include "sim/cost/curve_model.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
@@ -78,6 +81,30 @@ TEST_CASE("calibration document: says what was left out", "[runtime][calibration
     const auto comment = document.root()["comment"].get<std::string>();
     CHECK(comment.find("Left out: 1 permute: does not fit; 2 gemm_bf16: the time was spent.") !=
           std::string::npos);
+}
+
+// 8 ranks, 1 GB in 4.72973 ms: 370 GB/s on the bus of an all-reduce (2 x 7/8), 185 of a gather.
+TEST_CASE("calibration document: collectives are curves that the simulator reads back in time",
+          "[runtime][calibration]") {
+    MeasuredCalibration run = synthetic();
+    const double us = 1e6 * 1.75 / 370e3 * 1e3;
+    for (const char* kernel : {"all_reduce", "all_gather", "all_to_all"}) {
+        add_collective(run, {kernel, 2, 1 << 20}, {10, 0, 7}, "NCCL 2.26.2");
+        add_collective(run, {kernel, 8, 1000000000}, {us, 0, 7}, "NCCL 2.26.2");
+    }
+    add_collective_constants(run);
+    const Calibration read = read_back(run);
+    const CalibrationCurve* all_reduce = read.curve("all_reduce");
+    REQUIRE(all_reduce != nullptr);
+    CHECK(all_reduce->quantity == "bus_gb_per_s");
+    CHECK(all_reduce->columns == std::vector<std::string>{"bytes", "ranks"});
+    CHECK(all_reduce->points[1].value == Approx(370));
+    CHECK(read.curve("all_gather")->points[1].value == Approx(185));
+    CHECK(read.constants.at("nvlink_bus_gb_per_s") == Approx(185));
+    CHECK(read.sources.at("nccl.measured").level == "measured");
+    CHECK(all_reduce->points[0].source == "nccl.measured");
+    const CurveModel model(*all_reduce, read);
+    CHECK(model.fitted()[1].measured_us == Approx(us).epsilon(1e-5));
 }
 
 TEST_CASE("calibration document: no points, no file", "[runtime][calibration]") {

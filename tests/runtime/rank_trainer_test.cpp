@@ -9,6 +9,7 @@
 
 #include "runtime/cpu_device.hpp"
 #include "runtime/rank_trainer.hpp"
+#include "runtime/run_memory.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "tests/runtime/small_training.hpp"
 #include "tests/support/catch.hpp"
@@ -207,6 +208,77 @@ TEST_CASE("training: a node limit changes the choice, the same on all ranks",
     grouped["n_group"] = 4;
     grouped["topk_group"] = 2;
     check_same_training(train(job_of(wide, small_model()), 2), train(job_of(kAlone, grouped), 2));
+}
+
+// What ranks really hold, against the plan that a device's memory is sized by. Without experts,
+// whose rows only a run knows.
+TEST_CASE("rank trainer: state and activations are those of the memory plan", "[runtime][memory]") {
+    for (const bool is_fp8 : {false, true}) {
+        INFO("FP8: " << is_fp8);
+        Json model = small_model();
+        model["num_hidden_layers"] = 2;
+        model["first_k_dense_replace"] = 3;
+        model["num_nextn_predict_layers"] = 0;
+        TrainingJob job = job_of({"", ScheduleKind::one_f_one_b, 2, 2}, model);
+        job.setup.micro_batches = 2;
+        if (is_fp8) {
+            job.policy.compute = DType::bf16;
+            job.setup.sizes.precision.gemm = DType::e4m3;
+            job.f32_moments = false;
+        }
+        const ExecutionGraph graph = build_training_graph(job.setup);
+        const Dependencies dependencies(graph);
+        const auto device = job.device.make(job.routed_config());
+        const std::vector<RunMemory> programs = plan_run_memory(job, graph, {}, *device);
+        std::mutex mutex;
+        ThreadWorld(graph.instances().ranks(), 1).run([&](Communicator& rank) {
+            RankTrainer trainer(job, graph, dependencies, rank, random_parameters(3));
+            trainer.step([](std::int64_t index) { return test::sequence(1, index); }, {});
+            const RankId id(static_cast<std::size_t>(rank.rank()));
+            const RunMemory& plan =
+                programs[static_cast<std::size_t>(graph.instances().program_of(id))];
+            double weights = 0;
+            double gradients = 0;
+            double optimizer = 0;
+            for (const auto& [key, parameter] : trainer.state().parameters()) {
+                weights += static_cast<double>(parameter.weight.data.size() +
+                                               4 * parameter.weight.scales.size());
+            }
+            for (const auto& shard : trainer.state().shards()) {
+                gradients += static_cast<double>(4 * shard->gradient.size());
+                optimizer += static_cast<double>(4 * shard->master.size() + shard->exp_avg.size() +
+                                                 shard->exp_avg_sq.size());
+            }
+            const std::lock_guard lock(mutex);
+            CHECK(weights == plan.rank.weights.value());
+            CHECK(gradients == plan.rank.gradients.value());
+            CHECK(optimizer == plan.rank.optimizer.value());
+            const auto peak = static_cast<double>(trainer.executor().peak_activation_bytes());
+            const double planned = plan.rank.activations_peak.value() + plan.workspaces.value();
+            CHECK(peak <= 1.25 * planned);
+            CHECK(peak >= 0.75 * plan.rank.activations_peak.value());
+        });
+    }
+}
+
+TEST_CASE("run memory: what is asked of devices is the sum over their ranks", "[runtime][memory]") {
+    const TrainingJob job = job_of({"", ScheduleKind::one_f_one_b, 2, 2, 2}, small_model());
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    const auto device = job.device.make(job.routed_config());
+    const std::vector<RunMemory> programs = plan_run_memory(job, graph, {}, *device);
+    REQUIRE(programs.size() == 2);
+    std::size_t asked = 0;
+    std::string why;
+    DeviceKind kind = cpu_devices();
+    kind.reserve = [&](std::size_t bytes, const std::string& what) {
+        asked = bytes;
+        why = what;
+    };
+    const std::vector<RankId> ranks = {RankId(0), RankId(1), RankId(2), RankId(3)};
+    const double sum = reserve_run_memory(programs, graph, ranks, kind).value();
+    CHECK(sum == 2 * (programs[0].total().value() + programs[1].total().value()));
+    CHECK(asked == static_cast<std::size_t>(sum));
+    CHECK(why.rfind("the memory plan of 4 ranks: weights ", 0) == 0);
 }
 
 }  // namespace r1

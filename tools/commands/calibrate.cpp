@@ -1,7 +1,8 @@
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -57,10 +58,15 @@ int measure_cuda(const Invocation& invocation) {
     if (!invocation.has("output")) {
         throw UsageError("calibrate --device cuda needs -o FILE for the calibration file");
     }
-    std::string out = invocation.text("output");
-    std::string option = "--out";
-    std::string name = program;
-    std::array<char*, 4> arguments = {name.data(), option.data(), out.data(), nullptr};
+    std::vector<std::string> words = {program, "--out", invocation.text("output")};
+    if (invocation.flag("own-kernels")) {
+        words.emplace_back("--own-kernels");
+    }
+    std::vector<char*> arguments;
+    for (std::string& word : words) {
+        arguments.push_back(word.data());
+    }
+    arguments.push_back(nullptr);
     execv(program.c_str(), arguments.data());
     throw FeatureError("cannot run " + program + ": " + std::strerror(errno));
 }
@@ -87,6 +93,9 @@ int run_calibrate(const Invocation& invocation) {
     if (invocation.has("leave-out") && !invocation.has("show")) {
         throw UsageError("--leave-out goes with --show");
     }
+    if (invocation.flag("own-kernels") && !invocation.has("device")) {
+        throw UsageError("--own-kernels goes with --device cuda");
+    }
     if (invocation.has("import")) {
         throw FeatureError("calibrate --import is not implemented in this version");
     }
@@ -111,7 +120,10 @@ Command calibrate_command() {
              "fit without the points of this source or file of sources, or with this text in their "
              "row; may be repeated")  //
             ("device", po::value<std::string>()->value_name("cuda|cpu"),
-             "cuda: measures kernels of this machine's GPU, 8 minutes at most, into -o FILE")  //
+             "cuda: measures kernels of this machine's GPU, and NCCL's collectives over all of its "
+             "GPUs, 8 minutes at most, into -o FILE")  //
+            ("own-kernels", po::bool_switch(),
+             "with --device cuda: this project's kernels instead of cuBLAS's and stand-ins")  //
             ("import", po::value<std::vector<std::string>>()->multitoken(), "not in this version");
     };
     command.run = run_calibrate;

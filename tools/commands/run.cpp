@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <cmath>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -14,6 +17,8 @@
 #include "runtime/byte_model.hpp"
 #include "runtime/cpu_device.hpp"
 #include "runtime/graph_traffic.hpp"
+#include "runtime/required_kernels.hpp"
+#include "runtime/run_memory.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "runtime/training_run.hpp"
 #include "sim/simulate.hpp"
@@ -99,6 +104,42 @@ struct Job {
     [[nodiscard]] const TrainingSpec& spec() const { return setting.scenario.workload.training; }
 };
 
+void check_processes(const Job& job) {
+    const std::int64_t ranks = job.setting.scenario.ranks();
+    if (processes() > 1 && processes() != ranks) {
+        throw UsageError(
+            fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
+                        ranks, processes(), ranks));
+    }
+}
+
+// Takes what the ranks of this process hold in their device's memory. What the process with most
+// takes; nothing where the memory is the host's.
+std::optional<std::int64_t> reserve_memory(const Job& job) {
+    const DeviceKind& device = job.training.device;
+    if (!device.reserve) {
+        return std::nullopt;
+    }
+    const ExecutionGraph& graph = job.planned.graph;
+    const std::unique_ptr<Device> probe = device.make(job.training.routed_config());
+    const std::vector<RunMemory> programs =
+        plan_run_memory(job.training, graph, job.planned.symbols, *probe);
+    if (processes() == 1) {
+        std::vector<RankId> ranks;
+        for (std::int64_t rank = 0; rank < graph.instances().ranks(); ++rank) {
+            ranks.emplace_back(static_cast<std::size_t>(rank));
+        }
+        return std::llround(reserve_run_memory(programs, graph, ranks, device).value());
+    }
+    const RankId own(static_cast<std::size_t>(process_rank()));
+    reserve_run_memory(programs, graph, {&own, 1}, device);
+    double most = 0;
+    for (const RunMemory& each : programs) {
+        most = std::max(most, each.total().value());
+    }
+    return std::llround(most);
+}
+
 void show(const Invocation& invocation, const TrainingProgress& progress) {
     const auto left = static_cast<std::int64_t>(progress.remaining_s);
     invocation.progress(fmt::format("step {} of {}, loss {:.4f}, {:.0f} tokens/s, {}:{:02} left",
@@ -134,11 +175,6 @@ void execute(const Invocation& invocation, const Job& job,
         return;
     }
 #ifdef R1_HAVE_MPI
-    if (processes() != ranks) {
-        throw UsageError(
-            fmt::format("the plan has {} ranks, and mpirun started {} processes: mpirun -n {}",
-                        ranks, processes(), ranks));
-    }
     if (!job.training.device.memory->is_host() && !job.training.device.connect) {
         throw FeatureError("this build has no NCCL: GPUs of processes cannot be joined");
     }
@@ -220,7 +256,8 @@ void write_files(const Invocation& invocation, const Job& job, const MeasuredSte
     }
 }
 
-void answer(const Invocation& invocation, const Job& job, const TrainingResult& result) {
+void answer(const Invocation& invocation, const Job& job, std::optional<std::int64_t> planned_bytes,
+            const TrainingResult& result) {
     invocation.progress("");
     write_files(invocation, job, result.measured);
     MeasuredRun measured{job.setting,
@@ -243,6 +280,8 @@ void answer(const Invocation& invocation, const Job& job, const TrainingResult& 
                      result.wall_s,
                      static_cast<std::int64_t>(result.iteration_s.size()),
                      result.peak_memory_bytes,
+                     planned_bytes,
+                     result.device_peak_bytes,
                      R1_VERSION};
     const Json report = make_measured_report(measured);
     if (invocation.has("html")) {
@@ -273,8 +312,18 @@ int run_run(const Invocation& invocation) {
             invocation.warn(warning);
         }
     }
+    check_processes(job);
+    try {
+        require_kernels({job.planned.graph}, job.setting.scenario.model, policy, device);
+    } catch (const FeatureError&) {
+        if (!is_first_process()) {
+            return kOk;  // all processes find the same
+        }
+        throw;
+    }
+    const std::optional<std::int64_t> planned_bytes = reserve_memory(job);
     execute(invocation, job,
-            [&](const TrainingResult& result) { answer(invocation, job, result); });
+            [&](const TrainingResult& result) { answer(invocation, job, planned_bytes, result); });
     return kOk;
 }
 

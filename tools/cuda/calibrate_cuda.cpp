@@ -7,7 +7,7 @@
 //       runtime/cuda_calibration/*.cu runtime/cuda_calibration/*.cpp runtime/calibration/*.cpp
 //       model/base/diagnostics.cpp model/base/files.cpp -lcublasLt -lcublas
 //
-// (one line). Exit codes are those of r1sim.
+// (one line; with -DR1_HAVE_NCCL=1 and -lnccl also collectives). Exit codes are those of r1sim.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -27,6 +27,7 @@
 #define R1_VERSION "(built without a version)"
 #endif
 
+#include "model/base/exit_code.hpp"
 #include "model/base/json.hpp"
 #include "runtime/calibration/document.hpp"
 #include "runtime/cuda_calibration/calibrate.hpp"
@@ -34,26 +35,18 @@
 namespace r1 {
 namespace {
 
-// As in tools/cli.hpp, which needs more than a lone nvcc has.
-enum ExitCode {
-    kOk = 0,
-    kInternalError = 1,
-    kUsage = 2,
-    kInvalidInput = 3,
-    kFeatureMissing = 5,
-    kInterrupted = 130,
-};
-
 constexpr const char* kHelp =
     "r1_calibrate_cuda: measures what matrix products, memory-bound kernels and copies reach on a\n"
-    "Hopper GPU, on all SMs and beside held ones, and writes a calibration file.\n"
+    "Hopper GPU, on all SMs and beside held ones, and collectives over all GPUs of the machine,\n"
+    "and writes a calibration file.\n"
     "\n"
     "  --out FILE      the file; written when everything is measured, never half\n"
     "  --seconds N     time that it may take (default 480); what does not fit is left out, the\n"
     "                  least important first, and the file says so\n"
     "  --quick         the shapes of a training step only, about a minute\n"
-    "  --own-kernels   matrix products by this project's kernels, as run --device cuda starts\n"
-    "                  them, instead of cuBLASLt's algorithms alone\n"
+    "  --own-kernels   this project's kernels, as run --device cuda starts them: products,\n"
+    "                  attention and memory-bound kernels, instead of cuBLASLt's products and\n"
+    "                  stand-ins\n"
     "  --device N      which GPU, from 0 (default 0)\n"
     "  --name NAME     name of the calibration (default: the device's, with _measured)\n"
     "  --help          this text\n"
@@ -113,7 +106,7 @@ Arguments parse(const std::vector<std::string>& words) {
         } else if (word == "--device") {
             arguments.options.device = static_cast<int>(number(word, value(), 1023));
         } else if (word == "--own-kernels") {
-            arguments.options.own_kernels = true;
+            arguments.options.kernels = JobKernels::own;
         } else if (word == "--quick") {
             arguments.options.grid = JobGrid::small;
         } else {

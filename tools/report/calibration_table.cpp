@@ -22,10 +22,11 @@ Group group_of(const Json& curve) {
     if (kernel.rfind("overhead.", 0) == 0) {
         return Group::overhead;
     }
-    if (curve.at("quantity") == "logical_gb_per_s" || curve.at("quantity") == "us") {
+    const auto quantity = curve.at("quantity").get<std::string>();
+    if (quantity == "logical_gb_per_s" || quantity == "bus_gb_per_s" || quantity == "us") {
         return Group::communication;
     }
-    if (curve.at("quantity") != "tflops") {
+    if (quantity != "tflops") {
         return Group::memory;
     }
     return curve.at("domain").contains("n") ? Group::matrix : Group::attention;

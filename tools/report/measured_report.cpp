@@ -202,6 +202,13 @@ Json network_json(const MeasuredRun& run) {
             {"hottest", Json()}};
 }
 
+Json device_memory_json(const RunInfo& info) {
+    if (!info.device_planned_bytes || !info.device_peak_bytes) {
+        return nullptr;
+    }
+    return {{"planned_bytes", *info.device_planned_bytes}, {"peak_bytes", *info.device_peak_bytes}};
+}
+
 Json run_info_json(const MeasuredRun& run) {
     const RunInfo& info = run.info;
     const auto steps = static_cast<double>(info.steps);
@@ -216,6 +223,7 @@ Json run_info_json(const MeasuredRun& run) {
             {"steps_per_s", steps / info.wall_s},
             {"tokens_per_s", tokens * steps / info.wall_s},
             {"peak_memory_bytes", info.peak_memory_bytes},
+            {"device_memory", device_memory_json(info)},
             {"version", info.version}};
 }
 

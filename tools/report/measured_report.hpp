@@ -39,6 +39,9 @@ struct RunInfo {
     std::int64_t steps = 0;  // how many; a resumed run has more losses
     std::int64_t peak_memory_bytes =
         0;  // of the process; of the largest, where ranks are processes
+    // The same of its device's memory, as planned and as used; nothing where that is the host's.
+    std::optional<std::int64_t> device_planned_bytes;
+    std::optional<std::int64_t> device_peak_bytes;
     std::string version;
 };
 

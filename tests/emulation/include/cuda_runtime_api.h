@@ -81,12 +81,26 @@ inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(m
 
 struct cudaMemPool;
 using cudaMemPool_t = cudaMemPool*;
-enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4 };
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4, cudaMemPoolAttrUsedMemHigh = 8 };
 inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
     *pool = nullptr;
     return cudaSuccess;
 }
-inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
+inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr which, void*) {
+    if (which == cudaMemPoolAttrUsedMemHigh) {
+        r1::emulation::device_reset_peak();
+    }
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
+    const auto peak = static_cast<unsigned long long>(r1::emulation::device_use().peak);
+    std::memcpy(value, &peak, sizeof peak);
+    return cudaSuccess;
+}
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    const r1::emulation::DeviceUse use = r1::emulation::device_use();
+    *total = use.total;
+    *free = use.total - use.live;
     return cudaSuccess;
 }
 
