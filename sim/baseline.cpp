@@ -11,13 +11,14 @@ namespace r1 {
 
 namespace {
 
-TimePs step_on(const Setting& setting, const Hardware& hardware, const GraphHash& hash) {
+TimePs step_on(const Setting& setting, const Hardware& hardware, const GraphHash& hash,
+               SharedWork& shared) {
     Setting other = setting;
     other.baseline.reset();
     other.topology = hardware.topology;
     other.fabric = generate_fabric(other.topology);
     other.calibration = hardware.calibration;
-    Simulation simulation = prepare(other);
+    Simulation simulation = prepare(other, shared);
     R1_CHECK(simulation.graph.hash() == hash);  // hardware never enters a graph
     replay(other, simulation);
     return simulation.timeline.makespan();
@@ -68,7 +69,8 @@ BaselineComparison compare_with_baseline(const Setting& setting, const Simulatio
     comparison.cluster = mixed.topology.name;
     comparison.calibration = mixed.calibration.name;
     comparison.changed = hardware_changes(mixed, target);
-    comparison.step = step_on(setting, mixed, hash);
+    SharedWork shared;
+    comparison.step = step_on(setting, mixed, hash, shared);
     TimePs before = comparison.step;
     for (const Resource resource : kResources) {
         TimePs step = before;
@@ -77,7 +79,7 @@ BaselineComparison compare_with_baseline(const Setting& setting, const Simulatio
         } else if (std::any_of(comparison.changed.begin(), comparison.changed.end(),
                                [&](const auto& each) { return each.resource == resource; })) {
             mixed = with_resource(mixed, target, resource);
-            step = step_on(setting, mixed, hash);
+            step = step_on(setting, mixed, hash, shared);
         }
         comparison.by_resource.push_back({resource, step, step - before});
         before = step;

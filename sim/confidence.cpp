@@ -71,6 +71,11 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
     const auto source = [&](const CalibrationCurve& curve) {
         return sources_of(setting.calibration, curve);
     };
+    if (simulation.recorded) {
+        kinds.clear();
+        entries.push_back({"kernel", simulation.recorded->measured ? "measured" : "calibrated",
+                           std::nullopt, "as in timeline " + simulation.recorded->timeline});
+    }
     for (const auto& [kind, use] : kinds) {
         const CalibrationCurve& curve = use.model->curve();
         Confidence entry;

@@ -6,21 +6,28 @@
 namespace r1 {
 
 ExecutionGraph SharedWork::graph(const GraphInputs& inputs) {
-    std::shared_ptr<const Graph> known;
-    {
-        const std::lock_guard lock(mutex_);
-        if (graph_ && !(graph_->inputs == inputs)) {
-            graph_.reset();  // before the next is built
-        }
-        known = graph_;
+    if (const std::shared_ptr<const Graph> known = known_graph(inputs)) {
+        return known->graph;
     }
-    if (!known) {
-        known = std::make_shared<const Graph>(Graph{inputs, build_graph(inputs)});
-        const std::lock_guard lock(mutex_);
-        graph_ = known;
-        ++graphs_built_;
+    auto built = std::make_shared<const Graph>(Graph{inputs, build_graph(inputs)});
+    const std::lock_guard lock(mutex_);
+    graphs_.push_back(built);
+    ++graphs_built_;
+    return built->graph;
+}
+
+std::shared_ptr<const SharedWork::Graph> SharedWork::known_graph(const GraphInputs& inputs) {
+    const std::lock_guard lock(mutex_);
+    const auto known = std::find_if(graphs_.begin(), graphs_.end(),
+                                    [&](const auto& graph) { return graph->inputs == inputs; });
+    if (known != graphs_.end()) {
+        std::rotate(known, known + 1, graphs_.end());  // the last used is the last
+        return graphs_.back();
     }
-    return known->graph;
+    if (graphs_.size() >= graphs_max_) {  // before the next is built
+        graphs_.erase(graphs_.begin());
+    }
+    return nullptr;
 }
 
 ExpertTraffic SharedWork::balanced_traffic(const TrafficInputs& inputs) {

@@ -178,16 +178,18 @@ Simulation prepare(const Setting& setting) {
     return prepare(setting, none);
 }
 
-Simulation prepare(const Setting& setting, SharedWork& shared) {
+namespace {
+
+Simulation prepare_graph(const Setting& setting, ExecutionGraph graph, const Document* binding,
+                         SharedWork& shared) {
     const Scenario& scenario = setting.scenario;
     Simulation simulation;
-    const Stopwatch watch;
-    simulation.graph = shared.graph(graph_inputs(scenario));
-    simulation.wall.graph_build_s = watch.seconds();
+    simulation.graph = std::move(graph);
     const ExpertGroupShape group = expert_group_shape(simulation.graph, setting.topology);
-    if (scenario.routing.source == RoutingSource::captured) {
-        simulation.routing = captured_routing(Document::from_file(scenario.routing.binding),
-                                              simulation.graph, scenario.model, group);
+    if (binding != nullptr || scenario.routing.source == RoutingSource::captured) {
+        simulation.routing = captured_routing(
+            binding != nullptr ? *binding : Document::from_file(scenario.routing.binding),
+            simulation.graph, scenario.model, group);
         simulation.traffic = mean_traffic(simulation.routing);
     } else if (scenario.routing.source == RoutingSource::balanced ||
                !scenario.model.has_experts()) {
@@ -213,6 +215,22 @@ Simulation prepare(const Setting& setting, SharedWork& shared) {
     return simulation;
 }
 
+}  // namespace
+
+Simulation prepare(const Setting& setting, SharedWork& shared) {
+    const Stopwatch watch;
+    ExecutionGraph graph = shared.graph(graph_inputs(setting.scenario));
+    const double graph_build_s = watch.seconds();
+    Simulation simulation = prepare_graph(setting, std::move(graph), nullptr, shared);
+    simulation.wall.graph_build_s = graph_build_s;
+    return simulation;
+}
+
+Simulation prepare(const Setting& setting, ExecutionGraph graph, const Document* binding) {
+    SharedWork none;
+    return prepare_graph(setting, std::move(graph), binding, none);
+}
+
 ReplayDag lower(const Setting& setting, const Simulation& simulation) {
     return lower_step(setting, simulation, &simulation.routing);
 }
@@ -221,6 +239,15 @@ void replay(const Setting& setting, Simulation& simulation) {
     const Stopwatch lowering;
     simulation.dag = lower(setting, simulation);
     simulation.wall.lower_s = lowering.seconds();
+    replay_lowered(setting, simulation);
+    if (setting.scenario.replay.fold == Folding::stage && !simulation.routing.even()) {
+        const ReplayDag even = lower_step(setting, simulation, nullptr);
+        simulation.even_step =
+            replay(even, *make_engine(first_engine(setting), even.network)).makespan();
+    }
+}
+
+void replay_lowered(const Setting& setting, Simulation& simulation) {
     simulation.warnings = unused_override_warnings(
         setting.scenario, setting.topology, setting.fabric, simulation.graph, simulation.dag);
     const Stopwatch replaying;
@@ -236,11 +263,6 @@ void replay(const Setting& setting, Simulation& simulation) {
             replay(simulation.dag, *make_engine(Engine::fluid, simulation.dag.network)));
     }
     simulation.wall.replay_s = replaying.seconds();
-    if (setting.scenario.replay.fold == Folding::stage && !simulation.routing.even()) {
-        const ReplayDag even = lower_step(setting, simulation, nullptr);
-        simulation.even_step =
-            replay(even, *make_engine(first_engine(setting), even.network)).makespan();
-    }
 }
 
 Timeline replay_step(const Setting& setting, const Simulation& simulation) {

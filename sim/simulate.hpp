@@ -1,7 +1,6 @@
 // One scenario, simulated: graph, memory, replay, and everything a report needs of them.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +47,12 @@ struct WallClock {
     double replay_s = 0;
 };
 
+// Whose times kernels have, if not the calibration's (recorded_times.hpp).
+struct RecordedKernels {
+    std::string timeline;
+    bool measured = false;
+};
+
 struct Simulation {
     ExecutionGraph graph;
     ExpertTraffic traffic;  // means
@@ -55,6 +60,7 @@ struct Simulation {
     SymbolValues symbols{};
     MemoryPlan memory;
     ReplayDag dag;
+    std::optional<RecordedKernels> recorded;  // of `dag`
     Timeline timeline;
     EngineCounts counts;
     WallClock wall;
@@ -72,10 +78,15 @@ struct Simulation {
 // saves what simulations of this process have in common; it changes no result.
 Simulation prepare(const Setting& setting, SharedWork& shared);
 Simulation prepare(const Setting& setting);
+// Of a graph that is there already: the scenario's. `binding`: routes as the run did that wrote it,
+// instead of as the scenario says; nullptr: none.
+Simulation prepare(const Setting& setting, ExecutionGraph graph, const Document* binding = nullptr);
 // What replay() replays.
 ReplayDag lower(const Setting& setting, const Simulation& simulation);
 // Replays what prepare() made.
 void replay(const Setting& setting, Simulation& simulation);
+// Replays simulation.dag, which lower() made, perhaps with other times.
+void replay_lowered(const Setting& setting, Simulation& simulation);
 // The same, of a setting whose hardware may be another; on the first engine, if there are two.
 Timeline replay_step(const Setting& setting, const Simulation& simulation);
 

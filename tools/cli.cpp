@@ -13,6 +13,7 @@
 
 #include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
+#include "model/tokenizer/utf8.hpp"
 
 namespace r1 {
 
@@ -191,6 +192,11 @@ std::vector<Override> Invocation::overrides() const {
     std::vector<Override> result;
     if (has("set")) {
         for (const std::string& text : get<std::vector<std::string>>("set")) {
+            if (const std::optional<std::size_t> at = utf8_error(text)) {
+                throw InputError("--set", fmt::format("{} is not UTF-8: byte {} belongs to no "
+                                                      "character",
+                                                      quote(text), *at));
+            }
             result.push_back(parse_override(text));
         }
     }
@@ -234,11 +240,15 @@ Invocation Invocation::silenced() const {
 }
 
 void Invocation::answer(const Json& json, const std::string& table) const {
+    // Answers name files, and names of files need not be UTF-8.
+    const auto document = [&] {
+        return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    };
     if (has("output")) {
-        write_file_atomically(text("output"), json.dump(2) + "\n");
+        write_file_atomically(text("output"), document());
     }
     if (prints_) {
-        write_stdout(flag("json") ? json.dump(2) + "\n" : table);
+        write_stdout(flag("json") ? document() : table);
     }
 }
 

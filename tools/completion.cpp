@@ -137,7 +137,12 @@ _r1sim() {{
     case $words[1] in
 {}    esac
 }}
-compdef _r1sim r1sim
+# Loaded by completion for the first time, this file is the body of _r1sim.
+if [[ $funcstack[1] == _r1sim ]]; then
+    _r1sim "$@"
+else
+    compdef _r1sim r1sim
+fi
 )",
                        names, cases);
 }

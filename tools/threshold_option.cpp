@@ -20,9 +20,14 @@ Threshold parse_threshold(const std::string& text, const std::vector<std::string
         threshold.of = text.substr(0, equals);
         number = text.substr(equals + 1);
         if (std::find(names.begin(), names.end(), threshold.of) == names.end()) {
-            throw UsageError(fmt::format("--fail-above knows no {}{}; it takes one of {}",
+            constexpr std::size_t kShownMax = 20;
+            const auto shown = static_cast<std::ptrdiff_t>(std::min(names.size(), kShownMax));
+            throw UsageError(fmt::format("--fail-above knows no {}{}; it takes one of {}{}",
                                          quote(threshold.of), did_you_mean(threshold.of, names),
-                                         fmt::join(names, ", ")));
+                                         fmt::join(names.begin(), names.begin() + shown, ", "),
+                                         names.size() > kShownMax
+                                             ? fmt::format(" and {} more", names.size() - kShownMax)
+                                             : ""));
         }
     }
     if (number.ends_with('%')) {

@@ -35,6 +35,9 @@ public:
                                                 what, begin, length, left));
         }
         if (!message.ParseFromArray(bytes_.data() + place_, static_cast<int>(length))) {
+            if (begin == 0 && bytes_.front() == '{') {
+                throw InputError(file_, "is JSON: of Chakra traces the binary form is read (.et)");
+            }
             throw InputError(file_, fmt::format("{} at byte {} is no such message of a Chakra "
                                                 "trace",
                                                 what, begin));

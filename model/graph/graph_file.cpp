@@ -87,17 +87,30 @@ std::string graph_to_text(const ExecutionGraph& graph) {
     return text;
 }
 
-void write_graph(const std::filesystem::path& file, const ExecutionGraph& graph) {
-    const std::string text = graph_to_text(graph);
+void write_graph(const std::filesystem::path& file, const ExecutionGraph& graph,
+                 const Json* scenario) {
+    Json json = graph_to_json(graph);
+    if (scenario != nullptr) {
+        json["scenario"] = *scenario;
+    }
+    std::string text;
+    write_text(json, text);
+    text += "\n";
     write_file_atomically(file, file.extension() == ".zst" ? compress(text) : text);
 }
 
-ExecutionGraph read_graph(const std::filesystem::path& file) {
+GraphFile read_graph(const std::filesystem::path& file) {
     std::string text = read_file(file);
     if (text.compare(0, kZstdMagic.size(), kZstdMagic) == 0) {
         text = decompress(text, file.string());
     }
-    return graph_from_json(Document::from_text(text, file.string()));
+    const Document document = Document::from_text(text, file.string());
+    GraphFile result{graph_from_json(document)};
+    if (const Json* scenario = document.find("/scenario");
+        scenario != nullptr && scenario->is_object()) {
+        result.scenario = document.part("/scenario");
+    }
+    return result;
 }
 
 }  // namespace r1

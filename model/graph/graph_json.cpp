@@ -395,6 +395,7 @@ ExecutionGraph graph_from_json(const Document& document) {
     for (ObjectReader& entry : reader.objects("programs", true)) {
         builder.add(read_program(entry));
     }
+    reader.object("scenario", false);
     reader.finish();
     diagnostics.throw_if_errors();
     try {

@@ -99,37 +99,6 @@ private:
         }
     }
 
-    // The lane's own rank; else of its program's lanes: one of several neighbours that stand for
-    // their likes in other groups, or the last one before the rank, where lanes are shown at
-    // distances.
-    static std::optional<std::uint32_t> lane_for(const Lane& lane, const std::vector<Lane>& lanes) {
-        std::vector<std::uint32_t> of_program;
-        for (std::uint32_t i = 0; i < lanes.size(); ++i) {
-            if (lanes[i].program == lane.program) {
-                if (lanes[i].rank == lane.rank) {
-                    return i;
-                }
-                of_program.push_back(i);
-            }
-        }
-        if (of_program.empty()) {
-            return std::nullopt;
-        }
-        std::sort(of_program.begin(), of_program.end(),
-                  [&](auto a, auto b) { return lanes[a].rank < lanes[b].rank; });
-        const std::uint32_t first = lanes[of_program.front()].rank.value;
-        const std::uint32_t last = lanes[of_program.back()].rank.value;
-        const std::uint32_t rank = lane.rank.value;
-        if (last - first + 1 == of_program.size() && rank > last) {
-            return of_program[(rank - first) % of_program.size()];
-        }
-        std::uint32_t best = of_program.front();
-        for (const std::uint32_t i : of_program) {
-            best = lanes[i].rank.value <= rank ? i : best;
-        }
-        return best;
-    }
-
     using Run = std::tuple<std::uint32_t, std::uint32_t, std::int32_t>;  // item, op, iteration
     static Run run_of(const Interval& interval) {
         return {interval.op.item, interval.op.op, interval.iteration};
@@ -192,6 +161,34 @@ private:
 };
 
 }  // namespace
+
+std::optional<std::uint32_t> lane_for(const Lane& lane, const std::vector<Lane>& lanes) {
+    std::vector<std::uint32_t> of_program;
+    for (std::uint32_t i = 0; i < lanes.size(); ++i) {
+        if (lanes[i].program == lane.program) {
+            if (lanes[i].rank == lane.rank) {
+                return i;
+            }
+            of_program.push_back(i);
+        }
+    }
+    if (of_program.empty()) {
+        return std::nullopt;
+    }
+    std::sort(of_program.begin(), of_program.end(),
+              [&](auto a, auto b) { return lanes[a].rank < lanes[b].rank; });
+    const std::uint32_t first = lanes[of_program.front()].rank.value;
+    const std::uint32_t last = lanes[of_program.back()].rank.value;
+    const std::uint32_t rank = lane.rank.value;
+    if (last - first + 1 == of_program.size() && rank > last) {
+        return of_program[(rank - first) % of_program.size()];
+    }
+    std::uint32_t best = of_program.front();
+    for (const std::uint32_t i : of_program) {
+        best = lanes[i].rank.value <= rank ? i : best;
+    }
+    return best;
+}
 
 std::vector<AlignedGraph> align(const NamedTimeline& measured, const NamedTimeline& simulated) {
     return Aligner(measured, simulated).align();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,11 @@ struct AlignedGraph {
     std::vector<std::uint32_t> simulated_lane;  // by lane of `measured`: the one that stands for it
     std::vector<AlignedOp> ops;                 // by lane of `measured`, item, op, iteration
 };
+
+// Which of the lanes stands for this one: its own rank's; else of its program's lanes one of
+// several neighbours that stand for their likes in other groups, or the last one before the rank,
+// where lanes are shown at distances. nullopt: none is of its program.
+std::optional<std::uint32_t> lane_for(const Lane& lane, const std::vector<Lane>& lanes);
 
 // Aligns every op of every measured rank with that of the lane that stands for the rank: its own,
 // or of those of its program the one that a folded replay or a replay that shows some ranks keeps

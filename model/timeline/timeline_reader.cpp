@@ -299,8 +299,13 @@ TimelineFile read_timeline(const Document& document) {
     ObjectReader reader(document, "", diagnostics);
     reader.accept_header("timeline");
     reader.required("measured", file.measured);
+    std::set<std::string> hashes;
     for (ObjectReader& entry : reader.objects("graphs", true)) {
         file.graphs.push_back(read_graph(entry));
+        if (const std::string& hash = file.graphs.back().hash;
+            !hash.empty() && !hashes.insert(hash).second) {
+            entry.error("hash", "an earlier graph has the same hash");
+        }
     }
     const std::vector<Lane> lanes = read_lanes(reader);
     check_columns(reader);

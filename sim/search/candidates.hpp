@@ -2,7 +2,6 @@
 // axes, each a scenario.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>

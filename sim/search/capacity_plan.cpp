@@ -84,9 +84,23 @@ private:
             read_candidates(*candidates);
         }
         if (auto search = reader.object("search", false)) {
-            search->optional("simulate_min", plan_.search.simulate_min, {0, 1e6});
-            search->optional("simulate_max", plan_.search.simulate_max, {1, 1e6});
+            read_search_limits(*search);
             search->finish();
+        }
+    }
+
+    // What is not given does not contradict what is.
+    void read_search_limits(ObjectReader& reader) {
+        SearchLimits& limits = plan_.search;
+        reader.optional("simulate_min", limits.simulate_min, {0, 1e6});
+        reader.optional("simulate_max", limits.simulate_max, {1, 1e6});
+        if (!reader.has("simulate_max")) {
+            limits.simulate_max = std::max(limits.simulate_max, limits.simulate_min);
+        } else if (!reader.has("simulate_min")) {
+            limits.simulate_min = std::min(limits.simulate_min, limits.simulate_max);
+        } else if (limits.simulate_min > limits.simulate_max) {
+            reader.error("simulate_min",
+                         fmt::format("is more than simulate_max, {}", limits.simulate_max));
         }
     }
 
@@ -138,7 +152,7 @@ private:
             }
         }
         if (scenario.contains("plan")) {
-            check_plan(scenario["plan"], "/plan", true);
+            check_plan(scenario["plan"], "/plan");
         }
         if (scenario.contains("workload")) {
             Json& workload = scenario["workload"];
@@ -173,14 +187,15 @@ private:
         reader.optional("node_limit", number, kAtLeastOne);
     }
 
-    // As the scenario's own reader does; what it says stands at `pointer` in the plan, or below.
-    void check_plan(Json members, const std::string& pointer, bool below) {
+    // As the scenario's own reader does. What it says of `part` of the members stands at `pointer`
+    // in the plan.
+    void check_plan(Json members, const std::string& pointer, const std::string& part = "") {
         members["pipeline_parallel"] = members.value("pipeline_parallel", Json(1));
         Diagnostics problems;
         const Document document = Document::from_json(std::move(members), document_.file());
         read_parallel_plan(ObjectReader(document, "", problems));
         for (const Diagnostic& problem : problems.errors()) {
-            error(below ? pointer + problem.pointer : pointer, problem.message);
+            error(pointer + problem.pointer.substr(part.size()), problem.message);
         }
     }
 
@@ -237,8 +252,12 @@ private:
     }
 
     void check_value(const AxisSpec& spec, const Json& value, const std::string& pointer) {
+        if (value.is_null()) {
+            error(pointer, "expects a value to try, found null");
+            return;
+        }
         if (std::string_view(spec.part) == "plan") {
-            check_plan({{spec.key, value}}, pointer, false);
+            check_plan({{spec.key, value}}, pointer, join_pointer("", spec.key));
             return;
         }
         Diagnostics problems;
@@ -267,7 +286,7 @@ private:
                 reader.error("", "missing key 'cluster'");
             }
             reader.optional("calibration", cluster.calibration);
-            reader.optional("usd_per_gpu_hour", cluster.usd_per_gpu_hour, kNotNegative);
+            reader.optional("usd_per_gpu_hour", cluster.usd_per_gpu_hour, kUsd);
             reader.optional("gpus", cluster.gpus, {1, 1 << 24});
             reader.finish();
         }

@@ -52,9 +52,9 @@ RunEstimate estimate_run(const RunTerms& terms, Seconds step) {
         const Seconds interval = std::max(terms.checkpoint_interval.value_or(*optimal), step);
         run.checkpoint_interval = interval;
         wall_s *= wall_over_productive(terms.job, interval);
-        run.failures = wall_s / terms.job.mtbf.value();
     }
     wall_s += terms.loads_first ? terms.job.restart.value() : 0;
+    run.failures = wall_s / terms.job.mtbf.value();
     run.days = wall_s / kDay;
     run.gpu_hours_productive = terms.gpus * productive_s / kHour;
     run.gpu_hours = terms.gpus * wall_s / kHour;

@@ -39,8 +39,8 @@ RunPrices read_run_prices(const Document& document, const std::string& pointer,
     std::string name;
     reader.accept_header("prices");
     reader.optional("name", name);
-    reader.required("usd_per_gpu_hour", prices.usd_per_gpu_hour, kNotNegative);
-    reader.optional("usd_per_kwh", prices.usd_per_kwh, kNotNegative);
+    reader.required("usd_per_gpu_hour", prices.usd_per_gpu_hour, kUsd);
+    reader.optional("usd_per_kwh", prices.usd_per_kwh, kUsd);
     reader.optional("pue", prices.pue, {1, 100});
     if (auto failures = reader.object("failures", false)) {
         read_hours(*failures, "gpu_mtbf_hours", prices.failures.gpu_mtbf_hours);

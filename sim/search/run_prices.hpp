@@ -23,6 +23,8 @@ struct RunPrices {
     std::optional<Seconds> checkpoint_interval;  // nothing: the optimal one
 };
 
+inline constexpr Range kUsd{0, 1e9};  // of a GPU-hour, of a kWh
+
 // Reads the object at `pointer`; problems go to `diagnostics`.
 RunPrices read_run_prices(const Document& document, const std::string& pointer,
                           Diagnostics& diagnostics);

@@ -1,6 +1,8 @@
 #include "sim/search/search.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -24,12 +26,30 @@ constexpr std::size_t kRound = 8;
 // Simulations for each constraint that could be given way to.
 constexpr std::size_t kNearestMax = 24;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr std::array<const char*, 5> kConstraints = {"goal.days", "constraints.usd",
+                                                     "constraints.gpus", "constraints.power_mw",
+                                                     "constraints.memory"};
+
+// Why the run has no end in numbers; empty if it has one.
+std::string why_endless(const RunTerms& terms, const RunEstimate& run) {
+    if (std::isfinite(run.days) && std::isfinite(run.cost_usd)) {
+        return "";
+    }
+    return fmt::format(
+        "never ends: something fails every {:.3g} s, and a checkpoint of {:.3g} s and a restart of "
+        "{:.3g} s do not get through",
+        terms.job.mtbf.value(), terms.job.checkpoint_write.value(), terms.job.restart.value());
+}
 
 class Search {
 public:
     Search(const CapacityPlan& plan, const CandidateScenarios& scenarios,
            const SearchOptions& options)
-        : plan_(plan), options_(options), scenarios_(scenarios) {
+        : plan_(plan),
+          options_(options),
+          scenarios_(scenarios),
+          shared_(options.jobs),
+          left_(static_cast<std::size_t>(plan.search.simulate_max)) {
         for (Candidate& candidate : enumerate_candidates(plan)) {
             answers_.push_back({std::move(candidate), {}, {}, {}, {}, {}, {}, {}, {}});
         }
@@ -37,17 +57,18 @@ public:
 
     SearchResult run() && {
         bound_all();
-        std::optional<std::size_t> best = find_best();
+        find_best();
+        if (!best_simulated()) {
+            simulate_near_misses();
+        }
+        simulate_more();  // one of which may turn out to be better
+        const std::optional<std::size_t> best = best_simulated();
         if (!best) {
             find_nearest();
         }
-        simulate_more();
-        best = best_simulated(best);
-        if (best) {
-            result_.nearest.clear();
-        }
         explain(best);
         result_.feasible = best.has_value();
+        result_.simulated = simulated();
         rank();
         return std::move(result_);
     }
@@ -83,7 +104,11 @@ private:
             const Bytes capacity = setting->topology.device.memory;
             const StepBound least = bound_step(*std::move(setting), shared_);
             answer.memory = memory_of(capacity, least.memory);
-            answer.bound = estimate_run(*answer.terms, least.time);
+            const RunEstimate run = estimate_run(*answer.terms, least.time);
+            answer.why_not = why_endless(*answer.terms, run);
+            if (answer.why_not.empty()) {
+                answer.bound = run;
+            }
         } catch (const InputError& error) {  // a link that the cluster has not
             answer.why_not = error.diagnostics().front().message;
         }
@@ -97,12 +122,17 @@ private:
         try {
             replay(*setting, simulation);
         } catch (const InputError& error) {  // longer than a timeline counts
-            answer.bound.reset();
             answer.why_not = error.diagnostics().front().message;
             return;
         }
+        const RunEstimate run =
+            estimate_run(*answer.terms, from_ps(simulation.timeline.makespan()));
+        answer.why_not = why_endless(*answer.terms, run);
+        if (!answer.why_not.empty()) {
+            return;
+        }
+        answer.run = run;
         answer.memory = memory_of(setting->topology.device.memory, simulation.memory);
-        answer.run = estimate_run(*answer.terms, from_ps(simulation.timeline.makespan()));
         SimulatedStep& step = answer.step.emplace();
         step.path_resources = path_resources(simulation.dag, simulation.timeline,
                                              critical_path(simulation.graph, simulation.timeline));
@@ -126,17 +156,28 @@ private:
                           [](const CandidateAnswer& answer) { return answer.bound.has_value(); }));
     }
 
+    // Those that are not yet, as far as search.simulate_max lets.
     void simulate(const Indices& candidates) {
         Indices missing;
         std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(missing),
                      [this](std::size_t i) { return !answers_[i].run && answers_[i].bound; });
+        missing.resize(std::min(missing.size(), left_));
+        left_ -= missing.size();
         for_each_in_parallel(
             missing.size(), options_.jobs, [&](std::size_t i) { simulate(answers_[missing[i]]); },
             [&](std::size_t done) {
-                progress(
-                    fmt::format("simulating candidates: {} so far …", result_.simulated + done));
+                progress(fmt::format("simulating candidates: {} so far …", simulated() + done));
             });
-        result_.simulated += missing.size();
+        for (const std::size_t i : missing) {
+            if (!answers_[i].run) {  // there is none, and why_not says why
+                answers_[i].bound.reset();
+            }
+        }
+    }
+    [[nodiscard]] std::size_t simulated() const {
+        return static_cast<std::size_t>(
+            std::count_if(answers_.begin(), answers_.end(),
+                          [](const CandidateAnswer& answer) { return answer.run.has_value(); }));
     }
 
     [[nodiscard]] std::vector<NeededChange> bound_misses(const CandidateAnswer& answer) const {
@@ -159,16 +200,15 @@ private:
     }
 
     // Simulates candidates in order of what they need at least, until the next needs at least what
-    // the best does: the first of the best by `needed(answer, run)`, among those that `accepted`
-    // takes.
+    // the best of those that `accepted` takes does: limits.min of them at least, limits.max at
+    // most.
     struct Limits {
         std::size_t min = 0;
         std::size_t max = 0;
     };
     template <class Needed, class Accepted>
-    std::optional<std::size_t> branch_and_bound(const Indices& order, const Limits& limits,
-                                                Needed needed, Accepted accepted) {
-        std::optional<std::size_t> best;
+    void branch_and_bound(const Indices& order, const Limits& limits, Needed needed,
+                          Accepted accepted) {
         double least = kInfinity;
         std::size_t taken = 0;
         while (taken < order.size() && taken < limits.max) {
@@ -184,39 +224,44 @@ private:
             simulate(round);
             for (const std::size_t i : round) {
                 const CandidateAnswer& answer = answers_[i];
-                if (answer.run && accepted(answer) && needed(answer, *answer.run) < least) {
-                    least = needed(answer, *answer.run);
-                    best = i;
+                if (answer.run && accepted(answer)) {
+                    least = std::min(least, needed(answer, *answer.run));
                 }
             }
         }
-        return best;
     }
 
-    std::optional<std::size_t> find_best() {
-        const Indices order =
-            sorted([this](const CandidateAnswer& answer) { return bound_misses(answer).empty(); },
-                   [this](const CandidateAnswer& answer) { return value(*answer.bound); });
-        return branch_and_bound(
-            order,
-            {static_cast<std::size_t>(plan_.search.simulate_min),
-             static_cast<std::size_t>(plan_.search.simulate_max)},
-            [this](const CandidateAnswer&, const RunEstimate& run) { return value(run); },
-            [this](const CandidateAnswer& answer) {
-                return misses(plan_, answer, *answer.run).empty();
-            });
-    }
-
-    // What was simulated for another reason may turn out to be better.
-    [[nodiscard]] std::optional<std::size_t> best_simulated(std::optional<std::size_t> best) const {
+    // Of the simulated candidates that `accepted` takes, the first with the least key.
+    template <class Accepted, class Key>
+    [[nodiscard]] std::optional<std::size_t> least_simulated(Accepted accepted, Key key) const {
+        std::optional<std::size_t> best;
         for (std::size_t i = 0; i < answers_.size(); ++i) {
-            const CandidateAnswer& answer = answers_[i];
-            if (answer.run && misses(plan_, answer, *answer.run).empty() &&
-                (!best || value(*answer.run) < value(*answers_[*best].run))) {
+            if (answers_[i].run && accepted(answers_[i]) &&
+                (!best || key(answers_[i]) < key(answers_[*best]))) {
                 best = i;
             }
         }
         return best;
+    }
+
+    [[nodiscard]] std::vector<NeededChange> run_misses(const CandidateAnswer& answer) const {
+        return misses(plan_, answer, *answer.run);
+    }
+
+    void find_best() {
+        const Indices order =
+            sorted([this](const CandidateAnswer& answer) { return bound_misses(answer).empty(); },
+                   [this](const CandidateAnswer& answer) { return value(*answer.bound); });
+        branch_and_bound(
+            order, {static_cast<std::size_t>(plan_.search.simulate_min), order.size()},
+            [this](const CandidateAnswer&, const RunEstimate& run) { return value(run); },
+            [this](const CandidateAnswer& answer) { return run_misses(answer).empty(); });
+    }
+
+    [[nodiscard]] std::optional<std::size_t> best_simulated() const {
+        return least_simulated(
+            [this](const CandidateAnswer& answer) { return run_misses(answer).empty(); },
+            [this](const CandidateAnswer& answer) { return value(*answer.run); });
     }
 
     // Up to search.simulate_min: of what is left, what misses fewest limits and needs least.
@@ -227,70 +272,82 @@ private:
                        return std::pair(bound_misses(answer).size(), value(*answer.bound));
                    });
         const auto min = static_cast<std::size_t>(plan_.search.simulate_min);
-        order.resize(std::min(order.size(), min - std::min(min, result_.simulated)));
+        order.resize(std::min(order.size(), min - std::min(min, simulated())));
         simulate(order);
     }
 
     // ---- nothing is feasible
 
-    void find_nearest() {
-        for (const char* constraint : {"goal.days", "constraints.usd", "constraints.gpus",
-                                       "constraints.power_mw", "constraints.memory"}) {
-            give_way(constraint);
+    static bool only(const char* constraint, const std::vector<NeededChange>& list) {
+        return std::all_of(list.begin(), list.end(),
+                           [&](const NeededChange& miss) { return miss.constraint == constraint; });
+    }
+    [[nodiscard]] double needed(const char* constraint, const CandidateAnswer& answer,
+                                const RunEstimate& run) const {
+        const std::vector<NeededChange> list = misses(plan_, answer, run);
+        const auto miss = std::find_if(list.begin(), list.end(), [&](const NeededChange& each) {
+            return each.constraint == constraint;
+        });
+        return miss == list.end() ? -kInfinity : miss->needed;
+    }
+    [[nodiscard]] std::pair<std::size_t, double> misfit(const CandidateAnswer& answer,
+                                                        const RunEstimate& run) const {
+        return {misses(plan_, answer, run).size(), value(run)};
+    }
+
+    // What could meet all constraints but one, by what it needs of that one; if nothing does, what
+    // misses fewest.
+    void simulate_near_misses() {
+        bool is_one_enough = false;
+        for (const char* constraint : kConstraints) {
+            const auto meets_others = [&](const CandidateAnswer& answer) {
+                return only(constraint, run_misses(answer));
+            };
+            branch_and_bound(
+                sorted(
+                    [&](const CandidateAnswer& answer) {
+                        return only(constraint, bound_misses(answer));
+                    },
+                    [&](const CandidateAnswer& answer) {
+                        return std::pair(needed(constraint, answer, *answer.bound),
+                                         value(*answer.bound));
+                    }),
+                {0, kNearestMax},
+                [&](const CandidateAnswer& answer, const RunEstimate& run) {
+                    return needed(constraint, answer, run);
+                },
+                meets_others);
+            is_one_enough = is_one_enough ||
+                            std::any_of(answers_.begin(), answers_.end(), [&](const auto& answer) {
+                                return answer.run && meets_others(answer);
+                            });
         }
-        if (!result_.nearest.empty()) {
-            return;
-        }
-        // No single constraint is enough: the candidate that misses fewest.
-        const auto count = [](const std::vector<NeededChange>& list) {
-            return static_cast<double>(list.size());
-        };
-        const auto rank_of = [&](const CandidateAnswer& answer, const RunEstimate& run) {
-            return std::pair(count(misses(plan_, answer, run)), value(run));
-        };
-        Indices order =
-            sorted([](const CandidateAnswer&) { return true; },
-                   [&](const CandidateAnswer& answer) { return rank_of(answer, *answer.bound); });
-        order.resize(std::min(order.size(), kRound));
-        simulate(order);
-        std::erase_if(order, [this](std::size_t i) { return !answers_[i].run; });
-        const auto best =
-            std::min_element(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-                return rank_of(answers_[a], *answers_[a].run) <
-                       rank_of(answers_[b], *answers_[b].run);
-            });
-        if (best != order.end()) {
-            result_.nearest.push_back(
-                {*best, misses(plan_, answers_[*best], *answers_[*best].run)});
+        if (!is_one_enough) {
+            Indices order = sorted(
+                [](const CandidateAnswer&) { return true; },
+                [this](const CandidateAnswer& answer) { return misfit(answer, *answer.bound); });
+            order.resize(std::min(order.size(), kRound));
+            simulate(order);
         }
     }
 
-    // Adds the candidate that meets all else and needs least of this.
-    void give_way(const std::string& constraint) {
-        const auto only_that = [&](const std::vector<NeededChange>& list) {
-            return std::all_of(list.begin(), list.end(), [&](const NeededChange& miss) {
-                return miss.constraint == constraint;
-            });
+    void find_nearest() {
+        const auto add = [this](const std::optional<std::size_t>& nearest) {
+            if (nearest) {
+                result_.nearest.push_back({*nearest, run_misses(answers_[*nearest])});
+            }
         };
-        const auto needed = [&](const CandidateAnswer& answer, const RunEstimate& run) {
-            const std::vector<NeededChange> list = misses(plan_, answer, run);
-            const auto miss = std::find_if(list.begin(), list.end(), [&](const NeededChange& each) {
-                return each.constraint == constraint;
-            });
-            return miss == list.end() ? -kInfinity : miss->needed;
-        };
-        const Indices order =
-            sorted([&](const CandidateAnswer& answer) { return only_that(bound_misses(answer)); },
-                   [&](const CandidateAnswer& answer) {
-                       return std::pair(needed(answer, *answer.bound), value(*answer.bound));
-                   });
-        const std::optional<std::size_t> best =
-            branch_and_bound(order, {0, kNearestMax}, needed, [&](const CandidateAnswer& answer) {
-                return only_that(misses(plan_, answer, *answer.run));
-            });
-        if (best) {
-            result_.nearest.push_back(
-                {*best, misses(plan_, answers_[*best], *answers_[*best].run)});
+        for (const char* constraint : kConstraints) {
+            add(least_simulated(
+                [&](const CandidateAnswer& answer) { return only(constraint, run_misses(answer)); },
+                [&](const CandidateAnswer& answer) {
+                    return std::pair(needed(constraint, answer, *answer.run), value(*answer.run));
+                }));
+        }
+        if (result_.nearest.empty()) {
+            add(least_simulated(
+                [](const CandidateAnswer&) { return true; },
+                [this](const CandidateAnswer& answer) { return misfit(answer, *answer.run); }));
         }
     }
 
@@ -358,6 +415,7 @@ private:
     SharedWork shared_;
     std::vector<CandidateAnswer> answers_;
     SearchResult result_;
+    std::size_t left_ = 0;  // of search.simulate_max
 };
 
 }  // namespace

@@ -66,12 +66,19 @@ setup_file() {
     holds "step.time_s above .* %: step.time_s"
     run -6 "$R1SIM" compare "$a" "$b" --fail-above step=0
     run -0 "$R1SIM" compare "$a" "$b" --fail-above memory=0
+    run -6 "$R1SIM" compare "$a" "$b" --fail-above network.links=0
+    run -6 "$R1SIM" compare "$a" "$b" --fail-above 'network.links[stage0.nvlink.up]=0'
+    run -0 "$R1SIM" compare "$a" "$b" --fail-above 'memory.per_rank[3]=0'
 }
 
 @test "compare: what it cannot do" {
     refused_with 2 "two reports" compare "$a"
     refused_with 2 "too many arguments" compare "$a" "$b" "$a"
     refused_with 2 "did you mean 'step.time_s'" compare "$a" "$b" --fail-above step.tim_s=1
-    refused_with 3 "/schema: must be \"r1sim.report/1\"" compare "$a" "$main_job"
+    refused_with 2 "knows no 'network.links.stage0', did you mean" compare "$a" "$b" \
+        --fail-above 'network.links[stage0=1'
+    refused_with 3 "/schema: must be 'r1sim.report/1'" compare "$a" "$main_job"
+    jq 'del(.memory) | .graph = 3' "$a" >"$BATS_TEST_TMPDIR/broken.json"
+    refused_with 3 "missing key 'memory'" compare "$a" "$BATS_TEST_TMPDIR/broken.json"
     refused_with 3 "no-such-file" compare "$a" no-such-file
 }

@@ -58,6 +58,17 @@ complete_bash() {
             "$shell" -n "$BATS_TEST_TMPDIR/script"
         fi
     done
+    if command -v zsh; then
+        # At the first TAB, the file that fpath names is the function.
+        "$R1SIM" completion zsh >"$BATS_TEST_TMPDIR/_r1sim"
+        run -0 zsh -fc 'fpath=("$1") && autoload -Uz _r1sim
+            _arguments() { print -l -- "$@" } && compdef() { print compdef }
+            words=(r1sim simulate --eng) CURRENT=3 && _r1sim' zsh "$BATS_TEST_TMPDIR"
+        holds "--engine"
+        run ! holds compdef
+        run -0 zsh -fc 'compdef() { print "$@" } && source "$1"' zsh "$BATS_TEST_TMPDIR/_r1sim"
+        [ "$output" = "_r1sim r1sim" ]
+    fi
     if command -v fish; then
         "$R1SIM" completion fish >"$BATS_TEST_TMPDIR/r1sim.fish"
         run -0 fish -c "source $BATS_TEST_TMPDIR/r1sim.fish; complete -C 'r1sim simulate --engine '"

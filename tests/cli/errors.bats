@@ -253,6 +253,8 @@ place='edited\.json:[0-9]+:[0-9]+: '
     holds "--set: /plan/x"
     holds "--set: /cluster/nodes"
     holds "--set: /seed"
+    refused_with 3 "--set: 'name=.*' is not UTF-8: byte 5" simulate "$main_job" --dry-run --json \
+        --set name=$'\xff'
 }
 
 @test "errors: the line and a caret are shown" {

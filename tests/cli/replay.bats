@@ -97,8 +97,85 @@ setup() {
     refused_with 3 "traces are of 16 ranks" replay --chakra "$traces" --cluster cpu_local
 }
 
+@test "replay: a graph on the cluster that it was simulated on gives the simulated report" {
+    graph=$BATS_TEST_TMPDIR/graph.json.zst timeline=$BATS_TEST_TMPDIR/timeline.json
+    "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json --engine fluid --quiet --graph "$graph" \
+        --timeline "$timeline" -o "$BATS_TEST_TMPDIR/report.json" >/dev/null
+    run -0 --separate-stderr "$R1SIM" replay --graph "$graph" --cluster h800_8x8 --engine fluid --json
+    [ -z "$stderr" ]
+    conforms report
+    json 'del(.run_info) == ($report[0] | del(.run_info))' \
+        --slurpfile report "$BATS_TEST_TMPDIR/report.json"
+    run -0 "$R1SIM" replay --graph "$graph" --timeline "$timeline" --cluster h800_8x8 --json
+    conforms report
+    json '.graph == $report[0].graph and (.step.time_s / $report[0].step.time_s - 1 | fabs < 1e-7)
+        and any(.confidence[]; .component == "kernel" and (.source | test("timeline")))' \
+        --slurpfile report "$BATS_TEST_TMPDIR/report.json"
+    # On slower links it takes what a simulation there takes.
+    "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json --engine fluid --quiet \
+        --set cluster.nic.bandwidth_gb_per_s=10 -o "$BATS_TEST_TMPDIR/slow.json" >/dev/null
+    run -0 "$R1SIM" replay --graph "$graph" --timeline "$timeline" --cluster h800_8x8 --json \
+        --engine fluid --set nic.bandwidth_gb_per_s=10
+    json '.step.time_s / $slow[0].step.time_s - 1 | fabs < 1e-7' \
+        --slurpfile slow "$BATS_TEST_TMPDIR/slow.json"
+    run -0 "$R1SIM" replay --graph "$graph" --cluster h100_8x8 --engine fluid --json
+    json '.scenario | .cluster.name == "h100_8x8" and .calibration.device == "h100"'
+}
+
+@test "replay: a measured step keeps its kernels, and run --chakra says the same" {
+    graph=$BATS_TEST_TMPDIR/graph.json measured=$BATS_TEST_TMPDIR/measured.json
+    "$R1SIM" run scenarios/tiny_train_cpu.json --set workload.steps=2 --quiet --graph "$graph" \
+        --timeline "$measured" --binding "$BATS_TEST_TMPDIR/binding.json" \
+        --chakra "$BATS_TEST_TMPDIR/run" -o "$BATS_TEST_TMPDIR/report.json" >/dev/null
+    run -0 "$R1SIM" replay --graph "$graph" --timeline "$measured" --cluster cpu_8x2 --engine fluid \
+        --binding "$BATS_TEST_TMPDIR/binding.json" --json
+    conforms report
+    json '.graph.hash == $report[0].graph.hash and .run_info.fold == "none"' \
+        --slurpfile report "$BATS_TEST_TMPDIR/report.json"
+    step=$(jq .step.time_s <<<"$output")
+    run -0 "$R1SIM" replay --chakra "$BATS_TEST_TMPDIR/run" --cluster cpu_8x2 --engine fluid --json
+    json '.traces.ranks == 16 and (.step.time_s / $step - 1 | fabs < 1e-6)' --argjson step "$step"
+    # The busiest rank computes at least as long as its kernels took.
+    json '.step.time_s >= $busiest' --argjson busiest "$(jq '[.graphs[0].programs as $programs
+        | .lanes as $lanes | .intervals | group_by(.[1])[] | map(select(
+            $programs[$lanes[.[1]].program].items[.[2]].ops[.[3]].stream | test("compute|wgrad"))
+            | .[6] - .[5]) | add] | max / 1e12' "$measured")"
+}
+
+@test "replay: bad graphs and timelines exit 3 with the place" {
+    graph=$BATS_TEST_TMPDIR/graph.json timeline=$BATS_TEST_TMPDIR/timeline.json
+    "$R1SIM" simulate scenarios/tiny_prefill_cpu.json --quiet --graph "$graph" \
+        --timeline "$timeline" >/dev/null
+    edited() { # FILTER FILE
+        jq "$1" "$2" >"$BATS_TEST_TMPDIR/edited.json"
+    }
+    on_cpu() { # PATTERN OPTION...
+        refused_with 3 "$1" replay --cluster cpu_local "${@:2}"
+    }
+    edited 'del(.scenario)' "$graph"
+    on_cpu "edited.json: /scenario: missing" --graph "$BATS_TEST_TMPDIR/edited.json"
+    edited '.scenario.workload.sequence_length = 128' "$graph"
+    on_cpu "/scenario: is not the one" --graph "$BATS_TEST_TMPDIR/edited.json"
+    edited '.scenario.workload.kind = "fast"' "$graph"
+    on_cpu "/workload/kind" --graph "$BATS_TEST_TMPDIR/edited.json"
+    edited '.hash = "0"' "$graph"
+    on_cpu "/hash" --graph "$BATS_TEST_TMPDIR/edited.json"
+    on_cpu "cannot be read" --graph "$BATS_TEST_TMPDIR/none.json"
+    on_cpu "must be 'r1sim.graph/1'" --graph "$timeline"
+    on_cpu "must be 'r1sim.timeline/1'" --graph "$graph" --timeline "$graph"
+    edited 'del(.intervals[2])' "$timeline"
+    on_cpu "edited.json: lacks op 2 of item 0 of rank 0" --graph "$graph" \
+        --timeline "$BATS_TEST_TMPDIR/edited.json"
+    edited '.graphs[0].hash = "0123456789abcdef0123456789abcdef"' "$timeline"
+    on_cpu "none is the graph of --graph" --graph "$graph" --timeline "$BATS_TEST_TMPDIR/edited.json"
+    refused_with 3 "did you mean 'h800_8x8'" replay --graph "$graph" --cluster h800_8x9
+}
+
 @test "replay: what is missing on the command line exits 2" {
-    refused_with 2 "needs --chakra and --cluster" replay --cluster h800_8x8
+    refused_with 2 "one of --graph and --chakra" replay --cluster h800_8x8
+    refused_with 2 "one of --graph and --chakra" replay --graph g --chakra "$samples" --cluster cpu_local
+    refused_with 2 "--timeline goes with --graph" replay --chakra "$samples/all_reduce" \
+        --cluster h800_8x8 --timeline t.json
     refused_with 2 "--engine takes simgrid or fluid" replay --chakra "$samples/all_reduce" \
         --cluster h800_8x8 --engine both
 }

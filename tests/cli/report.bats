@@ -43,13 +43,19 @@ data() {
 }
 
 @test "report: the result of a sweep is a page too" {
-    jq -n '{schema: "r1sim.sweep_result/1", name: "s", sweep: "0", lines: [], effects: [],
-        pareto_front: [], refused: []}' >sweep.json
+    jq -n '{schema: "r1sim.sweep_result/1", name: "s", sweep: "0", points: 0, simulated: 0,
+        without_room: 0, refused: [], compared_per: "step", best: null, pareto_front: [],
+        effects: [], lines: []}' >sweep.json
     run -0 "$R1SIM" report sweep.json --html sweep.html
     data sweep.html | jq -e --slurpfile result sweep.json '. == {sweep: $result[0]}'
     refused_with 2 "writes --html only" report sweep.json
     jq 'del(.lines)' sweep.json >cut.json
     refused_with 3 "missing key 'lines'" report cut.json --html none.html
+    for edit in 'del(.points)' '.lines = [{}]' '.effects = [{}]' '.pareto_front = [{}] | .best = 1'; do
+        jq "$edit" sweep.json >hollow_sweep.json
+        refused_with 3 "not a complete result" report hollow_sweep.json --html none.html
+    done
+    [ ! -e none.html ]
 }
 
 @test "report: text of a report cannot end the script that holds it" {

@@ -88,10 +88,10 @@ TEST_CASE("graph json: files, compressed by name", "[model][graph]") {
     write_graph(plain, graph);
     write_graph(packed, graph);
     CHECK(fs::file_size(packed) * 5 < fs::file_size(plain));
-    check_equal(read_graph(plain), graph);
-    check_equal(read_graph(packed), graph);
+    check_equal(read_graph(plain).graph, graph);
+    check_equal(read_graph(packed).graph, graph);
     fs::rename(packed, folder / "renamed.json");
-    check_equal(read_graph(folder / "renamed.json"), graph);
+    check_equal(read_graph(folder / "renamed.json").graph, graph);
     CHECK_THROWS_AS(read_graph(folder / "none.json"), InputError);
     CHECK_THROWS_AS(write_graph(folder / "none" / "graph.json", graph), InputError);
 }

@@ -133,6 +133,8 @@ TEST_CASE("timeline file: bad parts are named", "[model][timeline]") {
     check_one([](Json& t) { t["schema"] = "r1sim.report/1"; },
               "/schema: must be 'r1sim.timeline/1', found 'r1sim.report/1'");
     check_one([](Json& t) { t.erase("measured"); }, ": missing key 'measured'");
+    check_one([](Json& t) { t["graphs"].push_back(t["graphs"][0]); },
+              "/graphs/1/hash: an earlier graph has the same hash");
     check_one([](Json& t) { t["graphs"][0]["hash"] = "12"; },
               "/graphs/0/hash: must be 32 hexadecimal digits");
     check_one([](Json& t) { t["graphs"][0]["programs"][1]["items"][0]["kind"] = "G"; },

@@ -90,6 +90,11 @@ TEST_CASE("chakra: a length beyond the file, or beyond all, is refused", "[sim][
     }
 }
 
+TEST_CASE("chakra: traces as JSON are refused by name", "[sim][chakra]") {
+    const std::string text = R"({"workload_graph": ")" + std::string(200, 'x') + R"("})";
+    CHECK(contains(input_error_of([&] { read_chakra(text, "0.json"); }), "0.json: is JSON"));
+}
+
 TEST_CASE("chakra: what is wrong with a job names the file and the node", "[sim][chakra]") {
     const auto send = chakra::COMM_SEND_NODE;
     const auto receive = chakra::COMM_RECV_NODE;

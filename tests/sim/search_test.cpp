@@ -85,6 +85,54 @@ TEST_CASE("search: without a feasible candidate, the nearest needs what the best
           free.candidates.front().run->days);
 }
 
+TEST_CASE("search: no more are simulated than the plan lets, and the answer says so",
+          "[sim][search]") {
+    for (const double days : {1e9, 1e-9}) {
+        INFO(days << " days");
+        Json plan = with_limits("time", days);
+        plan["search"] = {{"simulate_max", 3}};
+        const SearchResult result = searched(plan);
+        CHECK(result.simulated == 3);
+        CHECK(std::count_if(result.candidates.begin(), result.candidates.end(),
+                            [](const CandidateAnswer& answer) { return answer.run.has_value(); }) ==
+              3);
+        CHECK(result.feasible == (days > 1));
+        CHECK(result.nearest.size() == (days > 1 ? 0 : 1));
+    }
+    // By its bound, one candidate could be in time; simulated, it is not.
+    Json one = small_plan();
+    one["goal"]["days"] = 1e9;
+    one["candidates"]["gpus"] = {16};
+    one["candidates"]["schedule"] = {"1f1b"};
+    const SearchResult free = searched(one);
+    const auto [min, max] = std::minmax_element(
+        free.candidates.begin(), free.candidates.end(),
+        [](const auto& a, const auto& b) { return a.bound->days < b.bound->days; });
+    REQUIRE(max->bound->days < min->run->days);
+    one["goal"]["days"] = max->bound->days;
+    one["search"] = {{"simulate_max", 1}};
+    const SearchResult undecided = searched(one);
+    CHECK_FALSE(undecided.feasible);
+    CHECK_FALSE(undecided.proven);
+    CHECK(undecided.simulated == 1);
+}
+
+TEST_CASE("search: a run that failures never let end is no candidate", "[sim][search]") {
+    Json plan = small_plan();
+    plan["prices"] = {{"schema", "r1sim.prices/1"},
+                      {"usd_per_gpu_hour", 0},
+                      {"failures", {{"gpu_mtbf_hours", 1e-9}}},
+                      {"restart_s", 3600}};
+    const SearchResult result = searched(plan);
+    CHECK_FALSE(result.feasible);
+    CHECK(result.proven);
+    CHECK(result.bounded == 0);
+    for (const CandidateAnswer& answer : result.candidates) {
+        CHECK(answer.feasible == false);
+        CHECK(answer.why_not.find("never ends") == 0);
+    }
+}
+
 TEST_CASE("search: fine-tuning begins with a checkpoint", "[sim][search]") {
     Json plan = small_plan();
     plan["candidates"]["gpus"] = {16};
@@ -98,6 +146,8 @@ TEST_CASE("search: fine-tuning begins with a checkpoint", "[sim][search]") {
           pretrain.candidates.front().run->gpu_hours_productive);
     CHECK(answer.run->days - pretrain.candidates.front().run->days ==
           Approx(answer.terms->job.restart.value() / 86'400));
+    CHECK(answer.run->failures ==
+          Approx(answer.run->days * 86'400 / answer.terms->job.mtbf.value()).epsilon(1e-12));
 }
 
 TEST_CASE("search: candidates of uneven experts and stragglers stay above their bounds",

@@ -41,6 +41,26 @@ TEST_CASE("shared work: graphs are built only where what they depend on changed"
     }
 }
 
+TEST_CASE("shared work: as many graphs as threads are kept, the last used ones", "[sim][sweep]") {
+    const auto inputs = [](const char* change) {
+        return graph_inputs(test::tiny_h800_setting("dualpipe", 2, {change}).scenario);
+    };
+    const GraphInputs a = inputs("plan.schedule=1f1b");
+    const GraphInputs b = inputs("plan.schedule=zb1p");
+    const GraphInputs c = inputs("workload.global_batch_sequences=384");
+    SharedWork shared(2);
+    const auto built_after = [&](const GraphInputs& next) {
+        shared.graph(next);
+        return shared.graphs_built();
+    };
+    CHECK(built_after(a) == 1);
+    CHECK(built_after(b) == 2);
+    CHECK(built_after(a) == 2);
+    CHECK(built_after(c) == 3);  // instead of b
+    CHECK(built_after(a) == 3);
+    CHECK(built_after(b) == 4);
+}
+
 TEST_CASE("shared work: traffic follows the node limit and the seed", "[sim][sweep]") {
     SharedWork shared;
     for (const char* change : {"seed=0", "routing.node_limit=1", "seed=5"}) {

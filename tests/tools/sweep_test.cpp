@@ -147,6 +147,20 @@ TEST_CASE("sweep: all that is wrong is said at once", "[tools][sweep]") {
                         {"more than 100000 points"});
 }
 
+TEST_CASE("sweep: huge axes are counted before they are looked at", "[tools][sweep]") {
+    const auto axis = [](int values) {
+        Json numbers = Json::array();
+        for (int i = 0; i < values; ++i) {
+            numbers.push_back(i);
+        }
+        numbers.push_back(0);
+        return R"("axes": {"/seed": )" + numbers.dump() + "}";
+    };
+    check_sweep_refused(axis(100'000), {"/axes/~1seed: more than 100000 points"});
+    // In time that grows with the count, not with its square.
+    check_sweep_refused(axis(50'000), {"/axes/~1seed/50000: 0 is there twice"});
+}
+
 TEST_CASE("sweep: points of one graph are one group", "[tools][sweep]") {
     const Sweep sweep =
         sweep_from(R"("axes": {"/plan/comm_sms": [1, 2], "/plan/schedule": ["1f1b", "zb1p"],

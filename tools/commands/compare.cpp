@@ -6,6 +6,7 @@
 #include "model/base/json.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/comparison.hpp"
+#include "tools/report/report_file.hpp"
 #include "tools/threshold_option.hpp"
 
 namespace r1 {
@@ -13,18 +14,6 @@ namespace r1 {
 namespace {
 
 constexpr const char* kAny = "any";
-
-Document read_report(const std::string& file) {
-    Document document = Document::from_file(file);
-    const Json* schema = document.find("/schema");
-    if (schema == nullptr || *schema != "r1sim.report/1") {
-        Diagnostics diagnostics;
-        diagnostics.error(document.diagnostic(
-            "/schema", "must be \"r1sim.report/1\": compare takes reports of simulate and run"));
-        diagnostics.throw_if_errors();
-    }
-    return document;
-}
 
 // Of metrics, or of what they are parts of: "step" of "step.mfu.causal".
 bool is_part(const std::string& metric, const std::string& of) {
@@ -38,9 +27,12 @@ std::vector<std::string> threshold_names(const Json& metrics) {
     for (const Json& metric : metrics) {
         const auto name = metric.at("metric").get<std::string>();
         names.insert(name);
-        for (std::size_t end = name.find('.'); end != std::string::npos;
-             end = name.find('.', end + 1)) {
-            names.insert(name.substr(0, end));
+        bool in_brackets = false;  // names of entries may hold dots
+        for (std::size_t end = 0; end < name.size(); ++end) {
+            if (!in_brackets && (name[end] == '.' || name[end] == '[')) {
+                names.insert(name.substr(0, end));
+            }
+            in_brackets = name[end] == '[' || (in_brackets && name[end] != ']');
         }
     }
     std::vector<std::string> list{kAny};
@@ -53,9 +45,9 @@ int run_compare(const Invocation& invocation) {
     if (files.size() != 2) {
         throw UsageError("takes two reports");
     }
-    const Document a = read_report(files[0]);
-    const Document b = read_report(files[1]);
-    Json comparison = compare_reports({files[0], a.root()}, {files[1], b.root()});
+    const Json a = read_report(Document::from_file(files[0]));
+    const Json b = read_report(Document::from_file(files[1]));
+    Json comparison = compare_reports({files[0], a}, {files[1], b});
     const Json& metrics = comparison.at("metrics");
     for (const Threshold& threshold : thresholds_of(invocation, threshold_names(metrics))) {
         std::vector<std::string> above;

@@ -3,7 +3,9 @@
 #include "model/base/json.hpp"
 #include "tools/cli.hpp"
 #include "tools/model_options.hpp"
+#include "tools/report/report_file.hpp"
 #include "tools/report/report_html.hpp"
+#include "tools/sweep/sweep_result.hpp"
 
 namespace r1 {
 
@@ -11,33 +13,13 @@ namespace {
 
 constexpr std::size_t kReportsMax = 2;
 
-// Of any version of r1sim that wrote "r1sim.report/1": only what every report has is checked here.
-Json read_report(const Document& document) {
-    Diagnostics diagnostics;
-    ObjectReader reader(document, "", diagnostics);
-    reader.accept_header("report");
-    if (reader.is_object()) {
-        for (const char* section : {"scenario", "graph", "routing", "memory", "run_info"}) {
-            reader.object(section, true);
-        }
-        for (const char* section : {"confidence", "published"}) {
-            reader.objects(section, true);
-        }
-    }
-    diagnostics.throw_if_errors();
-    return document.root();
-}
-
 bool is_sweep_result(const Document& document) {
     const Json* schema = document.find("/schema");
     return schema != nullptr && *schema == "r1sim.sweep_result/1";
 }
 
-// The page of a sweep: `sweep` printed its table.
-int show_sweep(const Invocation& invocation, const Document& document) {
-    if (!invocation.has("html")) {
-        throw UsageError("of a sweep, report writes --html only");
-    }
+// Throws InputError if it is not what a sweep's lines make.
+void check_sweep_result(const Document& document) {
     Diagnostics diagnostics;
     ObjectReader reader(document, "", diagnostics);
     for (const char* list : {"lines", "effects", "pareto_front", "refused"}) {
@@ -47,6 +29,27 @@ int show_sweep(const Invocation& invocation, const Document& document) {
     reader.required("name", text);
     reader.required("sweep", text);
     diagnostics.throw_if_errors();
+    try {
+        const Json& result = document.root();
+        std::vector<std::string> axes;
+        for (const Json& effect : result.at("effects")) {
+            axes.push_back(effect.at("axis").get<std::string>());
+        }
+        sweep_table(sweep_result(result.at("name"), result.at("sweep"), axes, result.at("lines")),
+                    false);
+        sweep_table(result, false);
+    } catch (const Json::exception& error) {
+        throw InputError(document.file(),
+                         std::string("not a complete result of a sweep: ") + error.what());
+    }
+}
+
+// The page of a sweep: `sweep` printed its table.
+int show_sweep(const Invocation& invocation, const Document& document) {
+    if (!invocation.has("html")) {
+        throw UsageError("of a sweep, report writes --html only");
+    }
+    check_sweep_result(document);
     write_file_atomically(invocation.text("html"), sweep_html(document.root()));
     invocation.answer(document.root(), "");
     return kOk;

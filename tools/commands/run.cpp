@@ -10,6 +10,7 @@
 
 #include <r1_version.hpp>
 
+#include "model/graph/graph_json.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "model/tokenizer/text_codec.hpp"
 #include "runtime/agreement.hpp"
@@ -21,7 +22,9 @@
 #include "runtime/run_memory.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "runtime/training_run.hpp"
+#include "sim/recorded_times.hpp"
 #include "sim/simulate.hpp"
+#include "tools/chakra_files.hpp"
 #include "tools/cli.hpp"
 #include "tools/model_options.hpp"
 #include "tools/processes.hpp"
@@ -238,6 +241,20 @@ TrainingOutcome outcome_of(const Job& job, const TrainingResult& result) {
     return outcome;
 }
 
+// The step as it would be replayed, with the measured times and routing.
+void write_chakra(const Invocation& invocation, const Job& job, const MeasuredStep& step) {
+    Setting setting = job.setting;
+    setting.scenario.replay.fold = Folding::none;
+    const Document binding = Document::from_json(
+        binding_json({bound_step(job.planned.graph, step.exchanges)}), "binding of the run");
+    Simulation simulation =
+        prepare(setting, job.planned.graph, step.exchanges.empty() ? nullptr : &binding);
+    simulation.dag = lower(setting, simulation);
+    take_recorded_times(simulation.dag, simulation.graph, {step.timeline, true, "the run"});
+    simulation.timeline = step.timeline;
+    write_chakra_files(invocation, setting, simulation);
+}
+
 void write_files(const Invocation& invocation, const Job& job, const MeasuredStep& step) {
     const ExecutionGraph& graph = job.planned.graph;
     if (invocation.has("binding")) {
@@ -253,6 +270,12 @@ void write_files(const Invocation& invocation, const Job& job, const MeasuredSte
         std::ostringstream text;
         write_trace(text, graph, step.timeline, TraceDetail::ops);
         write_file_atomically(invocation.text("trace"), text.str());
+    }
+    if (invocation.has("graph")) {
+        write_graph(invocation.text("graph"), graph, &job.setting.scenario.document.root());
+    }
+    if (invocation.has("chakra")) {
+        write_chakra(invocation, job, step);
     }
 }
 
@@ -291,7 +314,8 @@ void answer(const Invocation& invocation, const Job& job, std::optional<std::int
 }
 
 void check_run_usage(const Invocation& invocation) {
-    check_output_files(invocation, {"output", "binding", "timeline", "trace", "curves", "html"});
+    check_output_files(invocation,
+                       {"output", "binding", "timeline", "trace", "graph", "curves", "html"});
 }
 
 int run_run(const Invocation& invocation) {
@@ -348,6 +372,10 @@ Command run_command() {
              "write losses and expert loads of each step (JSON lines)")  //
             ("trace", po::value<std::string>()->value_name("FILE"),
              "write a Chrome trace of a step; Perfetto opens it")  //
+            ("graph", po::value<std::string>()->value_name("FILE"),
+             "write the execution graph (compressed if FILE ends in .zst)")  //
+            ("chakra", po::value<std::string>()->value_name("FOLDER"),
+             "write Chakra execution traces of a step, one a rank (FOLDER/SCENARIO.RANK.et)")  //
             ("html", po::value<std::string>()->value_name("FILE"),
              "write the report as a page that browsers show (one file, no network)");
         add_execution_options(options, "bf16");

@@ -7,8 +7,8 @@
 #include "model/graph/graph_json.hpp"
 #include "model/timeline/timeline_json.hpp"
 #include "runtime/process_memory.hpp"
-#include "sim/chakra/export.hpp"
 #include "sim/simulate.hpp"
+#include "tools/chakra_files.hpp"
 #include "tools/cli.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/report_html.hpp"
@@ -34,24 +34,6 @@ void write_trace_file(const Invocation& invocation, const Simulation& simulation
         text, simulation.graph, simulation.timeline,
         invocation.text("trace-detail") == "ops" ? TraceDetail::ops : TraceDetail::segments);
     write_file_atomically(invocation.text("trace"), text.str());
-}
-
-// FOLDER/SCENARIO.RANK.et, as readers of Chakra traces look for them.
-void write_chakra_files(const Invocation& invocation, const Setting& setting,
-                        const Simulation& simulation) {
-    const std::filesystem::path folder = invocation.text("chakra");
-    const std::string name = std::filesystem::path(invocation.text("scenario")).stem().string();
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) {
-        throw InputError(folder.string(), "cannot be made (" + error.message() + ")");
-    }
-    export_chakra(setting, simulation, [&](RankId rank, const ChakraTrace& trace) {
-        invocation.progress(fmt::format("writing the trace of rank {} …", rank.value));
-        write_file_atomically(folder / fmt::format("{}.{}.et", name, rank.value),
-                              chakra_bytes(trace));
-    });
-    invocation.progress("");
 }
 
 int run_simulate(const Invocation& invocation) {
@@ -103,7 +85,7 @@ int run_simulate(const Invocation& invocation) {
     }
     invocation.progress("");
     if (invocation.has("graph")) {
-        write_graph(invocation.text("graph"), simulation.graph);
+        write_graph(invocation.text("graph"), simulation.graph, &setting.scenario.document.root());
     }
     if (invocation.has("trace")) {
         write_trace_file(invocation, simulation);

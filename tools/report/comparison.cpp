@@ -137,23 +137,15 @@ Json scenario_changes(const Json& a, const Json& b) {
     return found.changes;
 }
 
-std::string value_text(const Json& value) {
-    if (value.is_number_float()) {
-        return fmt::format("{:.6g}", value.get<double>());
-    }
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    constexpr std::size_t kWidthMax = 32;
-    return text.size() > kWidthMax ? text.substr(0, kWidthMax - 3) + "..." : text;
-}
-
+constexpr std::size_t kValueWidthMax = 32;
 constexpr const char* kMetricRow = "  {:<48}{:>14}{:>14}{:>13}";
 
 std::string metric_row(const Json& metric) {
     const Json& percent = metric.at("change_percent");
-    return without_trailing_spaces(
-        fmt::format(fmt::runtime(kMetricRow), metric.at("metric").get<std::string>(),
-                    value_text(metric.at("a")), value_text(metric.at("b")),
-                    percent.is_null() ? "-" : fmt::format("{:+.2f} %", percent.get<double>())));
+    return without_trailing_spaces(fmt::format(
+        fmt::runtime(kMetricRow), metric.at("metric").get<std::string>(),
+        value_text(metric.at("a"), kValueWidthMax), value_text(metric.at("b"), kValueWidthMax),
+        percent.is_null() ? "-" : fmt::format("{:+.2f} %", percent.get<double>())));
 }
 
 double size_of_change(const Json& metric) {
@@ -166,7 +158,8 @@ std::string changes_text(const char* title, const Json& changes) {
     std::string text;
     for (std::size_t i = 0; i < std::min(changes.size(), kShownMax); ++i) {
         text += fmt::format("  {}: {} -> {}\n", changes[i].at("path").get<std::string>(),
-                            value_text(changes[i].at("a")), value_text(changes[i].at("b")));
+                            value_text(changes[i].at("a"), kValueWidthMax),
+                            value_text(changes[i].at("b"), kValueWidthMax));
     }
     if (changes.size() > kShownMax) {
         text += fmt::format("  and {} more\n", changes.size() - kShownMax);

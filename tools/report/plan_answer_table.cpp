@@ -25,7 +25,7 @@ std::string plan_text(const Json& plan) {
     if (const Json& sequences = plan.at("micro_batch_sequences"); sequences != 1) {
         text += fmt::format(" x{}", sequences.dump());
     }
-    if (const auto given = plan.find("recompute"); given != plan.end()) {
+    if (const auto given = plan.find("recompute"); given != plan.end() && given->is_array()) {
         std::string names;
         for (const Json& each : *given) {
             names += (names.empty() ? "" : "+") + each.get<std::string>();
@@ -69,14 +69,21 @@ std::string reasons(const Json& candidates) {
     return text;
 }
 
+// Where the search ended before it was known.
+std::string unless_proven(const Json& answer, const char* text) {
+    return answer.at("search").at("proven").get<bool>() ? "" : text;
+}
+
 std::string best_text(const Json& answer) {
     const Json& best = answer.at("candidates").front();
     const Json& bottleneck = best.at("bottleneck");
     const Json& failures = best.at("failures");
     std::string text = fmt::format(
-        "\nBest: {} GPUs of {}, {}\n  limited by {} ({:.0f} % of the critical path); goodput "
+        "\nBest{}: {} GPUs of {}, {}\n  limited by {} ({:.0f} % of the critical path); goodput "
         "{:.1f} "
         "%, {} failures expected, a checkpoint every {} s\n\nA tenth more of\n",
+        unless_proven(answer,
+                      " of those simulated (a larger search.simulate_max may find a better one)"),
         best.at("gpus").get<std::int64_t>(), best.at("cluster").get<std::string>(),
         plan_text(best.at("plan")), bottleneck.at("resource").get<std::string>(),
         bottleneck.at("share").get<double>() * 100, failures.at("goodput").get<double>() * 100,
@@ -92,7 +99,9 @@ std::string best_text(const Json& answer) {
 }
 
 std::string nearest_text(const Json& answer) {
-    std::string text = "\nNo candidate is feasible.\n";
+    std::string text = "\nNo candidate " + unless_proven(answer, "that was simulated ") +
+                       "is feasible" +
+                       unless_proven(answer, "; a larger search.simulate_max may find one") + ".\n";
     for (const Json& nearest : answer.at("nearest")) {
         text += "  It would be with";
         for (const Json& change : nearest.at("changes")) {

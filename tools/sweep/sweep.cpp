@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -105,6 +106,7 @@ private:
         if (!check_count(points->size(), "/points")) {
             return;
         }
+        std::set<std::string> axes;
         for (std::size_t i = 0; i < points->size(); ++i) {
             const std::string place = fmt::format("/points/{}", i);
             if (!(*points)[i].is_object()) {
@@ -116,8 +118,7 @@ private:
                 const std::string at = join_pointer(place, pointer);
                 if (check_pointer(pointer, at)) {
                     point.push_back(change(pointer, value, at));
-                    if (std::find(sweep.axes.begin(), sweep.axes.end(), pointer) ==
-                        sweep.axes.end()) {
+                    if (axes.insert(pointer).second) {
                         sweep.axes.push_back(pointer);
                     }
                 }
@@ -154,10 +155,13 @@ private:
             error(axis.place, "must be a list of values");
             return false;
         }
+        if (!check_count(values.size(), axis.place)) {
+            return false;
+        }
         bool is_good = true;
+        std::set<Json> seen;
         for (std::size_t i = 0; mode_ == Mode::grid && i < values.size(); ++i) {
-            if (std::find(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(i),
-                          values[i]) != values.begin() + static_cast<std::ptrdiff_t>(i)) {
+            if (!seen.insert(values[i]).second) {
                 error(fmt::format("{}/{}", axis.place, i),
                       values[i].dump() + " is there twice, and would give each point twice");
                 is_good = false;

@@ -70,18 +70,18 @@ struct ValueGroup {
 // Over the points that have the value, whatever their other axes.
 Json effect_of(const std::string& axis, const std::vector<const Json*>& lines) {
     std::vector<ValueGroup> groups;  // in the order of the points
+    std::map<Json, std::size_t> group_of;
     for (const Json* line : lines) {
         const Json& axes = line->at("axes");
         if (!axes.contains(axis)) {
             continue;  // a list's point that leaves the base as it is
         }
         const Json& value = axes.at(axis);
-        auto found = std::find_if(groups.begin(), groups.end(),
-                                  [&](const auto& each) { return each.value == value; });
-        if (found == groups.end()) {
-            found = groups.insert(groups.end(), ValueGroup{value, {}});
+        const auto [found, is_new] = group_of.try_emplace(value, groups.size());
+        if (is_new) {
+            groups.push_back({value, {}});
         }
-        found->lines.push_back(line);
+        groups[found->second].lines.push_back(line);
     }
     Json values = Json::array();
     for (const ValueGroup& group : groups) {

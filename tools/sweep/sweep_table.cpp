@@ -38,11 +38,6 @@ std::string columns(const std::vector<Row>& rows, std::size_t left) {
     return text;
 }
 
-std::string value_text(const Json& value) {
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    return text.size() > kValueWidthMax ? text.substr(0, kValueWidthMax - 1) + "~" : text;
-}
-
 std::string heading(const std::string& text, bool color) {
     return color ? fmt::format("\n\033[1m{}\033[0m\n", text) : fmt::format("\n{}\n", text);
 }
@@ -84,7 +79,7 @@ Row point_row(const Json& point, const std::vector<std::string>& axes) {
     Row row = {point.at("point").dump()};
     for (const std::string& axis : axes) {
         const Json& values = point.at("axes");
-        row.push_back(values.contains(axis) ? value_text(values.at(axis)) : "");
+        row.push_back(values.contains(axis) ? value_text(values.at(axis), kValueWidthMax) : "");
     }
     row.push_back(seconds(point.at("step_time_s")));
     const Json& rate = point.at("tokens_per_s");
@@ -122,7 +117,7 @@ std::string effect_table(const Json& effect, bool color) {
     std::vector<Row> rows = {{"value", "points", "step s", "min", "max", "USD", "memory GB"}};
     for (const Json& value : effect.at("values")) {
         const Json& time = value.at("step_time_s");
-        rows.push_back({value_text(value.at("value")), value.at("points").dump(),
+        rows.push_back({value_text(value.at("value"), kValueWidthMax), value.at("points").dump(),
                         seconds(time.at("mean")), seconds(time.at("min")), seconds(time.at("max")),
                         fmt::format("{:.4g}", value.at("usd").at("mean").get<double>()),
                         gigabytes(value.at("memory_bytes").at("mean"))});
