@@ -85,7 +85,7 @@ MeasuredRun measured_run() {
     run.routing.nodes_per_token_max = 2;
     run.routing.expert_load = {{{}, {1, 1, 1, 1}, {4, 0, 0, 0}}};
     run.traffic = traffic_of(simulation.graph, 0.5, 2);
-    run.info = {"cpu", "threads", 2, 60, 300, 42, "1.2.3"};
+    run.info = {"cpu", "threads", 2, 60, 300, 42, 1000, 900, "1.2.3"};
     run.warnings = {"one"};
     return run;
 }
@@ -176,16 +176,18 @@ TEST_CASE("measured report: has the sections of a simulated one", "[tools][repor
     CHECK(implementations.at("gemm_fp8") == "cpu");
     CHECK(implementations.at("dispatch") == "threads");
     measured["run_info"].erase("implementations");
-    CHECK(measured["run_info"] == Json({{"measured", true},
-                                        {"device", "cpu"},
-                                        {"ranks", 8},
-                                        {"ranks_per_node", 2},
-                                        {"transport", "threads"},
-                                        {"wall_s", 60.0},
-                                        {"steps_per_s", 5.0},
-                                        {"tokens_per_s", 5.0 * 16 * 256},
-                                        {"peak_memory_bytes", 42},
-                                        {"version", "1.2.3"}}));
+    CHECK(measured["run_info"] ==
+          Json({{"measured", true},
+                {"device", "cpu"},
+                {"ranks", 8},
+                {"ranks_per_node", 2},
+                {"transport", "threads"},
+                {"wall_s", 60.0},
+                {"steps_per_s", 5.0},
+                {"tokens_per_s", 5.0 * 16 * 256},
+                {"peak_memory_bytes", 42},
+                {"device_memory", {{"planned_bytes", 1000}, {"peak_bytes", 900}}},
+                {"version", "1.2.3"}}));
     CHECK(measured["published"][0]["simulated"].is_null());
     CHECK(measured["published"][0]["measured"] == measured["step"]["time_s"]);
     CHECK(measured["published"][1]["error_percent"].get<double>() == Approx(300));
