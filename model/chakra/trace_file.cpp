@@ -9,7 +9,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
-#include "model/base/diagnostics.hpp"
+#include "model/base/json.hpp"
 
 namespace r1 {
 
@@ -35,9 +35,6 @@ public:
                                                 what, begin, length, left));
         }
         if (!message.ParseFromArray(bytes_.data() + place_, static_cast<int>(length))) {
-            if (begin == 0 && bytes_.front() == '{') {
-                throw InputError(file_, "is JSON: of Chakra traces the binary form is read (.et)");
-            }
             throw InputError(file_, fmt::format("{} at byte {} is no such message of a Chakra "
                                                 "trace",
                                                 what, begin));
@@ -71,6 +68,9 @@ ChakraTrace read_chakra(std::string_view bytes, const std::string& file) {
     ChakraTrace trace;
     if (reader.at_end()) {
         throw InputError(file, "is empty: a Chakra trace begins with its metadata");
+    }
+    if (bytes.front() == '{' && Json::accept(bytes)) {  // '{' may also be a length
+        throw InputError(file, "is JSON: of Chakra traces the binary form is read (.et)");
     }
     reader.read(trace.metadata, "the metadata");
     while (!reader.at_end()) {

@@ -30,10 +30,15 @@ constexpr std::array<const char*, 5> kConstraints = {"goal.days", "constraints.u
                                                      "constraints.gpus", "constraints.power_mw",
                                                      "constraints.memory"};
 
-// Why the run has no end in numbers; empty if it has one.
+constexpr double kDaysMax = 1e12;  // longer than stars last
+
+// Why nobody lives to see the end of the run; empty if one may.
 std::string why_endless(const RunTerms& terms, const RunEstimate& run) {
-    if (std::isfinite(run.days) && std::isfinite(run.cost_usd)) {
+    if (run.days <= kDaysMax) {
         return "";
+    }
+    if (std::isinf(terms.job.mtbf.value())) {
+        return fmt::format("never ends: takes {:.3g} days", run.days);
     }
     return fmt::format(
         "never ends: something fails every {:.3g} s, and a checkpoint of {:.3g} s and a restart of "

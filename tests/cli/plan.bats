@@ -190,13 +190,20 @@ small() {
 }
 
 @test "plan: an answer that the search did not prove says so" {
-    small '.candidates.clusters = ["h800_8x8"] | .search = {"simulate_max": 2}'
-    run -0 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
+    # The cheap candidate could be in time by its bound, and is not; the other would be.
+    small '.candidates += {pipeline_parallel: [2], expert_parallel: [8], schedule: ["dualpipe"],
+        clusters: [{cluster: "h800_8x8", usd_per_gpu_hour: 1, gpus: [32]},
+                   {cluster: "h800_8x8", usd_per_gpu_hour: 99, gpus: [64]}]}
+        | .search = {"simulate_max": 1}'
+    run -0 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json
+    json '.search.proven and .candidates[0].gpus == 32'
+    days=$(jq '.candidates[0] | (.bound.days + .days) / 2' <<<"$output")
+    run -4 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --set goal.days="$days" \
         -o "$BATS_TEST_TMPDIR/answer.json"
-    holds "Best of those simulated"
+    holds "No candidate that was simulated is feasible; a larger search.simulate_max may find one"
     output=$(<"$BATS_TEST_TMPDIR/answer.json")
-    json '(.search.proven | not) and .search.simulated == 2 and .feasible
-        and any(.candidates[]; .feasible == null and (.why_not | test("simulate_max is 2")))'
+    json '(.search.proven | not) and .search.simulated == 1 and (.nearest | length) == 1
+        and any(.candidates[]; .feasible == null and (.why_not | test("simulate_max is 1")))'
 }
 
 @test "plan: null is no limit" {

@@ -142,6 +142,10 @@ setup() {
             | .[6] - .[5]) | add] | max / 1e12' "$measured")"
 }
 
+@test "run --chakra: a folder that cannot be made is refused before the run" {
+    refused_with 3 "cannot be made" run scenarios/tiny_train_cpu.json --chakra README.md/traces
+}
+
 @test "replay: bad graphs and timelines exit 3 with the place" {
     graph=$BATS_TEST_TMPDIR/graph.json timeline=$BATS_TEST_TMPDIR/timeline.json
     "$R1SIM" simulate scenarios/tiny_prefill_cpu.json --quiet --graph "$graph" \

@@ -99,22 +99,25 @@ TEST_CASE("search: no more are simulated than the plan lets, and the answer says
         CHECK(result.feasible == (days > 1));
         CHECK(result.nearest.size() == (days > 1 ? 0 : 1));
     }
-    // By its bound, one candidate could be in time; simulated, it is not.
-    Json one = small_plan();
-    one["goal"]["days"] = 1e9;
-    one["candidates"]["gpus"] = {16};
-    one["candidates"]["schedule"] = {"1f1b"};
-    const SearchResult free = searched(one);
-    const auto [min, max] = std::minmax_element(
-        free.candidates.begin(), free.candidates.end(),
-        [](const auto& a, const auto& b) { return a.bound->days < b.bound->days; });
-    REQUIRE(max->bound->days < min->run->days);
-    one["goal"]["days"] = max->bound->days;
-    one["search"] = {{"simulate_max", 1}};
-    const SearchResult undecided = searched(one);
+    // By its bound, the cheap candidate could be in time, and is not; the other would be.
+    Json two = small_plan();
+    two["candidates"].erase("gpus");
+    two["candidates"]["pipeline_parallel"] = {1};
+    two["candidates"]["schedule"] = {"1f1b"};
+    Json& clusters = two["candidates"]["clusters"];
+    clusters.push_back(clusters[0]);
+    clusters[0].update({{"usd_per_gpu_hour", 1}, {"gpus", {8}}});
+    clusters[1].update({{"usd_per_gpu_hour", 99}, {"gpus", {16}}});
+    two["search"] = {{"simulate_max", 1}};
+    const SearchResult free = searched(two);
+    CHECK(free.proven);
+    const CandidateAnswer& cheap = free.candidates.front();
+    two["goal"]["days"] = (cheap.bound->days + cheap.run->days) / 2;
+    const SearchResult undecided = searched(two);
     CHECK_FALSE(undecided.feasible);
     CHECK_FALSE(undecided.proven);
     CHECK(undecided.simulated == 1);
+    CHECK(undecided.nearest.size() == 1);
 }
 
 TEST_CASE("search: a run that failures never let end is no candidate", "[sim][search]") {

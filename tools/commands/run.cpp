@@ -316,6 +316,7 @@ void answer(const Invocation& invocation, const Job& job, std::optional<std::int
 void check_run_usage(const Invocation& invocation) {
     check_output_files(invocation,
                        {"output", "binding", "timeline", "trace", "graph", "curves", "html"});
+    make_chakra_folder(invocation);
 }
 
 int run_run(const Invocation& invocation) {
