@@ -1,12 +1,12 @@
 // Memory of the process's GPU: from the driver's stream-ordered pool, which keeps what is released
-// for later steps; large copies from and to the host pass through pinned memory.
+// for later steps. Copies from the host pass through pinned memory of the stream, and the host does
+// not wait for them.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
-#include <array>
 #include <cstddef>
-#include <mutex>
+#include <memory>
 
 #include "runtime/memory.hpp"
 
@@ -15,9 +15,6 @@ namespace r1::cuda {
 class CudaMemory final : public Memory {
 public:
     CudaMemory();
-    ~CudaMemory() override;
-    CudaMemory(const CudaMemory&) = delete;
-    CudaMemory& operator=(const CudaMemory&) = delete;
 
     [[nodiscard]] std::byte* allocate(std::size_t bytes) override;
     void release(std::byte* memory) noexcept override;
@@ -25,22 +22,7 @@ public:
     void copy(void* to, const void* from, std::size_t bytes) override;
     void zero(void* to, std::size_t bytes) override;
     void finish() override;
-
-private:
-    // Pinned, used in turns: while one is under way, the host fills or reads the other.
-    struct Stage {
-        std::byte* data = nullptr;
-        cudaEvent_t done = nullptr;
-    };
-    static constexpr std::size_t kStageBytes = std::size_t{4} << 20U;
-    // Below it the driver's own path takes less time than a turn of ours.
-    static constexpr std::size_t kStagedBytesMin = std::size_t{256} << 10U;
-
-    void upload(std::byte* to, const std::byte* from, std::size_t bytes);
-    void download(std::byte* to, const std::byte* from, std::size_t bytes);
-
-    std::mutex mutex_;  // of the stages
-    std::array<Stage, 2> stages_;
+    [[nodiscard]] std::shared_ptr<const DeviceEvent> record() override;
 };
 
 }  // namespace r1::cuda
