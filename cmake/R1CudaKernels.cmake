@@ -39,6 +39,7 @@ endif()
 add_library(r1_cuda_emulated STATIC EXCLUDE_FROM_ALL ${emulated_unity_sources}
     "${CMAKE_SOURCE_DIR}/tests/emulation/emulation.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/memory.cpp"
+    "${CMAKE_SOURCE_DIR}/tests/emulation/streams.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/blas.cpp")
 # Before the root, as some of its files stand in for those of kernels/cuda/; so targets link it
 # before all else.

@@ -129,10 +129,11 @@ if(TARGET r1_cuda_calibration)
 endif()
 
 # Where a GPU is: the same tests of the device as on the emulation, but those that need several
-# ranks of NCCL on one GPU.
+# ranks of NCCL on one GPU, or choose the order of streams.
 if(TARGET r1_cuda)
     set(gpu_runtime_test_sources ${cuda_runtime_test_sources} ${cuda_device_sources})
-    list(FILTER gpu_runtime_test_sources EXCLUDE REGEX "/cuda_entry|/cuda_runtime/nccl_test")
+    list(FILTER gpu_runtime_test_sources EXCLUDE
+        REGEX "/cuda_entry|/cuda_runtime/(nccl|streams)_test")
     add_executable(r1_gpu_runtime_test ${gpu_runtime_test_sources}
         "${CMAKE_SOURCE_DIR}/tests/gpu/require_gpu.cpp")
     target_link_libraries(r1_gpu_runtime_test PRIVATE r1_catch r1_test_support r1_test_options

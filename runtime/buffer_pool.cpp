@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 #include "model/base/check.hpp"
 #include "runtime/poison.hpp"
@@ -20,16 +21,18 @@ std::size_t size_class(std::size_t bytes) {
 
 }  // namespace
 
-std::span<std::byte> BufferPool::take(std::size_t bytes) {
+std::span<std::byte> BufferPool::take(std::size_t bytes, const IsOver& is_over) {
     const std::lock_guard lock(mutex_);
     const std::size_t size = size_class(bytes);
-    std::vector<MemoryBlock>& free = free_[size];
+    std::vector<Free>& free = free_[size];
     MemoryBlock block;
-    if (free.empty()) {
+    const auto found = std::find_if(free.rbegin(), free.rend(),
+                                    [&](const Free& old) { return is_over(old.users); });
+    if (found == free.rend()) {
         block = allocate_block(memory_, size);
     } else {
-        block = std::move(free.back());
-        free.pop_back();
+        block = std::move(found->block);
+        free.erase(std::next(found).base());
     }
     std::byte* begin = block.get();
     if (memory_.is_host()) {
@@ -42,16 +45,25 @@ std::span<std::byte> BufferPool::take(std::size_t bytes) {
     return {begin, bytes};
 }
 
-void BufferPool::give_back(std::span<std::byte> buffer) {
+void BufferPool::give_back(std::span<std::byte> buffer, const StreamPoints& users) {
     const std::lock_guard lock(mutex_);
     const auto found = taken_.find(buffer.data());
     R1_CHECK(found != taken_.end());
     if (memory_.is_host()) {
         R1_POISON(buffer.data(), size_class(buffer.size()));
     }
-    free_[size_class(buffer.size())].push_back(std::move(found->second));
+    free_[size_class(buffer.size())].push_back({std::move(found->second), users});
     taken_.erase(found);
     live_bytes_ -= buffer.size();
+}
+
+void BufferPool::settle() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [size, blocks] : free_) {
+        for (Free& free : blocks) {
+            free.users = {};
+        }
+    }
 }
 
 std::size_t BufferPool::peak_bytes() const {

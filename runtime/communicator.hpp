@@ -65,8 +65,9 @@ public:
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;
     virtual ~Request() = default;
-    // Returns when the memory is the caller's again: the message is here, or is out. Throws
-    // CommunicatorError. By one thread only; once it has returned, it returns at once.
+    // Returns when the memory is the caller's again: the message is here, or is out; of a device's
+    // memory, for what the thread starts there next. Throws CommunicatorError. By one thread only;
+    // once it has returned, it returns at once.
     virtual void wait() = 0;
 };
 

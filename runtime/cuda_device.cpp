@@ -69,9 +69,10 @@ public:
         for (std::size_t i = 0; i < kStreamCount; ++i) {
             const bool is_compute = computes(static_cast<Stream>(i));
             streams_[i] = std::make_unique<StreamSlot>(cuda::device(), !is_compute);
+            // Not when they are first used: allocating waits for the device, where another stream
+            // may wait for a peer by then.
+            streams_[i]->staging();
             if (is_compute && gpu_.blas != nullptr) {
-                // Not at the first product: allocating waits for the device, where another stream
-                // may wait for a peer by then.
                 streams_[i]->blas_workspace();
             }
         }
@@ -86,9 +87,12 @@ public:
     void begin_op(const Op& op) override { nvtxRangePushA(std::string(kind_name(op)).c_str()); }
     void end_op() override { nvtxRangePop(); }
 
-    [[nodiscard]] Launch launch(std::int64_t comm_sms) const override {
+    [[nodiscard]] Launch launch(std::int64_t left_sms) const override {
         StreamSlot& slot = thread_stream();
-        const auto sms = static_cast<int>(std::max<std::int64_t>(1, gpu_.sms - comm_sms));
+        // Streams of messages are the urgent ones.
+        const std::int64_t planned =
+            slot.is_urgent() && comm_sms() > 0 ? comm_sms() : gpu_.sms - left_sms;
+        const auto sms = static_cast<int>(std::clamp<std::int64_t>(planned, 1, gpu_.sms));
         if (gpu_.blas == nullptr) {
             return {slot.stream(), sms};
         }

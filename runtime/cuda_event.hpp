@@ -7,10 +7,12 @@
 #include <thread>
 
 #include "kernels/cuda/check.hpp"
+#include "runtime/cuda_stream.hpp"
+#include "runtime/memory.hpp"
 
 namespace r1::cuda {
 
-class Event {
+class Event final : public DeviceEvent {
 public:
     // Behind what the stream has been given.
     explicit Event(cudaStream_t stream) {
@@ -18,7 +20,7 @@ public:
               "cudaEventCreateWithFlags");
         check(cudaEventRecord(event_, stream), "cudaEventRecord");
     }
-    ~Event() { cudaEventDestroy(event_); }
+    ~Event() override { cudaEventDestroy(event_); }
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
 
@@ -26,18 +28,21 @@ public:
     void before(cudaStream_t stream) const {
         check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent");
     }
+    void wait() const override { before(thread_stream().stream()); }
+    void finish() const override { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+    [[nodiscard]] bool has_passed() const override {
+        const cudaError_t status = cudaEventQuery(event_);
+        if (status != cudaErrorNotReady) {
+            check(status, "cudaEventQuery");
+        }
+        return status == cudaSuccess;
+    }
+
     // The host waits, and calls `look` now and then, which may throw.
     template <class Look>
-    void wait(const Look& look) const {
+    void finish(const Look& look) const {
         constexpr std::chrono::microseconds kPause{5};
-        for (;;) {
-            const cudaError_t status = cudaEventQuery(event_);
-            if (status == cudaSuccess) {
-                return;
-            }
-            if (status != cudaErrorNotReady) {
-                check(status, "cudaEventQuery");
-            }
+        while (!has_passed()) {
             look();
             std::this_thread::sleep_for(kPause);
         }

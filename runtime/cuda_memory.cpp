@@ -1,7 +1,7 @@
 #include "runtime/cuda_memory.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdint>
 #include <exception>
 #include <limits>
 #include <new>
@@ -10,6 +10,8 @@
 
 #include "kernels/cuda/check.hpp"
 #include "model/base/exit_code.hpp"
+#include "runtime/cuda_event.hpp"
+#include "runtime/cuda_staging.hpp"
 #include "runtime/cuda_stream.hpp"
 
 namespace r1::cuda {
@@ -31,20 +33,11 @@ CudaMemory::CudaMemory() {
     auto threshold = std::numeric_limits<std::uint64_t>::max();
     check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &threshold),
           "cudaMemPoolSetAttribute");
-    for (Stage& stage : stages_) {
-        void* data = nullptr;
-        check(cudaMallocHost(&data, kStageBytes), "cudaMallocHost");
-        stage.data = static_cast<std::byte*>(data);
-        check(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming),
-              "cudaEventCreateWithFlags");
-    }
-}
-
-CudaMemory::~CudaMemory() {
-    for (const Stage& stage : stages_) {
-        cudaEventDestroy(stage.done);
-        cudaFreeHost(stage.data);
-    }
+    // A stream does not wait for what another released: that could hold up an exchange that the
+    // other one waits for.
+    int waits = 0;
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolReuseAllowInternalDependencies, &waits),
+          "cudaMemPoolSetAttribute");
 }
 
 std::byte* CudaMemory::allocate(std::size_t bytes) {
@@ -74,57 +67,24 @@ void CudaMemory::copy(void* to, const void* from, std::size_t bytes) {
     if (bytes == 0 || to == from) {
         return;
     }
+    // Below it the driver's own path takes less time than a turn of ours.
+    constexpr std::size_t kStagedBytesMin = std::size_t{256} << 10U;
+    auto* bytes_to = static_cast<std::byte*>(to);
+    const auto* bytes_from = static_cast<const std::byte*>(from);
     const bool to_device = is_on_device(to);
     const bool from_device = is_on_device(from);
-    if (to_device != from_device && bytes >= kStagedBytesMin) {
-        auto* bytes_to = static_cast<std::byte*>(to);
-        const auto* bytes_from = static_cast<const std::byte*>(from);
-        to_device ? upload(bytes_to, bytes_from, bytes) : download(bytes_to, bytes_from, bytes);
+    if (to_device && !from_device) {
+        thread_stream().staging().upload(bytes_to, bytes_from, bytes);
+        return;
+    }
+    if (from_device && !to_device && bytes >= kStagedBytesMin) {
+        thread_stream().staging().download(bytes_to, bytes_from, bytes);
         return;
     }
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, thread_stream().stream()),
           "cudaMemcpyAsync");
-    if (!to_device || !from_device) {
-        finish();  // where the device reads pageable memory itself, the call does not wait for it
-    }
-}
-
-void CudaMemory::upload(std::byte* to, const std::byte* from, std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    const cudaStream_t stream = thread_stream().stream();
-    for (std::size_t begin = 0, turn = 0; begin < bytes; begin += kStageBytes, ++turn) {
-        Stage& stage = stages_[turn % 2];
-        const std::size_t count = std::min(kStageBytes, bytes - begin);
-        check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
-        std::memcpy(stage.data, from + begin, count);
-        check(cudaMemcpyAsync(to + begin, stage.data, count, cudaMemcpyHostToDevice, stream),
-              "cudaMemcpyAsync");
-        check(cudaEventRecord(stage.done, stream), "cudaEventRecord");
-    }
-}
-
-void CudaMemory::download(std::byte* to, const std::byte* from, std::size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    const cudaStream_t stream = thread_stream().stream();
-    for (const Stage& stage : stages_) {
-        check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
-    }
-    const std::size_t parts = (bytes + kStageBytes - 1) / kStageBytes;
-    for (std::size_t part = 0; part <= parts; ++part) {
-        if (part < parts) {
-            const Stage& stage = stages_[part % 2];
-            const std::size_t begin = part * kStageBytes;
-            check(cudaMemcpyAsync(stage.data, from + begin, std::min(kStageBytes, bytes - begin),
-                                  cudaMemcpyDeviceToHost, stream),
-                  "cudaMemcpyAsync");
-            check(cudaEventRecord(stage.done, stream), "cudaEventRecord");
-        }
-        if (part > 0) {
-            const Stage& stage = stages_[(part - 1) % 2];
-            const std::size_t begin = (part - 1) * kStageBytes;
-            check(cudaEventSynchronize(stage.done), "cudaEventSynchronize");
-            std::memcpy(to + begin, stage.data, std::min(kStageBytes, bytes - begin));
-        }
+    if (!to_device) {
+        finish();  // where the device writes pageable memory itself, the call does not wait for it
     }
 }
 
@@ -165,6 +125,10 @@ std::size_t CudaMemory::peak_bytes() const {
 
 void CudaMemory::finish() {
     check(cudaStreamSynchronize(thread_stream().stream()), "cudaStreamSynchronize");
+}
+
+std::shared_ptr<const DeviceEvent> CudaMemory::record() {
+    return std::make_shared<Event>(thread_stream().stream());
 }
 
 }  // namespace r1::cuda

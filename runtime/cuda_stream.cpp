@@ -17,7 +17,7 @@ thread_local std::unique_ptr<StreamSlot> own;
 
 }  // namespace
 
-StreamSlot::StreamSlot(int device, bool is_urgent) {
+StreamSlot::StreamSlot(int device, bool is_urgent) : is_urgent_(is_urgent) {
     check(cudaSetDevice(device), "cudaSetDevice");
     int least = 0;
     int greatest = 0;
@@ -29,9 +29,14 @@ StreamSlot::StreamSlot(int device, bool is_urgent) {
 
 // The driver may be gone at the end of the process: what fails here, fails after all work.
 StreamSlot::~StreamSlot() {
+    cudaStreamSynchronize(stream_);  // work of it uses what goes now
+    if (given == this) {
+        given = nullptr;
+    }
     if (blas_workspace_ != nullptr) {
         cudaFree(blas_workspace_);
     }
+    staging_.reset();
     cudaStreamDestroy(stream_);
 }
 
@@ -40,6 +45,13 @@ void* StreamSlot::blas_workspace() {
         check(cudaMalloc(&blas_workspace_, kBlasWorkspaceBytes), "cudaMalloc");
     }
     return blas_workspace_;
+}
+
+Staging& StreamSlot::staging() {
+    if (staging_ == nullptr) {
+        staging_ = std::make_unique<Staging>(stream_);
+    }
+    return *staging_;
 }
 
 void set_device(int device) { device_of_process = device; }

@@ -3,9 +3,13 @@
 
 #include <cuda_runtime_api.h>
 
+#include <memory>
+
+#include "runtime/cuda_staging.hpp"
+
 namespace r1::cuda {
 
-// With the workspace that cuBLAS wants for each stream.
+// With the workspace that cuBLAS wants for each stream, and the pinned memory that copies want.
 class StreamSlot {
 public:
     // `is_urgent`: its kernels go first where the device has to choose. Makes the device the
@@ -16,12 +20,17 @@ public:
     StreamSlot& operator=(const StreamSlot&) = delete;
 
     [[nodiscard]] cudaStream_t stream() const { return stream_; }
+    [[nodiscard]] bool is_urgent() const { return is_urgent_; }
     // kBlasWorkspaceBytes, allocated when they are first asked for.
     void* blas_workspace();
+    // Likewise. Allocating either may wait for the device.
+    Staging& staging();
 
 private:
     cudaStream_t stream_ = nullptr;
+    bool is_urgent_;
     void* blas_workspace_ = nullptr;
+    std::unique_ptr<Staging> staging_;
 };
 
 // The process works on this device from now on; 0 by default.

@@ -94,7 +94,10 @@ public:
     // Around all that belongs to an op, for profilers.
     virtual void begin_op(const Op& /*op*/) {}
     virtual void end_op() {}
-    // How the calling thread's next kernel runs: on the SMs that communication leaves.
+    // SMs that kernels of streams of communication take from now on; 0: all.
+    void set_comm_sms(std::int64_t sms) { comm_sms_ = sms; }
+    // How the calling thread's next kernel runs: one that computes on the SMs that communication
+    // leaves.
     [[nodiscard]] virtual cuda::Launch launch(std::int64_t /*comm_sms*/) const { return {}; }
 
     [[nodiscard]] const float* rope_frequencies() const { return frequencies_.data(); }
@@ -104,6 +107,8 @@ public:
 protected:
     Device(std::string name, Memory& memory, const KernelSet& kernels, const ModelConfig& config);
 
+    [[nodiscard]] std::int64_t comm_sms() const { return comm_sms_; }
+
 private:
     std::string name_;
     Memory& memory_;
@@ -111,6 +116,7 @@ private:
     DeviceArray<float> frequencies_;
     float magnitude_ = 1;
     float softmax_scale_ = 1;
+    std::int64_t comm_sms_ = 0;
 };
 
 class Communicator;

@@ -23,11 +23,14 @@ const std::int32_t* InputCopies::of(const std::vector<std::int32_t>& values) {
     if (memory_.is_host()) {
         return values.data();
     }
-    const auto [copy, is_new] = copies_.try_emplace(values.data(), memory_);
-    if (is_new) {
-        copy->second = DeviceArray<std::int32_t>(memory_, std::span<const std::int32_t>(values));
+    const auto found = copies_.find(values.data());
+    if (found != copies_.end()) {
+        found->second.made->wait();
+        return found->second.values.data();
     }
-    return copy->second.data();
+    DeviceArray<std::int32_t> copy(memory_, std::span<const std::int32_t>(values));
+    return copies_.try_emplace(values.data(), Copy{std::move(copy), memory_.record()})
+        .first->second.values.data();
 }
 
 std::vector<float> TensorValue::f32() const {
@@ -140,7 +143,7 @@ TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
         }
     }
     device_.memory().finish();
-    for (std::size_t i = 0; i < marks.size(); ++i) {
+    for (std::size_t i = 0; intervals != nullptr && i < marks.size(); ++i) {
         const TimePs start = device_.time_of(marks[i].first);
         intervals->push_back({{0, 0, static_cast<std::uint32_t>(i)},
                               iteration,

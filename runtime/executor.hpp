@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ namespace r1 {
 using InputValues = std::map<std::string, std::vector<std::int32_t>>;
 
 // Inputs where a device's kernels read them, each copied when it is first asked for. One thread at
-// a time.
+// a time; what the thread starts next sees the values.
 class InputCopies {
 public:
     explicit InputCopies(Memory& memory) : memory_(memory) {}
@@ -28,7 +29,11 @@ public:
 
 private:
     Memory& memory_;
-    std::map<const std::int32_t*, DeviceArray<std::int32_t>> copies_;
+    struct Copy {
+        DeviceArray<std::int32_t> values;
+        std::shared_ptr<const DeviceEvent> made;
+    };
+    std::map<const std::int32_t*, Copy> copies_;
 };
 
 void set_input(TensorArg& arg, const std::vector<std::int32_t>& values, InputCopies& copies);

@@ -75,6 +75,7 @@ void ExpertExchange::dispatch(ExchangePlan& plan, std::vector<ExchangedRows> pay
             memory, reinterpret_cast<const std::int32_t*>(relayed[relayed.size() - 2].from), count);
         const std::span<const std::int32_t> wanted = view.values();
         for (std::size_t i = 0; i < count; ++i) {
+            R1_CHECK(wanted[i] >= 0 && wanted[i] < group_.experts);  // not if a peer has failed
             const auto member = static_cast<int>(wanted[i] / group_.local_experts());
             Rows& rows = plan.relay_to[at(from_node)][at(group_.place_of(member))];
             const auto token = static_cast<std::int32_t>(i / slots);

@@ -2,7 +2,8 @@
 // what is_host() does not call the host's.
 //
 // Calls of one thread take effect in their order, on the device's stream of that thread
-// (Device::attach), as its kernels do; finish() waits for them.
+// (Device::attach), as its kernels do. Threads that use the same memory wait for each other's
+// events, before they release it too; the host waits in copies to it and in finish() alone.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,21 @@
 #include <vector>
 
 namespace r1 {
+
+// What a thread had started on a device at some time.
+class DeviceEvent {
+public:
+    DeviceEvent() = default;
+    DeviceEvent(const DeviceEvent&) = delete;
+    DeviceEvent& operator=(const DeviceEvent&) = delete;
+    virtual ~DeviceEvent() = default;
+
+    // What the calling thread starts from now on runs behind it. The host goes on.
+    virtual void wait() const = 0;
+    // Returns when it is done.
+    virtual void finish() const = 0;
+    [[nodiscard]] virtual bool has_passed() const = 0;
+};
 
 class Memory {
 public:
@@ -29,6 +45,8 @@ public:
     virtual void zero(void* to, std::size_t bytes) = 0;
     // Returns when all is done that the calling thread has started, kernels included.
     virtual void finish() = 0;
+    // All that the calling thread has started; nullptr where that is done.
+    [[nodiscard]] virtual std::shared_ptr<const DeviceEvent> record() { return nullptr; }
 };
 
 // The process's own.

@@ -28,7 +28,7 @@ public:
                 communicator_.get().send(to, channel_, kind_, kept_.back()->span()));
         }
     }
-    // The memory is filled when wait() has returned.
+    // The memory is filled when wait() has returned, as Request::wait() has it.
     Buffer& receive(int from, Memory& memory, std::size_t bytes) {
         kept_.push_back(std::make_unique<Buffer>(memory, bytes));
         if (bytes > 0) {

@@ -3,7 +3,6 @@
 #include <nccl.h>
 
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -11,7 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
+#include <stop_token>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,6 +19,7 @@
 
 #include "runtime/cuda_event.hpp"
 #include "runtime/cuda_stream.hpp"
+#include "runtime/nccl_link.hpp"
 #include "runtime/thread_communicator.hpp"
 
 namespace r1 {
@@ -29,85 +29,15 @@ namespace {
 using cuda::Event;
 using cuda::StreamSlot;
 using cuda::thread_stream;
+using nccl::Link;
 
 // Of the host's communicator: announcements of pipeline messages, and identities at the start.
 constexpr std::uint64_t kPairChannel = (std::uint64_t{1} << 29U) - 1;
-
-void check_nccl(ncclResult_t result, const char* what) {
-    if (result != ncclSuccess && result != ncclInProgress) {
-        throw CommunicatorError(std::string(what) + ": " + ncclGetErrorString(result));
-    }
-}
 
 template <class T>
 std::span<std::byte> bytes_of(T& value) {
     return std::as_writable_bytes(std::span(&value, 1));
 }
-
-void nccl_send(std::span<const std::byte> data, int peer, ncclComm_t comm, cudaStream_t stream) {
-    check_nccl(ncclSend(data.data(), data.size(), ncclUint8, peer, comm, stream), "ncclSend");
-}
-void nccl_receive(std::span<std::byte> data, int peer, ncclComm_t comm, cudaStream_t stream) {
-    check_nccl(ncclRecv(data.data(), data.size(), ncclUint8, peer, comm, stream), "ncclRecv");
-}
-
-// A communicator of NCCL, which takes no call any more once it was aborted: that frees it.
-class Link {
-public:
-    Link(int rank, int ranks, const ncclUniqueId& id, int ctas_max) {
-        ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-        if (ctas_max > 0) {
-            config.maxCTAs = ctas_max;
-        }
-        check_nccl(ncclCommInitRankConfig(&comm_, ranks, id, rank, &config),
-                   "ncclCommInitRankConfig");
-    }
-    ~Link() {
-        if (!aborted_) {
-            ncclCommDestroy(comm_);
-        }
-    }
-    Link(const Link&) = delete;
-    Link& operator=(const Link&) = delete;
-
-    // Ends what its kernels wait for.
-    void end() {
-        if (aborted_.exchange(true)) {
-            return;
-        }
-        // Calls return at once, but for those that wait for a peer; only this ends them.
-        constexpr std::chrono::seconds kPatience{1};
-        const std::unique_lock lock(mutex_, kPatience);
-        ncclCommAbort(comm_);
-    }
-    // Of any threads at once.
-    template <class Call>
-    void use(const Call& call) const {
-        const std::shared_lock lock(mutex_);
-        if (aborted_) {
-            throw CommunicatorError("the job was aborted");
-        }
-        call(comm_);
-    }
-    void throw_if_failed() const {
-        use([](ncclComm_t comm) {
-            ncclResult_t state = ncclSuccess;
-            check_nccl(ncclCommGetAsyncError(comm, &state), "ncclCommGetAsyncError");
-            check_nccl(state, "NCCL");
-        });
-    }
-    void send(std::span<const std::byte> data, int peer, cudaStream_t stream) const {
-        use([&](ncclComm_t comm) { nccl_send(data, peer, comm, stream); });
-    }
-    void receive(std::span<std::byte> data, int peer, cudaStream_t stream) const {
-        use([&](ncclComm_t comm) { nccl_receive(data, peer, comm, stream); });
-    }
-
-private:
-    ncclComm_t comm_ = nullptr;
-    mutable std::shared_timed_mutex mutex_;  // a call holds it, and the end of all of them
-    std::atomic<bool> aborted_{false};
-};
 
 // Messages that a thread starts before it waits for one of them.
 class Group {
@@ -122,22 +52,22 @@ public:
     }
     // Before anyone waited: the message is lost.
     void drop(std::size_t part) { parts_[part].is_dropped = true; }
-    [[nodiscard]] bool is_started() const { return done_.has_value(); }
+    [[nodiscard]] bool is_started() const { return is_started_; }
 
     void start() {
         announce();
         const cudaStream_t stream = thread_stream().stream();
         link_.use([&](ncclComm_t comm) {
-            check_nccl(ncclGroupStart(), "ncclGroupStart");
+            nccl::check(ncclGroupStart(), "ncclGroupStart");
             for (Part& part : parts_) {
                 enqueue(part, comm, stream);
             }
-            check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+            nccl::check(ncclGroupEnd(), "ncclGroupEnd");
         });
-        done_.emplace(stream);
+        is_started_ = true;
     }
-    void wait(std::size_t which) {
-        done_->wait([&] { link_.throw_if_failed(); });
+    // The thread's stream is behind it anyway.
+    void check_size(std::size_t which) const {
         const Part& part = parts_[which];
         if (part.announced != part.bytes) {
             throw size_mismatch(part.peer, part.channel, part.bytes,
@@ -162,7 +92,7 @@ private:
             return;
         }
         if (part.is_send) {
-            nccl_send({part.data, part.bytes}, part.peer, comm, stream);
+            nccl::send({part.data, part.bytes}, part.peer, comm, stream);
             return;
         }
         std::byte* data = part.data;
@@ -170,7 +100,7 @@ private:
             part.lost.emplace(memory_, part.announced);
             data = part.lost->data();
         }
-        nccl_receive({data, part.announced}, part.peer, comm, stream);
+        nccl::receive({data, part.announced}, part.peer, comm, stream);
     }
 
     // Senders tell sizes; returns when all are known.
@@ -195,7 +125,7 @@ private:
     Memory& memory_;
     const Link& link_;
     std::deque<Part> parts_;
-    std::optional<Event> done_;
+    bool is_started_ = false;
 };
 
 // From one rank to another, pipeline messages only.
@@ -217,7 +147,11 @@ struct Pair {
     bool is_reading = false;                       // a thread takes the next message; only one does
     std::map<std::uint64_t, std::uint64_t> asked;  // by channel: receives that were started
     std::map<std::uint64_t, std::uint64_t> announced;  // and messages that were announced
-    std::map<Place, DeviceArray<std::byte>> early;     // nobody has waited for them yet
+    struct Arriving {
+        DeviceArray<std::byte> data;
+        std::unique_ptr<const Event> here;
+    };
+    std::map<Place, Arriving> early;  // nobody has waited for them yet
 };
 
 class PairSend final : public Request {
@@ -231,9 +165,17 @@ public:
         pair.link.send(data, 1, stream);
         done_.emplace(stream);
     }
+    // The memory may be released next, also where an exception ends the job.
+    ~PairSend() override {
+        try {
+            done_->wait();
+        } catch (const std::exception&) {
+            // The device has failed.
+        }
+    }
     void wait() override {
         announcement_->wait();
-        done_->wait([&] { pair_.link.throw_if_failed(); });
+        done_->wait();
     }
 
 private:
@@ -263,13 +205,14 @@ public:
                 take_next(lock);
             }
         }
-        const DeviceArray<std::byte> found = std::move(pair_.early.extract(place_).mapped());
+        const Pair::Arriving found = std::move(pair_.early.extract(place_).mapped());
         lock.unlock();
-        if (found.size() != data_.size()) {
+        found.here->wait();
+        if (found.data.size() != data_.size()) {
             throw size_mismatch(pair_.peer, place_.first, data_.size(),
-                                fmt::format("{} sent", found.size()));
+                                fmt::format("{} sent", found.data.size()));
         }
-        memory_.copy(data_.data(), found.data(), found.size());
+        memory_.copy(data_.data(), found.data.data(), found.data.size());
     }
 
 private:
@@ -280,10 +223,10 @@ private:
         pair_.is_reading = true;
         lock.unlock();
         Pair::Announcement note;
-        DeviceArray<std::byte> message(memory_);
+        std::optional<Pair::Arriving> message;
         std::exception_ptr failure;
         try {
-            message = read(note);
+            message.emplace(read(note));
         } catch (...) {
             failure = std::current_exception();
         }
@@ -294,16 +237,15 @@ private:
             std::rethrow_exception(failure);
         }
         pair_.early.emplace(Pair::Place{note.channel, pair_.announced[note.channel]++},
-                            std::move(message));
+                            std::move(*message));
     }
-    [[nodiscard]] DeviceArray<std::byte> read(Pair::Announcement& note) const {
+    [[nodiscard]] Pair::Arriving read(Pair::Announcement& note) const {
         host_.receive(pair_.peer, kPairChannel, MessageKind::report, bytes_of(note))->wait();
         DeviceArray<std::byte> message(memory_, note.bytes);
         const cudaStream_t stream = pair_.slot.stream();
         Event(thread_stream().stream()).before(stream);  // that allocated it
         pair_.link.receive(message.span(), 0, stream);
-        Event(stream).wait([&] { pair_.link.throw_if_failed(); });
-        return message;
+        return {std::move(message), std::make_unique<const Event>(stream)};
     }
 
     Communicator& host_;
@@ -330,21 +272,43 @@ public:
                 connect(from, to);
             }
         }
+        watch_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
     }
 
     void abort(const std::string& why, ExitCode code) override {
         host_.abort(why, code);  // ends the process where ranks are processes, with the reason
+        for_each_link([](Link& link) { link.end(); });
+    }
+
+private:
+    template <class Call>
+    void for_each_link(const Call& call) {
         for (std::optional<Link>& link : lanes_) {
-            link->end();
+            call(*link);
         }
         for (auto* pairs : {&to_, &from_}) {
             for (auto& [peer, pair] : *pairs) {
-                pair.link.end();
+                call(pair.link);
             }
         }
     }
 
-private:
+    // Nobody asks NCCL while the host waits for the device, which waits for a peer.
+    void watch(const std::stop_token& stop) {
+        constexpr std::chrono::milliseconds kPause{100};
+        std::mutex mutex;
+        std::condition_variable_any sleeps;
+        std::unique_lock lock(mutex);
+        try {
+            while (!sleeps.wait_for(lock, stop, kPause, [] { return false; }) &&
+                   !stop.stop_requested()) {
+                for_each_link([](const Link& link) { link.throw_if_failed(); });
+            }
+        } catch (const std::exception& error) {
+            abort(error.what(), exit_code_of(error));
+        }
+    }
+
     // Of the thread that started it; see Group.
     class GroupRequest final : public Request {
     public:
@@ -361,7 +325,7 @@ private:
                 group_->start();
             }
             if (!std::exchange(is_done_, true)) {
-                group_->wait(part_);
+                group_->check_size(part_);
             }
         }
 
@@ -436,7 +400,7 @@ private:
             host_.receive(0, kPairChannel, MessageKind::report, bytes_of(id))->wait();
             return id;
         }
-        check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+        nccl::check(ncclGetUniqueId(&id), "ncclGetUniqueId");
         for (int other = 1; other < ranks(); ++other) {
             host_.send(other, kPairChannel, MessageKind::report, bytes_of(id))->wait();
         }
@@ -448,7 +412,7 @@ private:
         const int peer = sends ? to : from;
         ncclUniqueId id{};
         if (sends) {
-            check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+            nccl::check(ncclGetUniqueId(&id), "ncclGetUniqueId");
             host_.send(peer, kPairChannel, MessageKind::report, bytes_of(id))->wait();
         } else {
             host_.receive(peer, kPairChannel, MessageKind::report, bytes_of(id))->wait();
@@ -463,7 +427,7 @@ private:
         memory_.finish();
         sends ? pair.link.send(byte.span(), 1, pair.slot.stream())
               : pair.link.receive(byte.span(), 0, pair.slot.stream());
-        Event(pair.slot.stream()).wait([&] { pair.link.throw_if_failed(); });
+        Event(pair.slot.stream()).finish([&] { pair.link.throw_if_failed(); });
     }
 
     Communicator& host_;
@@ -474,6 +438,7 @@ private:
     std::map<int, Pair> from_;
     std::mutex mutex_;
     std::map<std::pair<std::thread::id, std::size_t>, std::shared_ptr<Group>> open_;
+    std::jthread watch_;  // ends first
 };
 
 }  // namespace

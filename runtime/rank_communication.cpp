@@ -116,7 +116,7 @@ void RankExecutor::message(const PlannedOp& op, OpCall& call) {
 
 std::span<std::byte> RankExecutor::output(const PlannedOp& op, std::size_t which,
                                           std::size_t bytes) {
-    return open(op.outputs[which], bytes);
+    return open(op, op.outputs[which], bytes);
 }
 
 // References into the map outlive other layers' insertions.

@@ -36,13 +36,30 @@ RankExecutor::RankExecutor(RankSetup setup, const Dependencies& dependencies, Ra
       state_(state),
       device_(device),
       communicator_(communicator),
+      device_progress_(device.memory()),
       pool_(device.memory()) {
+    device_.set_comm_sms(setup_.comm_sms);
     if (setup_.graph.instances().expert_parallel > 1) {
         exchange_.emplace(communicator_, device_, expert_group(setup_));
     }
 }
 
 void RankExecutor::run(const RankStep& step) {
+    prepare(step);
+    run_streams(step);
+    if (error_) {
+        std::rethrow_exception(error_);
+    }
+    for (Messages& message : sent_) {
+        message.wait();
+    }
+    sent_.clear();
+    device_.memory().finish();
+    observe(step);
+    add_intervals(step);
+}
+
+void RankExecutor::prepare(const RankStep& step) {
     state_.zero_gradients();
     device_.memory().finish();
     if (step.intervals != nullptr) {
@@ -54,38 +71,44 @@ void RankExecutor::run(const RankStep& step) {
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
         buffers_[i].readers = plan_.readers[i];
     }
+    for_each_observed(step, [&](const PlannedOp& op, std::size_t which) {
+        ++buffers_[op.outputs[which]].readers;
+    });
     plans_.clear();
+    pool_.settle();
+    marks_.assign(step.intervals != nullptr ? plan_.ops.size() : 0, {});
+    device_progress_.reset();
     progress_.reset();
-    std::vector<std::thread> threads;
+}
+
+void RankExecutor::run_streams(const RankStep& step) {
+    std::vector<std::jthread> threads;
     for (std::size_t stream = 0; stream < kStreamCount; ++stream) {
         if (!plan_.streams[stream].empty()) {
             threads.emplace_back(
                 [this, stream, &step] { run_stream(static_cast<Stream>(stream), step); });
         }
     }
-    for (std::thread& thread : threads) {
-        thread.join();
-    }
-    if (error_) {
-        std::rethrow_exception(error_);
-    }
-    for (Messages& message : sent_) {
-        message.wait();
-    }
-    sent_.clear();
 }
 
 void RankExecutor::run_stream(Stream stream, const RankStep& step) {
     try {
         device_.attach(stream);
+        Marks unmarked;
         for (const std::uint32_t index : plan_.streams[static_cast<std::size_t>(stream)]) {
             const PlannedOp& op = plan_.ops[index];
             if (!progress_.wait(stream, op.waits_for)) {
-                return;
+                break;
             }
-            execute(op, step);
+            execute(op, step, marks_.empty() ? unmarked : marks_[index]);
             progress_.advance(stream);
         }
+    } catch (const std::exception& error) {
+        fail(error);
+    }
+    // After a failure too: memory goes next.
+    try {
+        device_.memory().finish();
     } catch (const std::exception& error) {
         fail(error);
     }
@@ -104,12 +127,12 @@ void RankExecutor::fail(const std::exception& error) {
     communicator_.abort(error.what(), exit_code_of(error));
 }
 
-// Returns when the op is done, so that streams which wait for it and whoever gets its memory next
-// need to know nothing of the device's own order.
-void RankExecutor::execute(const PlannedOp& op, const RankStep& step) {
+// Starts the op. Streams that wait for it and whoever gets its memory next wait on the device.
+void RankExecutor::execute(const PlannedOp& op, const RankStep& step, Marks& marks) {
     const bool is_timed = step.intervals != nullptr;
+    device_progress_.wait_for(op.waits_for);
     device_.begin_op(*op.op);
-    const std::uint64_t start = is_timed ? device_.mark() : 0;
+    marks.start = is_timed ? device_.mark() : 0;
     OpCall call = call_of(op, step);
     const CommOp* comm = op.op->comm();
     if (comm != nullptr && comm->group == GroupKind::expert_parallel) {
@@ -121,17 +144,10 @@ void RankExecutor::execute(const PlannedOp& op, const RankStep& step) {
     } else {
         compute(op, call, step);
     }
-    observe(op, call, step);
-    const std::uint64_t end = is_timed ? device_.mark() : 0;
+    marks.end = is_timed ? device_.mark() : 0;
     device_.end_op();
-    device_.memory().finish();
+    device_progress_.advance(op.op->stream, device_.memory());
     release(op, call);
-    if (is_timed) {
-        const TimePs began = device_.time_of(start);
-        const TimePs ended = device_.time_of(end);
-        const std::lock_guard lock(mutex_);
-        step.intervals->push_back({{0, op.at.item, op.at.op}, step.iteration, began, ended});
-    }
 }
 
 void RankExecutor::compute(const PlannedOp& op, OpCall& call, const RankStep& step) {
@@ -140,11 +156,11 @@ void RankExecutor::compute(const PlannedOp& op, OpCall& call, const RankStep& st
         if (op.outputs[i] == kNoBuffer) {
             set_data(op, arg, kNoBuffer, step);
         } else {
-            arg.data =
-                open(op.outputs[i], stored_bytes(*arg.tensor, symbols(op), setup_.policy)).data();
+            const std::size_t bytes = stored_bytes(*arg.tensor, symbols(op), setup_.policy);
+            arg.data = open(op, op.outputs[i], bytes).data();
         }
     }
-    call.workspace = pool_.take(device_.workspace_bytes(call));
+    call.workspace = take(op, device_.workspace_bytes(call));
     device_.execute(call);
 }
 
@@ -224,8 +240,22 @@ void RankExecutor::set_data(const PlannedOp& op, TensorArg& arg, std::uint32_t b
     }
 }
 
-std::span<std::byte> RankExecutor::open(std::uint32_t buffer, std::size_t bytes) {
-    const std::span<std::byte> data = pool_.take(bytes);
+// For the op, which its own stream's ops and those that it waits for come before.
+std::span<std::byte> RankExecutor::take(const PlannedOp& op, std::size_t bytes) {
+    return pool_.take(bytes, [&](const StreamPoints& users) {
+        for (std::size_t stream = 0; stream < kStreamCount; ++stream) {
+            if (users[stream] > op.behind[stream] &&
+                !device_progress_.has_passed({static_cast<Stream>(stream), users[stream]})) {
+                return false;
+            }
+        }
+        return true;
+    });
+}
+
+std::span<std::byte> RankExecutor::open(const PlannedOp& op, std::uint32_t buffer,
+                                        std::size_t bytes) {
+    const std::span<std::byte> data = take(op, bytes);
     const std::lock_guard lock(mutex_);
     buffers_[buffer].data = data;
     return data;
@@ -233,34 +263,67 @@ std::span<std::byte> RankExecutor::open(std::uint32_t buffer, std::size_t bytes)
 
 // What has no reader left goes.
 void RankExecutor::release(const PlannedOp& op, const OpCall& call) {
+    const auto own = static_cast<std::size_t>(op.op->stream);
+    const std::uint32_t end = op.behind[own] + 1;
     if (call.workspace.data() != nullptr) {
-        pool_.give_back(call.workspace);
+        StreamPoints user{};
+        user[own] = end;
+        pool_.give_back(call.workspace, user);
     }
     const std::lock_guard lock(mutex_);
-    for (const std::uint32_t input : op.inputs) {
-        if (input != kNoBuffer && --buffers_[input].readers == 0) {
-            pool_.give_back(buffers_[input].data);
+    const auto leave = [&](std::uint32_t buffer, std::uint32_t readers) {
+        if (buffer == kNoBuffer) {
+            return;
         }
+        Buffer& used = buffers_[buffer];
+        used.users[own] = end;
+        used.readers -= readers;
+        if (used.readers == 0) {
+            pool_.give_back(used.data, used.users);
+        }
+    };
+    for (const std::uint32_t input : op.inputs) {
+        leave(input, 1);
     }
     for (const std::uint32_t output : op.outputs) {
-        if (output != kNoBuffer && plan_.readers[output] == 0) {
-            pool_.give_back(buffers_[output].data);
+        leave(output, 0);
+    }
+}
+
+template <class Call>
+void RankExecutor::for_each_observed(const RankStep& step, const Call& call) const {
+    if (!setup_.observes || !step.observe) {
+        return;
+    }
+    for (const PlannedOp& op : plan_.ops) {
+        for (std::size_t i = 0; i < op.outputs.size(); ++i) {
+            const TensorId id = op.op->outputs[i];
+            if (op.outputs[i] != kNoBuffer && setup_.observes(op.chunk->tensors[id.index()])) {
+                call(op, i);
+            }
         }
     }
 }
 
-void RankExecutor::observe(const PlannedOp& op, const OpCall& call, const RankStep& step) {
-    if (!setup_.observes || !step.observe) {
-        return;
-    }
-    for (std::size_t i = 0; i < op.outputs.size(); ++i) {
-        const Tensor& tensor = *call.outputs[i].tensor;
-        if (op.outputs[i] != kNoBuffer && setup_.observes(tensor)) {
-            const std::lock_guard lock(mutex_);
-            const std::span<const std::byte> data = buffers_[op.outputs[i]].data;
-            const HostView view(device_.memory(), data.data(), data.size());
-            step.observe({op, tensor, call.outputs[i].stored, view.values()});
+void RankExecutor::observe(const RankStep& step) {
+    for_each_observed(step, [&](const PlannedOp& op, std::size_t which) {
+        const Tensor& tensor = op.chunk->tensors[op.op->outputs[which].index()];
+        Buffer& buffer = buffers_[op.outputs[which]];
+        const std::span<const std::byte> data = buffer.data;
+        const HostView view(device_.memory(), data.data(), data.size());
+        step.observe({op, tensor, stored_as(tensor, setup_.policy), view.values()});
+        if (--buffer.readers == 0) {
+            pool_.give_back(buffer.data, buffer.users);
         }
+    });
+}
+
+void RankExecutor::add_intervals(const RankStep& step) {
+    for (std::size_t i = 0; i < marks_.size(); ++i) {
+        const ProgramOp& at = plan_.ops[i].at;
+        const TimePs start = device_.time_of(marks_[i].start);
+        step.intervals->push_back(
+            {{0, at.item, at.op}, step.iteration, start, device_.time_of(marks_[i].end)});
     }
 }
 

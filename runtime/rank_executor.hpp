@@ -1,6 +1,7 @@
 // Executes a rank's part of a training step: every op of its program, in the order of its streams,
 // each stream a thread. What orders ops of different streams is the graph's dependencies, and
-// nothing else.
+// nothing else. Threads start ops; on a device that has an order of its own, streams wait for each
+// other there (device_progress.hpp), and the host waits only for values that it reads.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "runtime/collectives.hpp"
 #include "runtime/communicator.hpp"
 #include "runtime/device.hpp"
+#include "runtime/device_progress.hpp"
 #include "runtime/exchange_record.hpp"
 #include "runtime/executor.hpp"
 #include "runtime/expert_exchange.hpp"
@@ -51,7 +53,7 @@ struct RankSetup {
     std::int64_t sequence_length = 0;
     RankId rank;
     int ranks_per_node = 1;  // of the job
-    // Which outputs `observe` sees, right after the op that made them.
+    // Which outputs `observe` sees, after the step.
     std::function<bool(const Tensor&)> observes;
     std::int64_t comm_sms = 0;  // SMs of a GPU that kernels leave to communication beside them
 };
@@ -61,8 +63,8 @@ struct RankStep {
     const TrainingStep& training;
     // Token ids and labels of a micro-batch.
     std::function<const InputValues&(const Context&)> inputs;
-    std::function<void(const LiveTensor&)> observe;  // called from several threads, one at a time
-    std::vector<Interval>* intervals = nullptr;      // appended to, if given; lane 0
+    std::function<void(const LiveTensor&)> observe;
+    std::vector<Interval>* intervals = nullptr;  // appended to, if given; lane 0
     std::int32_t iteration = 0;
 };
 
@@ -85,20 +87,31 @@ private:
     struct Buffer {
         std::span<std::byte> data;
         std::uint32_t readers = 0;  // left
+        StreamPoints users{};       // that were
+    };
+    struct Marks {
+        std::uint64_t start = 0;
+        std::uint64_t end = 0;
     };
     // Of an expert layer and micro-batch: (stage, direction, micro-batch, layer).
     using LayerKey = std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int16_t>;
 
+    void prepare(const RankStep& step);
+    void run_streams(const RankStep& step);
     void run_stream(Stream stream, const RankStep& step);
-    void execute(const PlannedOp& op, const RankStep& step);
+    void execute(const PlannedOp& op, const RankStep& step, Marks& marks);
     void compute(const PlannedOp& op, OpCall& call, const RankStep& step);
 
     [[nodiscard]] SymbolValues symbols(const PlannedOp& op);
     [[nodiscard]] OpCall call_of(const PlannedOp& op, const RankStep& step);
     void set_data(const PlannedOp& op, TensorArg& arg, std::uint32_t buffer, const RankStep& step);
-    std::span<std::byte> open(std::uint32_t buffer, std::size_t bytes);
+    std::span<std::byte> take(const PlannedOp& op, std::size_t bytes);
+    std::span<std::byte> open(const PlannedOp& op, std::uint32_t buffer, std::size_t bytes);
     void release(const PlannedOp& op, const OpCall& call);
-    void observe(const PlannedOp& op, const OpCall& call, const RankStep& step);
+    template <class Call>
+    void for_each_observed(const RankStep& step, const Call& call) const;
+    void observe(const RankStep& step);
+    void add_intervals(const RankStep& step);
     void fail(const std::exception& error);
 
     // rank_communication.cpp
@@ -132,8 +145,10 @@ private:
     std::optional<ExpertExchange> exchange_;
 
     StreamProgress progress_;
+    DeviceProgress device_progress_;
     BufferPool pool_;
-    std::mutex mutex_;  // of all that follows
+    std::vector<Marks> marks_;  // of the timed step's ops
+    std::mutex mutex_;          // of all that follows
     std::vector<Buffer> buffers_;
     std::optional<InputCopies> inputs_;  // of this step
     std::map<LayerKey, ExchangePlan> plans_;

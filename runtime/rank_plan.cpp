@@ -96,6 +96,15 @@ std::vector<StreamPoint> furthest(const std::vector<ProgramOp>& ops, Stream own,
     return points;
 }
 
+// An op behind `point`, which itself was behind others.
+void go_behind(StreamPoints& behind, const StreamPoint& point, const StreamPoints& others) {
+    for (std::size_t stream = 0; stream < kStreamCount; ++stream) {
+        behind[stream] = std::max(behind[stream], others[stream]);
+    }
+    std::uint32_t& own = behind[static_cast<std::size_t>(point.stream)];
+    own = std::max(own, point.ops);
+}
+
 // Which buffer each argument is, along the program.
 struct Buffers {
     std::vector<std::uint32_t> readers;
@@ -132,6 +141,7 @@ RankPlan::RankPlan(const ExecutionGraph& graph, const Dependencies& dependencies
     std::vector<std::uint32_t> first_op;  // of each item
     std::vector<StreamPoint> ends;        // of each op
     std::vector<ProgramOp> before;
+    std::array<StreamPoints, kStreamCount> reached{};  // what the next op of a stream is behind
     for (std::uint32_t i = 0; i < items.items.size(); ++i) {
         const Item& item = items.items[i];
         const ChunkTemplate& chunk = graph.chunk(item.chunk);
@@ -147,6 +157,12 @@ RankPlan::RankPlan(const ExecutionGraph& graph, const Dependencies& dependencies
             op.waits_for = furthest(before, op.op->stream, [&](const ProgramOp& at) {
                 return ends[first_op[at.item] + at.op];
             });
+            StreamPoints& behind = reached[static_cast<std::size_t>(op.op->stream)];
+            for (const StreamPoint& point : op.waits_for) {
+                const auto& other = streams[static_cast<std::size_t>(point.stream)];
+                go_behind(behind, point, ops[other[point.ops - 1]].behind);
+            }
+            op.behind = behind;
             for (const TensorId id : op.op->inputs) {
                 op.inputs.push_back(buffers.read(op, chunk.tensors[id.index()]));
             }
@@ -157,6 +173,7 @@ RankPlan::RankPlan(const ExecutionGraph& graph, const Dependencies& dependencies
             std::vector<std::uint32_t>& stream = streams[static_cast<std::size_t>(op.op->stream)];
             stream.push_back(static_cast<std::uint32_t>(ops.size()));
             ends.push_back({op.op->stream, static_cast<std::uint32_t>(stream.size())});
+            go_behind(behind, ends.back(), {});
             ops.push_back(std::move(op));
         }
     }

@@ -21,7 +21,8 @@ struct PlannedOp {
     const ChunkTemplate* chunk = nullptr;
     const Op* op = nullptr;
     std::vector<StreamPoint> waits_for;  // of other streams
-    std::vector<std::uint32_t> inputs;   // buffers, kNoBuffer for what is no activation
+    StreamPoints behind{};  // what is done before it starts; of its own stream, all before it
+    std::vector<std::uint32_t> inputs;  // buffers, kNoBuffer for what is no activation
     std::vector<std::uint32_t> outputs;
     // Of the communicator: the same number for all members of a message, exchange or collective,
     // and no other's. Small, as MPI's tags are.

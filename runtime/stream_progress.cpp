@@ -5,7 +5,7 @@ namespace r1 {
 void StreamProgress::reset() {
     const std::lock_guard lock(mutex_);
     for (Line& line : lines_) {
-        line.done = 0;
+        line.started = 0;
     }
     stopped_ = false;
 }
@@ -17,7 +17,7 @@ bool StreamProgress::wait(Stream own, std::span<const StreamPoint> points) {
         const Line& other = lines_[static_cast<std::size_t>(point.stream)];
         line.awaited = point;
         line.waits = true;
-        line.reached.wait(lock, [&] { return stopped_ || other.done >= point.ops; });
+        line.reached.wait(lock, [&] { return stopped_ || other.started >= point.ops; });
         line.waits = false;
     }
     return !stopped_;
@@ -25,9 +25,9 @@ bool StreamProgress::wait(Stream own, std::span<const StreamPoint> points) {
 
 void StreamProgress::advance(Stream stream) {
     const std::lock_guard lock(mutex_);
-    const std::uint32_t done = ++lines_[static_cast<std::size_t>(stream)].done;
+    const std::uint32_t started = ++lines_[static_cast<std::size_t>(stream)].started;
     for (Line& line : lines_) {
-        if (line.waits && line.awaited.stream == stream && line.awaited.ops == done) {
+        if (line.waits && line.awaited.stream == stream && line.awaited.ops == started) {
             line.reached.notify_one();
         }
     }

@@ -1,5 +1,6 @@
-// How far each stream of a rank is. A stream sleeps until the one that it waits for is far enough,
-// and nobody wakes it before.
+// How many of its ops each stream of a rank has started, and on a device whose ops are done by
+// then, has done. A stream sleeps until the one that it waits for is far enough, and nobody wakes
+// it before.
 #pragma once
 
 #include <array>
@@ -18,19 +19,22 @@ struct StreamPoint {
     std::uint32_t ops = 0;
 };
 
+// So many ops of each stream.
+using StreamPoints = std::array<std::uint32_t, kStreamCount>;
+
 class StreamProgress {
 public:
     void reset();
     // Returns when all points are reached; false if the step was stopped. One thread a stream.
     bool wait(Stream own, std::span<const StreamPoint> points);
-    // One more op of the stream is done.
+    // One more op of the stream is started.
     void advance(Stream stream);
     // All waits end.
     void stop();
 
 private:
     struct Line {
-        std::uint32_t done = 0;
+        std::uint32_t started = 0;
         bool waits = false;
         StreamPoint awaited;
         std::condition_variable reached;

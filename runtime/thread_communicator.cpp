@@ -17,7 +17,10 @@ namespace r1 {
 
 namespace {
 
-using Message = DeviceArray<std::byte>;
+struct Message {
+    DeviceArray<std::byte> data;
+    std::shared_ptr<const DeviceEvent> made;
+};
 
 // Where a started receive finds its message; the receiver copies it out in its own time, so no
 // sender writes into memory that its owner may have given up.
@@ -126,7 +129,8 @@ public:
         }
         state_.throw_if_aborted();
         const Slot slot = std::exchange(slot_, nullptr);  // ours alone from here on
-        const Message& message = **slot;
+        const DeviceArray<std::byte>& message = (*slot)->data;
+        if ((*slot)->made != nullptr) (*slot)->made->wait();
         if (message.size() != data_.size()) {
             throw size_mismatch(from_, channel_, data_.size(),
                                 fmt::format("{} sent", message.size()));
@@ -163,9 +167,9 @@ private:
     std::unique_ptr<Request> start_send(int to, std::uint64_t channel, MessageKind kind,
                                         std::span<const std::byte> data) override {
         state_.throw_if_aborted();
-        Message message(state_.memory_of(kind), data);
-        message.memory().finish();
-        state_.mailbox(to).put(rank(), channel, std::move(message));
+        Memory& memory = state_.memory_of(kind);
+        DeviceArray<std::byte> copy(memory, data);
+        state_.mailbox(to).put(rank(), channel, {std::move(copy), memory.record()});
         return std::make_unique<Sent>(state_);
     }
 

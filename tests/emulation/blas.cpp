@@ -2,22 +2,13 @@
 // operands and scales in the layouts that kernels/cuda/blas.hpp describes.
 #include "kernels/cuda/blas.hpp"
 
-#include "tests/emulation/memory.hpp"
+#include "tests/emulation/streams.hpp"
 
 namespace r1::cuda {
 
-cublasLtContext* blas_create() {
-    static char handle = 0;  // products only ask whether there is one
-    return reinterpret_cast<cublasLtContext*>(&handle);
-}
+namespace {
 
-void blas_destroy(cublasLtContext* /*blas*/) {}
-
-bool blas_product(const BlasProduct& p, const Launch& launch) {
-    if (launch.blas == nullptr || p.a.dtype != p.b.dtype || p.m * p.n * p.k == 0) {
-        return false;
-    }
-    const emulation::DeviceAccess access;
+void multiply(const BlasProduct& p) {
     for (std::int64_t row = 0; row < p.m; ++row) {
         for (std::int64_t column = 0; column < p.n; ++column) {
             float sum = 0;
@@ -28,14 +19,9 @@ bool blas_product(const BlasProduct& p, const Launch& launch) {
             store(p.d, row, column, p.accumulate ? load(p.d, row, column) + sum : sum);
         }
     }
-    return true;
 }
 
-bool blas_fp8_product(const BlasFp8Product& p, const Launch& launch) {
-    if (!blas_takes_fp8(p.m, p.n, p.k, launch)) {
-        return false;
-    }
-    const emulation::DeviceAccess access;
+void multiply(const BlasFp8Product& p) {
     for (std::int64_t row = 0; row < p.m; ++row) {
         for (std::int64_t column = 0; column < p.n; ++column) {
             float sum = 0;
@@ -52,6 +38,30 @@ bool blas_fp8_product(const BlasFp8Product& p, const Launch& launch) {
             store(p.d, row, column, p.accumulate ? load(p.d, row, column) + sum : sum);
         }
     }
+}
+
+}  // namespace
+
+cublasLtContext* blas_create() {
+    static char handle = 0;  // products only ask whether there is one
+    return reinterpret_cast<cublasLtContext*>(&handle);
+}
+
+void blas_destroy(cublasLtContext* /*blas*/) {}
+
+bool blas_product(const BlasProduct& p, const Launch& launch) {
+    if (launch.blas == nullptr || p.a.dtype != p.b.dtype || p.m * p.n * p.k == 0) {
+        return false;
+    }
+    emulation::enqueue(launch.stream, [p] { multiply(p); });
+    return true;
+}
+
+bool blas_fp8_product(const BlasFp8Product& p, const Launch& launch) {
+    if (!blas_takes_fp8(p.m, p.n, p.k, launch)) {
+        return false;
+    }
+    emulation::enqueue(launch.stream, [p] { multiply(p); });
     return true;
 }
 

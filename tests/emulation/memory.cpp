@@ -46,13 +46,7 @@ public:
         sizes_[memory] = {size, bytes};
         live_ += bytes;
         peak_ = std::max(peak_, live_);
-        if (accesses_ == 0) {
-            protect(PROT_READ | PROT_WRITE);
-        }
-        std::memset(memory, 0xFF, size);
-        if (accesses_ == 0) {
-            protect(PROT_NONE);
-        }
+        spoil(memory, size);
         return memory;
     }
     void release(void* memory) {
@@ -62,6 +56,7 @@ public:
         const std::lock_guard lock(mutex_);
         const auto found = sizes_.find(static_cast<std::byte*>(memory));
         R1_CHECK(found != sizes_.end());
+        spoil(found->first, found->second.size);
         free_[found->second.size].push_back(found->first);
         live_ -= found->second.asked;
         sizes_.erase(found);
@@ -100,6 +95,15 @@ public:
     }
 
 private:
+    void spoil(std::byte* memory, std::size_t bytes) {
+        if (accesses_ == 0) {
+            protect(PROT_READ | PROT_WRITE);
+        }
+        std::memset(memory, 0xFF, bytes);
+        if (accesses_ == 0) {
+            protect(PROT_NONE);
+        }
+    }
     // Closed only where it is guarded.
     void protect(int how) {
         const bool opens = how != PROT_NONE;
@@ -142,6 +146,7 @@ DeviceHeap& heap() {
 
 void* device_allocate(std::size_t bytes) { return heap().allocate(bytes); }
 void device_release(void* memory) { heap().release(memory); }
+void device_spoil(void* memory, std::size_t bytes) { std::memset(memory, 0xFF, bytes); }
 bool is_device(const void* memory) { return heap().holds(memory); }
 DeviceUse device_use() { return heap().use(); }
 void device_reset_peak() { heap().reset_peak(); }

@@ -9,7 +9,8 @@ namespace r1::emulation {
 
 // All ones until written: NaN. nullptr: no memory is left.
 void* device_allocate(std::size_t bytes);
-void device_release(void* memory);
+void device_release(void* memory);  // all ones again: who reads it still, sees NaN
+void device_spoil(void* memory, std::size_t bytes);
 bool is_device(const void* memory);
 
 // Bytes as they were asked for; the peak since the start or the last reset.

@@ -1,33 +1,66 @@
 #include <nccl.h>
 
-#include "tests/emulation/memory.hpp"
+#include <algorithm>
+#include <cstring>
+
+#include "model/base/check.hpp"
+#include "tests/emulation/streams.hpp"
 
 namespace {
 
 using r1::emulation::NcclWorld;
 
-struct Receive {
+struct Message {
+    bool is_send;
     void* data;
     std::size_t count;
     int peer;
-    ncclComm_t comm;
+    std::shared_ptr<NcclWorld> world;
+    int rank;
+    cudaStream_t stream;
 };
 thread_local bool in_group = false;
-thread_local std::vector<Receive> group_receives;
+thread_local std::vector<Message> group;
 
-ncclResult_t take(const Receive& receive) {
-    NcclWorld& world = *receive.comm->world;
-    std::unique_lock lock(world.mutex);
-    auto& queue = world.messages[{receive.peer, receive.comm->rank}];
-    world.changed.wait(lock, [&] { return !queue.empty() || world.is_aborted; });
-    if (world.is_aborted) {
-        return ncclSuccess;  // as a kernel that was ended
+void give(const Message& message) {
+    const auto* data = static_cast<const char*>(message.data);
+    const std::lock_guard lock(message.world->mutex);
+    message.world->messages[{message.rank, message.peer}].emplace_back(data, data + message.count);
+}
+
+bool can_take(const Message& message) {
+    const std::lock_guard lock(message.world->mutex);
+    return message.world->is_aborted ||
+           !message.world->messages[{message.peer, message.rank}].empty();
+}
+
+void take(const Message& message) {
+    const std::lock_guard lock(message.world->mutex);
+    if (message.world->is_aborted) {
+        return;  // as a kernel that was ended
     }
-    if (queue.front().size() != receive.count) {
-        return ncclInvalidUsage;
-    }
-    cudaMemcpy(receive.data, queue.front().data(), receive.count, cudaMemcpyHostToDevice);
+    auto& queue = message.world->messages[{message.peer, message.rank}];
+    R1_CHECK(queue.front().size() == message.count);
+    std::memcpy(message.data, queue.front().data(), message.count);
     queue.pop_front();
+}
+
+void start(const Message& message) {
+    if (message.is_send) {
+        r1::emulation::enqueue(message.stream, [message] { give(message); });
+    } else {
+        r1::emulation::enqueue(
+            message.stream, [message] { take(message); }, [message] { return can_take(message); });
+    }
+}
+
+// The messages of a group are under way at the same time: none waits for another's end.
+ncclResult_t add(Message message) {
+    if (in_group) {
+        group.push_back(std::move(message));
+    } else {
+        start(message);
+    }
     return ncclSuccess;
 }
 
@@ -70,7 +103,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
         const std::lock_guard lock(comm->world->mutex);
         comm->world->is_aborted = true;
     }
-    comm->world->changed.notify_all();
+    r1::emulation::wake_streams();
     return ncclSuccess;
 }
 ncclResult_t ncclCommGetAsyncError(ncclComm_t /*comm*/, ncclResult_t* state) {
@@ -78,24 +111,12 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t /*comm*/, ncclResult_t* state) {
     return ncclSuccess;
 }
 ncclResult_t ncclSend(const void* data, std::size_t count, ncclDataType_t /*type*/, int peer,
-                      ncclComm_t comm, cudaStream_t /*stream*/) {
-    std::vector<char> message(count);
-    cudaMemcpy(message.data(), data, count, cudaMemcpyDeviceToHost);
-    {
-        const std::lock_guard lock(comm->world->mutex);
-        comm->world->messages[{comm->rank, peer}].push_back(std::move(message));
-    }
-    comm->world->changed.notify_all();
-    return ncclSuccess;
+                      ncclComm_t comm, cudaStream_t stream) {
+    return add({true, const_cast<void*>(data), count, peer, comm->world, comm->rank, stream});
 }
 ncclResult_t ncclRecv(void* data, std::size_t count, ncclDataType_t /*type*/, int peer,
-                      ncclComm_t comm, cudaStream_t /*stream*/) {
-    const Receive receive{data, count, peer, comm};
-    if (in_group) {
-        group_receives.push_back(receive);
-        return ncclSuccess;
-    }
-    return take(receive);
+                      ncclComm_t comm, cudaStream_t stream) {
+    return add({false, data, count, peer, comm->world, comm->rank, stream});
 }
 ncclResult_t ncclGroupStart() {
     in_group = true;
@@ -103,10 +124,9 @@ ncclResult_t ncclGroupStart() {
 }
 ncclResult_t ncclGroupEnd() {
     in_group = false;
-    for (const Receive& receive : std::exchange(group_receives, {})) {
-        if (const ncclResult_t result = take(receive); result != ncclSuccess) {
-            return result;
-        }
+    std::stable_partition(group.begin(), group.end(), [](const Message& m) { return m.is_send; });
+    for (const Message& message : std::exchange(group, {})) {
+        start(message);
     }
     return ncclSuccess;
 }

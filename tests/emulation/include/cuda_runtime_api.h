@@ -1,13 +1,13 @@
-// The CUDA runtime API as the tests' emulation has it: device memory is host memory, work is done
-// when a call returns. Only what the sources under test call.
+// The CUDA runtime API as the tests' emulation has it: device memory is host memory, and streams
+// are those of tests/emulation/streams.hpp. Only what the sources under test call.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
 #include "tests/emulation/memory.hpp"
+#include "tests/emulation/streams.hpp"
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
 enum cudaMemcpyKind {
@@ -16,10 +16,6 @@ enum cudaMemcpyKind {
     cudaMemcpyDeviceToHost,
     cudaMemcpyDeviceToDevice,
     cudaMemcpyDefault
-};
-struct CUstream_st {};
-struct CUevent_st {
-    std::chrono::steady_clock::time_point time;
 };
 using cudaStream_t = CUstream_st*;
 using cudaEvent_t = CUevent_st*;
@@ -70,18 +66,32 @@ inline cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     *memory = r1::emulation::device_allocate(bytes);
     return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
+// Waits for no work that uses it, as a driver may.
 inline cudaError_t cudaFree(void* memory) {
     r1::emulation::device_release(memory);
     return cudaSuccess;
 }
-inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
-    return cudaMalloc(memory, bytes);
+// Memory is its owner's from this place of the stream on: what others write before is lost.
+inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
+    const cudaError_t status = cudaMalloc(memory, bytes);
+    if (status == cudaSuccess) {
+        r1::emulation::enqueue(
+            stream, [data = *memory, bytes] { r1::emulation::device_spoil(data, bytes); });
+    }
+    return status;
 }
-inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(memory); }
+inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
+    r1::emulation::enqueue(stream, [memory] { r1::emulation::device_release(memory); });
+    return cudaSuccess;
+}
 
 struct cudaMemPool;
 using cudaMemPool_t = cudaMemPool*;
-enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4, cudaMemPoolAttrUsedMemHigh = 8 };
+enum cudaMemPoolAttr {
+    cudaMemPoolReuseAllowInternalDependencies = 3,
+    cudaMemPoolAttrReleaseThreshold = 4,
+    cudaMemPoolAttrUsedMemHigh = 8
+};
 inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
     *pool = nullptr;
     return cudaSuccess;
@@ -113,63 +123,69 @@ inline cudaError_t cudaFreeHost(void* memory) {
     return cudaSuccess;
 }
 
-inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
+// The host's side is read or written when the stream comes to it, as hardware does that reaches
+// pageable memory itself.
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes,
+                                   cudaMemcpyKind /*kind*/, cudaStream_t stream = nullptr) {
     if (bytes > 0) {
-        const r1::emulation::DeviceAccess access;
-        std::memmove(to, from, bytes);
+        r1::emulation::enqueue(stream, [=] { std::memmove(to, from, bytes); });
     }
     return cudaSuccess;
-}
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes,
-                                   cudaMemcpyKind kind, cudaStream_t = nullptr) {
-    return cudaMemcpy(to, from, bytes, kind);
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                                      std::size_t from_pitch, std::size_t width, std::size_t height,
-                                     cudaMemcpyKind kind, cudaStream_t = nullptr) {
+                                     cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
     for (std::size_t row = 0; row < height; ++row) {
-        cudaMemcpy(static_cast<char*>(to) + row * to_pitch,
-                   static_cast<const char*>(from) + row * from_pitch, width, kind);
+        cudaMemcpyAsync(static_cast<char*>(to) + row * to_pitch,
+                        static_cast<const char*>(from) + row * from_pitch, width, kind, stream);
     }
     return cudaSuccess;
 }
-inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t = nullptr) {
+inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes,
+                                   cudaStream_t stream = nullptr) {
     if (bytes > 0) {
-        const r1::emulation::DeviceAccess access;
-        std::memset(to, value, bytes);
+        r1::emulation::enqueue(stream, [=] { std::memset(to, value, bytes); });
     }
     return cudaSuccess;
 }
 
 inline cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
-    *stream = new CUstream_st;
+    *stream = r1::emulation::make_stream();
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    delete stream;
+    r1::emulation::destroy_stream(stream);
     return cudaSuccess;
 }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) {
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    r1::emulation::synchronize(stream);
     return cudaSuccess;
 }
-inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0) {
+    r1::emulation::wait_for(stream, event);
+    return cudaSuccess;
+}
 
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-    *event = new CUevent_st;
+    *event = r1::emulation::make_event();
     return cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    delete event;
+    r1::emulation::destroy_event(event);
     return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t = nullptr) {
-    event->time = std::chrono::steady_clock::now();
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
+    r1::emulation::record(event, stream);
     return cudaSuccess;
 }
-inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+    return r1::emulation::has_passed(event) ? cudaSuccess : cudaErrorNotReady;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    r1::emulation::synchronize(event);
+    return cudaSuccess;
+}
 inline cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t begin, cudaEvent_t end) {
-    *ms = std::chrono::duration<float, std::milli>(end->time - begin->time).count();
+    *ms = r1::emulation::milliseconds_between(begin, end);
     return cudaSuccess;
 }

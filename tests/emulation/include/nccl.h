@@ -3,7 +3,6 @@
 // the n-th send gives, and another size is a fault. Unlike NCCL's, sends wait for nobody.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -29,7 +28,6 @@ namespace r1::emulation {
 
 struct NcclWorld {
     std::mutex mutex;
-    std::condition_variable changed;
     std::map<std::pair<int, int>, std::deque<std::vector<char>>> messages;  // by (from, to)
     bool is_aborted = false;
 };

@@ -16,8 +16,10 @@ inline unsigned char* dynamic_shared() {
 
 template <class... Parameters, class... Args>
 void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
-                   const Launch& /*launch*/, const Args&... args) {
-    emulation::run_grid(grid, block, shared_bytes, [&] { kernel(args...); });
+                   const Launch& launch, const Args&... args) {
+    emulation::enqueue(launch.stream, [=] {
+        emulation::run_grid(grid, block, shared_bytes, [&] { kernel(args...); });
+    });
 }
 
 }  // namespace r1::cuda

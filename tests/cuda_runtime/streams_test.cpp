@@ -1,0 +1,184 @@
+// Streams of the emulated device run their work late and in any order that their events allow: what
+// a run computes must not depend on it. Each wait that the runtime may lack shows here.
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <vector>
+
+#include "runtime/cuda_device.hpp"
+#include "runtime/cuda_stream.hpp"
+#include "runtime/executor.hpp"
+#include "runtime/nccl_communicator.hpp"
+#include "tests/cuda_runtime/trained.hpp"
+#include "tests/emulation/streams.hpp"
+#include "tests/support/catch.hpp"
+
+namespace r1 {
+
+namespace {
+
+using WorkOrder = emulation::Schedule;
+
+class Scheduled {
+public:
+    explicit Scheduled(WorkOrder order, std::uint64_t seed = 0) {
+        emulation::set_schedule(order, seed);
+    }
+    ~Scheduled() { emulation::set_schedule(WorkOrder::needed); }
+    Scheduled(const Scheduled&) = delete;
+    Scheduled& operator=(const Scheduled&) = delete;
+};
+
+struct Order {
+    WorkOrder order;
+    std::uint64_t seed;
+};
+const std::vector<Order> kOrders{
+    {WorkOrder::needed, 0}, {WorkOrder::last_stream_first, 0}, {WorkOrder::random, 1}};
+
+// Losses of two steps; those of the second depend on all gradients of the first.
+std::vector<double> losses(const TrainingJob& job, const DeviceKind& device, bool is_connected) {
+    return test::train(job, device, 2, is_connected).losses;
+}
+
+void check_all_orders(const TrainingJob& job, const DeviceKind& device, bool is_connected) {
+    std::vector<double> in_order;
+    {
+        const Scheduled scheduled(WorkOrder::eager);
+        in_order = losses(job, device, is_connected);
+    }
+    for (const Order& order : kOrders) {
+        const Scheduled scheduled(order.order, order.seed);
+        INFO("schedule " << static_cast<int>(order.order) << ", seed " << order.seed);
+        CHECK(losses(job, device, is_connected) == in_order);
+    }
+}
+
+DeviceKind connected_by_nccl() {
+    DeviceKind cuda = cuda_devices(0);
+    cuda.connect = [memory = cuda.memory](Communicator& host, const DeviceLinks& links) {
+        return connect_by_nccl(host, *memory, links);
+    };
+    return cuda;
+}
+
+}  // namespace
+
+TEST_CASE("emulation: streams do not wait for each other of themselves", "[cuda]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const bool waits = GENERATE(false, true);
+    const Scheduled scheduled(WorkOrder::needed);
+    DeviceArray<float> value(*cuda.memory, std::vector<float>{1});
+    cuda.memory->finish();
+    cuda::StreamSlot other(0, false);
+    value.zero();  // in this thread's stream
+    const auto zeroed = cuda.memory->record();
+    cuda::set_thread_stream(&other);
+    if (waits) {
+        zeroed->wait();
+    }
+    const float seen = HostView(value).values().front();
+    cuda::set_thread_stream(nullptr);
+    CHECK(seen == (waits ? 0 : 1));
+    CHECK(HostView(value).values().front() == 0);
+}
+
+TEST_CASE("cuda: an input is there for every stream that asks for it", "[cuda]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const Scheduled scheduled(WorkOrder::needed);
+    const std::vector<std::int32_t> tokens{5, 6, 7};
+    InputCopies copies(*cuda.memory);
+    copies.of(tokens);
+    cuda::StreamSlot other(0, false);
+    cuda::set_thread_stream(&other);
+    const HostView seen(*cuda.memory, copies.of(tokens), tokens.size());
+    cuda::set_thread_stream(nullptr);
+    CHECK(std::ranges::equal(seen.values(), tokens));
+}
+
+TEST_CASE("cuda: kernels of communication take the SMs that are planned for them", "[cuda]") {
+    const auto device = cuda_devices(0).make(test::model_config(test::small_model()));
+    const int all = device->launch(0).sms;
+    REQUIRE(all > 1);
+    device->set_comm_sms(1);
+    device->attach(Stream::comm);
+    CHECK(device->launch(0).sms == 1);
+    device->attach(Stream::compute);
+    CHECK(device->launch(0).sms == all);
+    CHECK(device->launch(1).sms == all - 1);
+    cuda::set_thread_stream(nullptr);
+}
+
+TEST_CASE("cuda: the host's values may go when a copy of them is under way", "[cuda]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const Scheduled scheduled(WorkOrder::needed);
+    constexpr std::size_t kElements = std::size_t{5} << 20U;  // several pages of pinned memory
+    std::vector<std::int32_t> values(kElements);
+    DeviceArray<std::int32_t> small(*cuda.memory, 3);
+    DeviceArray<std::int32_t> large(*cuda.memory, kElements);
+    for (std::int32_t round = 1; round <= 2; ++round) {
+        for (std::size_t i = 0; i < kElements; ++i) {
+            values[i] = round * static_cast<std::int32_t>(i + 7);
+        }
+        cuda.memory->copy(small.data(), values.data(), 3 * sizeof(std::int32_t));
+        cuda.memory->copy(large.data(), values.data(), kElements * sizeof(std::int32_t));
+    }
+    const std::vector<std::int32_t> expected = values;
+    std::fill(values.begin(), values.end(), -1);
+    CHECK(small.on_host() == std::vector<std::int32_t>(expected.begin(), expected.begin() + 3));
+    CHECK(large.on_host() == expected);
+}
+
+TEST_CASE("cuda: ranks of one GPU train the same in any order of its streams", "[cuda][training]") {
+    TrainingJob job = test::short_job({"", ScheduleKind::dualpipe, 2, 2, 2, 2});
+    job.setup.micro_batches = 4;
+    check_all_orders(job, cuda_devices(0), false);
+}
+
+TEST_CASE("nccl: ranks train the same in any order of their streams", "[cuda][communicator]") {
+    TrainingJob job = test::short_job({"", ScheduleKind::dualpipe, 2, 2, 2, 2});
+    job.setup.micro_batches = 4;
+    check_all_orders(job, connected_by_nccl(), true);
+}
+
+TEST_CASE("nccl: a rank that fails ends those whose streams wait for it", "[cuda][communicator]") {
+    TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b, 2, 2, 2, 2});
+    job.device = connected_by_nccl();
+    const ExecutionGraph graph = build_training_graph(job.setup);
+    const Dependencies dependencies(graph);
+    ThreadWorld world(graph.instances().ranks(), job.ranks_per_node);
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK_THROWS_WITH(world.run([&](Communicator& host) {
+        const auto nccl = job.device.connect(host, {pipeline_pairs(graph), 0});
+        RankTrainer trainer(job, graph, dependencies, *nccl, random_parameters(3));
+        const bool fails = host.rank() == 1;
+        trainer.step(
+            [&](std::int64_t index) {
+                return fails ? throw std::runtime_error("no batch") : test::sequence(1, index);
+            },
+            {});
+    }),
+                      Catch::Matchers::Contains("no batch"));
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+}
+
+// Of a model without experts: only they make a host wait for counts.
+TEST_CASE("cuda: the host does not wait for its streams within a step", "[cuda][training]") {
+    const auto waits_of = [](int micro_batches) {
+        Json model = test::small_model();
+        model["num_hidden_layers"] = 2;
+        model["first_k_dense_replace"] = 2;
+        model["num_nextn_predict_layers"] = 0;
+        TrainingJob job = test::job_of({"", ScheduleKind::one_f_one_b, 2, 2}, model);
+        job.setup.micro_batches = micro_batches;
+        const std::uint64_t before = emulation::stream_waits();
+        losses(job, cuda_devices(0), false);
+        return emulation::stream_waits() - before;
+    };
+    const std::uint64_t few = waits_of(1);
+    CHECK(few > 0);
+    // One more for each loss that is read in the end, in each step, by the two ranks that have it.
+    CHECK(waits_of(3) - few == 2 * 2 * 2);
+}
+
+}  // namespace r1
