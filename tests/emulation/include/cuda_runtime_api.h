@@ -75,7 +75,8 @@ inline cudaError_t cudaFree(void* memory) {
     return cudaSuccess;
 }
 inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
-    return cudaMalloc(memory, bytes);
+    *memory = r1::emulation::device_allocate(bytes, true);
+    return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(memory); }
 
@@ -88,12 +89,12 @@ inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
 }
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr which, void*) {
     if (which == cudaMemPoolAttrUsedMemHigh) {
-        r1::emulation::device_reset_peak();
+        r1::emulation::device_reset_pool_peak();
     }
     return cudaSuccess;
 }
 inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
-    const auto peak = static_cast<unsigned long long>(r1::emulation::device_use().peak);
+    const auto peak = static_cast<unsigned long long>(r1::emulation::device_use().pool_peak);
     std::memcpy(value, &peak, sizeof peak);
     return cudaSuccess;
 }
