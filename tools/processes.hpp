@@ -5,7 +5,7 @@ namespace r1 {
 
 int processes();
 int processes_here();  // on this machine
-int process_rank();  // of this one among all, from 0
+int process_rank();    // of this one among all, from 0
 bool is_first_process();
 int local_rank();  // among the processes of this machine
 

@@ -28,7 +28,7 @@ public:
         begin_ = static_cast<std::byte*>(memory);
     }
 
-    void* allocate(std::size_t bytes) {
+    void* allocate(std::size_t bytes, bool pooled) {
         const std::lock_guard lock(mutex_);
         const std::size_t size = std::bit_ceil(std::max(bytes, kSmallest));
         std::byte* memory = nullptr;
@@ -43,9 +43,10 @@ public:
             used_ += size;
             grow();
         }
-        sizes_[memory] = {size, bytes};
+        sizes_[memory] = {size, bytes, pooled};
         live_ += bytes;
-        peak_ = std::max(peak_, live_);
+        pool_ += pooled ? bytes : 0;
+        pool_peak_ = std::max(pool_peak_, pool_);
         spoil(memory, size);
         return memory;
     }
@@ -59,6 +60,7 @@ public:
         spoil(found->first, found->second.size);
         free_[found->second.size].push_back(found->first);
         live_ -= found->second.asked;
+        pool_ -= found->second.pooled ? found->second.asked : 0;
         sizes_.erase(found);
     }
     [[nodiscard]] bool holds(const void* memory) const {
@@ -67,11 +69,11 @@ public:
     }
     [[nodiscard]] DeviceUse use() {
         const std::lock_guard lock(mutex_);
-        return {kReservedBytes, live_, peak_};
+        return {kReservedBytes, live_, pool_peak_};
     }
-    void reset_peak() {
+    void reset_pool_peak() {
         const std::lock_guard lock(mutex_);
-        peak_ = live_;
+        pool_peak_ = pool_;
     }
     void guard(bool on) {
         const std::lock_guard lock(mutex_);
@@ -130,10 +132,12 @@ private:
     struct Block {
         std::size_t size;
         std::size_t asked;
+        bool pooled;
     };
     std::map<std::byte*, Block> sizes_;
     std::size_t live_ = 0;
-    std::size_t peak_ = 0;
+    std::size_t pool_ = 0;  // of these, in the pool
+    std::size_t pool_peak_ = 0;
     std::map<std::size_t, std::vector<std::byte*>> free_;
 };
 
@@ -144,12 +148,12 @@ DeviceHeap& heap() {
 
 }  // namespace
 
-void* device_allocate(std::size_t bytes) { return heap().allocate(bytes); }
+void* device_allocate(std::size_t bytes, bool pooled) { return heap().allocate(bytes, pooled); }
 void device_release(void* memory) { heap().release(memory); }
 void device_spoil(void* memory, std::size_t bytes) { std::memset(memory, 0xFF, bytes); }
 bool is_device(const void* memory) { return heap().holds(memory); }
 DeviceUse device_use() { return heap().use(); }
-void device_reset_peak() { heap().reset_peak(); }
+void device_reset_pool_peak() { heap().reset_pool_peak(); }
 
 GuardedMemory::GuardedMemory() { heap().guard(true); }
 GuardedMemory::~GuardedMemory() { heap().guard(false); }

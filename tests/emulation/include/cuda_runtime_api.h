@@ -73,12 +73,13 @@ inline cudaError_t cudaFree(void* memory) {
 }
 // Memory is its owner's from this place of the stream on: what others write before is lost.
 inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
-    const cudaError_t status = cudaMalloc(memory, bytes);
-    if (status == cudaSuccess) {
-        r1::emulation::enqueue(
-            stream, [data = *memory, bytes] { r1::emulation::device_spoil(data, bytes); });
+    *memory = r1::emulation::device_allocate(bytes, true);
+    if (*memory == nullptr) {
+        return cudaErrorMemoryAllocation;
     }
-    return status;
+    r1::emulation::enqueue(
+        stream, [data = *memory, bytes] { r1::emulation::device_spoil(data, bytes); });
+    return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
     r1::emulation::enqueue(stream, [memory] { r1::emulation::device_release(memory); });
@@ -98,12 +99,12 @@ inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
 }
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr which, void*) {
     if (which == cudaMemPoolAttrUsedMemHigh) {
-        r1::emulation::device_reset_peak();
+        r1::emulation::device_reset_pool_peak();
     }
     return cudaSuccess;
 }
 inline cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value) {
-    const auto peak = static_cast<unsigned long long>(r1::emulation::device_use().peak);
+    const auto peak = static_cast<unsigned long long>(r1::emulation::device_use().pool_peak);
     std::memcpy(value, &peak, sizeof peak);
     return cudaSuccess;
 }
