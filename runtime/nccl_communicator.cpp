@@ -1,7 +1,5 @@
 #include "runtime/nccl_communicator.hpp"
 
-#include <nccl.h>
-
 #include <array>
 #include <chrono>
 #include <condition_variable>
