@@ -138,6 +138,28 @@ TEST_CASE("nccl: ranks train the same in any order of their streams", "[cuda][co
     check_orders(connected_by_nccl(), true, {{WorkOrder::last_stream_first, 0}});
 }
 
+TEST_CASE("nccl: what a sender does after its wait does not reach the message",
+          "[cuda][communicator]") {
+    const DeviceKind cuda = connected_by_nccl();
+    const Scheduled scheduled(WorkOrder::needed);
+    std::vector<float> seen;
+    ThreadWorld world(2, 2);
+    world.run([&](Communicator& host) {
+        const auto nccl = cuda.connect(host, {{{0, 1}}, 0});
+        DeviceArray<float> value(*cuda.memory, std::vector<float>{7});
+        if (host.rank() == 0) {
+            nccl->send(1, 5, MessageKind::pipeline, std::as_bytes(value.span()))->wait();
+            value.zero();
+            cuda.memory->finish();
+        } else {
+            nccl->receive(0, 5, MessageKind::pipeline, std::as_writable_bytes(value.span()))
+                ->wait();
+            seen = value.on_host();
+        }
+    });
+    CHECK(seen == std::vector<float>{7});
+}
+
 TEST_CASE("nccl: a rank that fails ends those whose streams wait for it", "[cuda][communicator]") {
     TrainingJob job = test::short_job({"", ScheduleKind::one_f_one_b, 2, 2, 2, 2});
     job.device = connected_by_nccl();
