@@ -48,7 +48,7 @@ struct PlanAxis {
 };
 
 struct SearchLimits {
-    std::int64_t simulate_min = 20;  // where there are as many candidates
+    std::int64_t simulate_min = 20;   // where there are as many candidates
     std::int64_t simulate_max = 200;  // whatever for
 };
 
