@@ -11,7 +11,7 @@ namespace {
 using test::chakra_files;
 using test::chakra_sample;
 using test::collective;
-using test::computation;
+using test::compute_node;
 using test::contains;
 using test::input_error_of;
 using test::job_of;
@@ -98,7 +98,7 @@ TEST_CASE("chakra: traces as JSON are refused by name", "[sim][chakra]") {
 TEST_CASE("chakra: what is wrong with a job names the file and the node", "[sim][chakra]") {
     const auto send = chakra::COMM_SEND_NODE;
     const auto receive = chakra::COMM_RECV_NODE;
-    CHECK(contains(problem_of(chakra_files({{computation(5, 1), computation(5, 2)}})),
+    CHECK(contains(problem_of(chakra_files({{compute_node(5, 1), compute_node(5, 2)}})),
                    "0.et: node 5: is there twice"));
     CHECK(contains(problem_of(chakra_files({{message(3, send, 1, 8)}, {}})),
                    "0.et: node 3: sends to rank 1 with tag 0, which never receives"));
@@ -119,9 +119,9 @@ TEST_CASE("chakra: what is wrong with a job names the file and the node", "[sim]
 }
 
 TEST_CASE("chakra: nodes that wait in a circle are refused, over ranks too", "[sim][chakra]") {
-    CHECK(contains(problem_of(chakra_files({{computation(1, 1, {2}), computation(2, 1, {1})}})),
+    CHECK(contains(problem_of(chakra_files({{compute_node(1, 1, {2}), compute_node(2, 1, {1})}})),
                    "0.et: node 1 never runs"));
-    CHECK(contains(problem_of(chakra_files({{computation(1, 1, {1})}})), "node 1 never runs"));
+    CHECK(contains(problem_of(chakra_files({{compute_node(1, 1, {1})}})), "node 1 never runs"));
     // Each receives before it sends.
     const auto send = chakra::COMM_SEND_NODE;
     const auto receive = chakra::COMM_RECV_NODE;
@@ -140,7 +140,7 @@ TEST_CASE("chakra: nodes that wait in a circle are refused, over ranks too", "[s
 }
 
 TEST_CASE("chakra: dependencies on nodes that a cut left out are counted", "[sim][chakra]") {
-    const ChakraJob job = job_of(chakra_files({{computation(1, 1, {77, 78})}}));
+    const ChakraJob job = job_of(chakra_files({{compute_node(1, 1, {77, 78})}}));
     CHECK(job.missing_dependencies == 2);
     CHECK(job.ranks[0][0].before.empty());
 }

@@ -27,8 +27,8 @@ inline chakra::Node chakra_node(std::uint64_t id, chakra::NodeType type,
     }
     return node;
 }
-inline chakra::Node computation(std::uint64_t id, std::uint64_t micros,
-                                const std::vector<std::uint64_t>& before = {}) {
+inline chakra::Node compute_node(std::uint64_t id, std::uint64_t micros,
+                                 const std::vector<std::uint64_t>& before = {}) {
     chakra::Node node = chakra_node(id, chakra::COMP_NODE, before);
     node.set_duration_micros(micros);
     return node;

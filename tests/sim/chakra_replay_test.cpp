@@ -16,7 +16,7 @@ namespace {
 
 using test::chakra_files;
 using test::chakra_sample;
-using test::computation;
+using test::compute_node;
 using test::contains;
 using test::input_error_of;
 using test::job_of;
@@ -89,18 +89,18 @@ TEST_CASE("chakra: a ring of messages takes all its hops", "[sim][chakra]") {
 TEST_CASE("chakra: computation hides a message, and two at once share the SMs", "[sim][chakra]") {
     // Rank 0 computes 1 s, then sends 64 B (1.5 s) beside 4 s of computation.
     const ChakraJob hidden = job_of(chakra_files(
-        {{computation(0, 1'000'000), message(1, chakra::COMM_SEND_NODE, 1, 64, {0}),
-          computation(2, 4'000'000, {0})},
-         {message(0, chakra::COMM_RECV_NODE, 0, 64), computation(1, 1'000'000, {0})}}));
+        {{compute_node(0, 1'000'000), message(1, chakra::COMM_SEND_NODE, 1, 64, {0}),
+          compute_node(2, 4'000'000, {0})},
+         {message(0, chakra::COMM_RECV_NODE, 0, 64), compute_node(1, 1'000'000, {0})}}));
     const Timeline timeline = replayed(hidden, toy_topology(2, 1));
     CHECK(from_ps(timeline.makespan()).value() == Approx(5));
     CHECK(from_ps(timeline.find({1, 1, 0})->end).value() == Approx(3.5));
 
     const ChakraJob shared =
-        job_of(chakra_files({{computation(0, 1'000'000), computation(1, 1'000'000)}}));
+        job_of(chakra_files({{compute_node(0, 1'000'000), compute_node(1, 1'000'000)}}));
     CHECK(step_s(shared, toy_topology(1, 1)) == Approx(2));
     std::vector<ChakraFile> on_cpu =
-        chakra_files({{computation(0, 1'000'000), computation(1, 1'000'000)}});
+        chakra_files({{compute_node(0, 1'000'000), compute_node(1, 1'000'000)}});
     add_attribute(on_cpu[0].trace.nodes[1], attribute::kIsCpuOp).set_bool_val(true);
     CHECK(step_s(job_of(on_cpu), toy_topology(1, 1)) == Approx(1));
 }
