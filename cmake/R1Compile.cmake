@@ -19,15 +19,12 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
         $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict -Wno-maybe-uninitialized>)
 endif()
 
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # A tenth of the time to compile goes into collecting the compiler's own garbage, unless it
-    # starts later: 1 GB a source at most.
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # A tenth of the time to compile so much at once goes into collecting the compiler's garbage,
+    # unless that starts later: 1 GB a source at most.
     set(late_collection "--param ggc-min-expand=200 --param ggc-min-heapsize=524288")
     target_compile_options(r1_compile INTERFACE
         "$<$<COMPILE_LANGUAGE:CXX>:SHELL:${late_collection}>")
-endif()
-
-if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # A member whose type is in an anonymous namespace is fine in a source file, which is what the
     # files of a unity are.
     target_compile_options(r1_compile INTERFACE

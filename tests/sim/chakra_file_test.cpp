@@ -131,7 +131,7 @@ TEST_CASE("chakra: nodes that wait in a circle are refused, over ranks too", "[s
         "0.et: node 1 never runs"));
     // Two groups that meet in opposite orders.
     const auto all_reduce = [](std::uint64_t id, const char* group,
-                               std::vector<std::uint64_t> before) {
+                               const std::vector<std::uint64_t>& before) {
         return collective(id, chakra::ALL_REDUCE, 8, group, before);
     };
     CHECK(contains(problem_of(chakra_files({{all_reduce(1, "a", {}), all_reduce(2, "b", {1})},
