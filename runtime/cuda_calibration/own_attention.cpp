@@ -20,11 +20,9 @@ constexpr std::int64_t kValueWidth = kHeads * kValueDim;
 
 float softmax_scale() { return static_cast<float>(1 / std::sqrt(static_cast<double>(kQkDim))); }
 
-Operation forward(Operands& o, const CalibrationJob& job, const Launch& launch) {
-    const std::int64_t rows = job.batch * job.tokens;
-    MlaAttentionArgs args;
-    args.sequences = job.batch;
-    args.queries = args.keys = job.tokens;
+// What both directions read: heads, and the queries, keys and values of the rows.
+template <class Args>
+void set_heads(Args& args, Operands& o, std::int64_t rows) {
     args.heads = kHeads;
     args.qk_dim = kQkDim;
     args.nope_dim = kNopeDim;
@@ -33,6 +31,14 @@ Operation forward(Operands& o, const CalibrationJob& job, const Launch& launch) 
     args.q = o.read_bf16(rows, kQueryWidth);
     args.k = o.read_bf16(rows, kQueryWidth);
     args.kv = o.read_bf16(rows, kKeyValueWidth);
+}
+
+Operation forward(Operands& o, const CalibrationJob& job, const Launch& launch) {
+    const std::int64_t rows = job.batch * job.tokens;
+    MlaAttentionArgs args;
+    args.sequences = job.batch;
+    args.queries = args.keys = job.tokens;
+    set_heads(args, o, rows);
     args.o = o.written_bf16(rows, kValueWidth);
     args.lse = o.written<float>(rows * kHeads);
     args.workspace = o.workspace(mla_attention_workspace_bytes(args));
@@ -44,15 +50,8 @@ Operation backward(Operands& o, const CalibrationJob& job, const Launch& launch)
     MlaAttentionBackwardArgs args;
     args.sequences = job.batch;
     args.tokens = job.tokens;
-    args.heads = kHeads;
-    args.qk_dim = kQkDim;
-    args.nope_dim = kNopeDim;
-    args.v_dim = kValueDim;
-    args.scale = softmax_scale();
     args.d_o = o.read_bf16(rows, kValueWidth);
-    args.q = o.read_bf16(rows, kQueryWidth);
-    args.k = o.read_bf16(rows, kQueryWidth);
-    args.kv = o.read_bf16(rows, kKeyValueWidth);
+    set_heads(args, o, rows);
     args.o = o.read_bf16(rows, kValueWidth);
     args.lse = o.read<float>(rows * kHeads);
     args.dq = o.written_bf16(rows, kQueryWidth);
