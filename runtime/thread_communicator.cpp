@@ -130,7 +130,9 @@ public:
         state_.throw_if_aborted();
         const Slot slot = std::exchange(slot_, nullptr);  // ours alone from here on
         const DeviceArray<std::byte>& message = (*slot)->data;
-        if ((*slot)->made != nullptr) (*slot)->made->wait();
+        if ((*slot)->made != nullptr) {  // the host's memory needs no event
+            (*slot)->made->wait();
+        }
         if (message.size() != data_.size()) {
             throw size_mismatch(from_, channel_, data_.size(),
                                 fmt::format("{} sent", message.size()));

@@ -17,6 +17,8 @@ inline constexpr std::int64_t kNopeDim = 128;        // qk_nope_head_dim
 inline constexpr std::int64_t kRopeDim = 64;         // qk_rope_head_dim
 inline constexpr std::int64_t kValueDim = 128;       // v_head_dim
 inline constexpr std::int64_t kLatent = 512;         // kv_lora_rank
+inline constexpr float kScalingFactor = 2.5F;        // routed_scaling_factor
+inline constexpr double kRopeTheta = 10000;          // rope_theta
 inline constexpr std::int64_t kQkDim = kNopeDim + kRopeDim;
 
 }  // namespace r1::v3

@@ -229,7 +229,7 @@ Operation make_router_topk(Operands& o, std::int64_t tokens, const Launch& launc
     args.experts_per_token = kExpertsPerToken;
     args.groups = kExpertGroups;
     args.groups_per_token = kGroupsPerToken;
-    args.scaling_factor = 2.5F;
+    args.scaling_factor = kScalingFactor;
     args.logits = o.read<float>(tokens * kExperts);
     args.bias = o.values(std::vector<float>(kExperts, 0.0F));
     args.indices = o.written<std::int32_t>(tokens * kExpertsPerToken);
@@ -250,7 +250,7 @@ Operation make_router_topk_backward(Operands& o, std::int64_t tokens, const Laun
     args.tokens = tokens;
     args.experts = kExperts;
     args.experts_per_token = kExpertsPerToken;
-    args.scaling_factor = 2.5F;
+    args.scaling_factor = kScalingFactor;
     args.logits = o.read<float>(tokens * kExperts);
     args.indices = o.values(indices);
     args.weights = o.read<float>(tokens * kExpertsPerToken);
@@ -271,11 +271,10 @@ const std::int32_t* positions(Operands& o, std::int64_t tokens) {
 
 // Without YaRN: the angles do not change what is done.
 const float* frequencies(Operands& o) {
-    constexpr double kTheta = 10000;
     std::vector<float> values;
     for (std::int64_t pair = 0; pair < kRopeDim / 2; ++pair) {
         const double exponent = -2.0 * static_cast<double>(pair) / kRopeDim;
-        values.push_back(static_cast<float>(std::pow(kTheta, exponent)));
+        values.push_back(static_cast<float>(std::pow(kRopeTheta, exponent)));
     }
     return o.values(values);
 }
