@@ -68,7 +68,8 @@ add_executable(r1_unit_tests ${unit_sources})
 target_link_libraries(r1_unit_tests PRIVATE r1_catch r1_test_support r1_test_options)
 target_precompile_headers(r1_unit_tests REUSE_FROM r1_test_support)
 add_executable(r1_golden_tests ${golden_sources})
-target_link_libraries(r1_golden_tests PRIVATE r1_catch r1_test_support r1_test_options)
+target_link_libraries(r1_golden_tests PRIVATE r1_catch r1_test_support r1_test_options
+    r1_allocator)
 target_precompile_headers(r1_golden_tests REUSE_FROM r1_test_support)
 
 # SimGrid frees some of its singletons never; that is not our leak.
@@ -216,7 +217,7 @@ foreach(source IN LISTS bench_sources)
     endif()
     add_executable("bench_${stem}" "${source}")
     add_dependencies(r1_release_checks "bench_${stem}")
-    target_link_libraries("bench_${stem}" PRIVATE r1_report)
+    target_link_libraries("bench_${stem}" PRIVATE r1_report r1_allocator)
     if(TARGET r1_runtime)
         target_link_libraries("bench_${stem}" PRIVATE r1_runtime)
     endif()

@@ -31,20 +31,22 @@ public:
             for (const ReplayNode& node : program(lane)) {
                 waiting_.push_back(node.predecessors);
             }
+            const std::size_t shown = spans_.size();
+            if (shown < dag.shown.size() && dag.shown[shown] == lane) {
+                shown_[lane] = static_cast<std::uint32_t>(shown);
+                spans_.emplace_back(program(lane).size());
+                item_offsets_.push_back(dag.item_offsets(program(lane)));
+            }
         }
         for (std::uint32_t joint = 0; joint < dag.joint_count(); ++joint) {
             dag.for_each_part(joint, [&](LanePart) { ++joint_missing_[joint]; });
-        }
-        for (const std::uint32_t lane : dag.shown) {
-            shown_[lane] = static_cast<std::uint32_t>(spans_.size());
-            spans_.emplace_back(program(lane).size());
         }
     }
 
     void run() {
         for (std::uint32_t lane = 0; lane < dag_.lanes.size(); ++lane) {
             for (std::uint32_t node = 0; node < program(lane).size(); ++node) {
-                if (program(lane)[node].predecessors == 0) {
+                if (waiting_[first_[lane] + node] == 0) {
                     ready({lane, node});
                 }
             }
@@ -57,6 +59,11 @@ public:
     [[nodiscard]] Timeline timeline() const {
         Timeline timeline;
         timeline.lanes = dag_.shown_lanes;
+        std::size_t ops = 0;
+        for (const std::vector<std::size_t>& offsets : item_offsets_) {
+            ops += offsets.back();
+        }
+        timeline.intervals.reserve(ops);
         for (std::uint32_t shown = 0; shown < spans_.size(); ++shown) {
             add_lane(shown, timeline.intervals);
         }
@@ -160,7 +167,7 @@ private:
     void add_lane(std::uint32_t shown, std::vector<Interval>& intervals) const {
         const std::uint32_t lane = dag_.shown[shown];
         const ReplayProgram& nodes = program(lane);
-        const std::vector<std::size_t> offsets = dag_.item_offsets(nodes);
+        const std::vector<std::size_t>& offsets = item_offsets_[shown];
         const std::size_t first = intervals.size();
         intervals.resize(first + offsets.back(), {{}, 0, kNever, kNever});
         for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -193,8 +200,9 @@ private:
     ReplayEngine& engine_;
     std::vector<std::size_t> first_;  // by lane: where its nodes begin in waiting_
     std::vector<std::uint16_t> waiting_;
-    std::vector<std::uint32_t> shown_;      // by lane, in spans_
-    std::vector<std::vector<Span>> spans_;  // of shown lanes, by node
+    std::vector<std::uint32_t> shown_;                    // by lane, in spans_
+    std::vector<std::vector<Span>> spans_;                // of shown lanes, by node
+    std::vector<std::vector<std::size_t>> item_offsets_;  // of shown lanes
     std::vector<std::uint32_t> joint_missing_;
     std::vector<Span> joint_spans_;
     std::size_t completed_ = 0;

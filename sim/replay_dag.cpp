@@ -9,9 +9,8 @@
 namespace r1 {
 
 std::vector<std::size_t> ReplayDag::item_offsets(const ReplayProgram& program) const {
-    std::vector<std::size_t> offsets(1);
+    std::vector<std::size_t> offsets(program.empty() ? 1 : program.back().item + 2);
     for (const ReplayNode& node : program) {
-        offsets.resize(std::max<std::size_t>(offsets.size(), node.item + 2));
         offsets[node.item + 1] += segment(node).ops.size();
     }
     std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());

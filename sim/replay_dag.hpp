@@ -48,7 +48,7 @@ struct ReplayNode {
     std::int32_t previous = -1;      // of a receive: the receive before it
     std::vector<std::uint32_t> successors;
 };
-using ReplayProgram = std::vector<ReplayNode>;
+using ReplayProgram = std::vector<ReplayNode>;  // by item
 
 enum class LocalKind : std::uint8_t {
     compute,  // on the lane's SMs
