@@ -39,6 +39,11 @@ std::string level_of(const Calibration& calibration, const CalibrationCurve& cur
     return "measured";
 }
 
+bool is_ring(Collective collective) {
+    return collective == Collective::reduce_scatter || collective == Collective::all_gather ||
+           collective == Collective::all_reduce;
+}
+
 // That the time of communication outside overlapped chunks comes from.
 std::string communication_curve(const FittedCostModel& cost, const ExecutionGraph& graph,
                                 Collective collective) {
@@ -55,9 +60,14 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
     std::map<std::string, CurveUse> kinds;
     std::set<std::string> extrapolated;
     std::set<std::string> exchanges;  // their curves
+    // Rings that leave a node go by what links do, whatever was measured within one.
+    const bool on_one_node = simulation.graph.instances().ranks() <= setting.topology.gpus_per_node;
     for (const ChunkTemplate& chunk : simulation.graph.templates()) {
         for (const Op& op : chunk.ops) {
             if (const CommOp* comm = op.comm()) {
+                if (is_ring(comm->collective) && !on_one_node) {
+                    continue;
+                }
                 exchanges.insert(communication_curve(cost, simulation.graph, comm->collective));
                 continue;
             }

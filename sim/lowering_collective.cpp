@@ -68,6 +68,13 @@ void add_collective_flows(const LoweringInput& input, const LaneSet& lanes,
         activity.flows.push_back({nvlink, nvlink, *part.nvlink, 1, BytesPerSecond(0)});
     }
     activity.delay = std::max(activity.delay, part.delay);
+    if (!part.nic && part.nvlink) {
+        // Whatever the kernels take beyond their bytes on idle links.
+        const Seconds wire = *part.nvlink / input.topology.nvlink.achievable();
+        const Seconds whole =
+            input.cost.node_collective(comm.collective, size, Bytes(comm.payload_bytes.constant));
+        activity.delay = std::max(activity.delay, whole - wire);
+    }
 }
 
 }  // namespace r1

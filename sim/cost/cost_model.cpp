@@ -226,6 +226,18 @@ ExchangeTime FittedCostModel::expert_exchange(const ExpertExchangeCall& exchange
                           measured("reference_nic_gb_per_s", cluster.nic)});
 }
 
+Seconds FittedCostModel::node_collective(Collective collective, std::int64_t ranks,
+                                         Bytes bytes) const {
+    const CurveModel* curve = model(std::string(name(collective)));
+    if (curve == nullptr) {
+        return Seconds(0);
+    }
+    const double links = topology_.nvlink.achievable().value() / 1e9;
+    DeviceScale scale;
+    scale.memory = constant("nvlink_bus_gb_per_s", links) / links;
+    return curve->time({{"bytes", bytes.value()}, {"ranks", static_cast<double>(ranks)}}, scale);
+}
+
 Seconds FittedCostModel::notify() const {
     const CurveModel* curve = model("notify");
     return curve == nullptr ? Seconds(0) : curve->time({}, {});

@@ -43,6 +43,10 @@ public:
     // Shortest time of the exchange on idle links: what the communication kernels reach.
     [[nodiscard]] virtual ExchangeTime expert_exchange(
         const ExpertExchangeCall& exchange) const = 0;
+    // Shortest time of a ring between GPUs of one NVLink domain; zero where none was measured.
+    // `bytes`: of the larger of a rank's buffers, as in model/base/collective_bus.hpp.
+    [[nodiscard]] virtual Seconds node_collective(Collective collective, std::int64_t ranks,
+                                                  Bytes bytes) const = 0;
     // How long ranks wait for each other before an exchange.
     [[nodiscard]] virtual Seconds notify() const = 0;
 };
@@ -64,6 +68,10 @@ public:
                                  const SymbolValues& values, int sms) const override;
     // Throws InputError if the calibration lacks the curve of low-latency kernels.
     [[nodiscard]] ExchangeTime expert_exchange(const ExpertExchangeCall& exchange) const override;
+    // What was measured on other links (constant nvlink_bus_gb_per_s) is, but for its launch, as
+    // much longer or shorter.
+    [[nodiscard]] Seconds node_collective(Collective collective, std::int64_t ranks,
+                                          Bytes bytes) const override;
     [[nodiscard]] Seconds notify() const override;
 
     // The curve of links that an exchange of `ranks` goes by; nullptr where one of just these

@@ -138,6 +138,51 @@ TEST_CASE("cost model: a measured shape costs about what was measured", "[sim][c
     }
 }
 
+TEST_CASE("cost model: a collective within a node takes what was measured", "[sim][cost]") {
+    const Topology h100 = topology_of("h100_8x8");
+    const FittedCostModel cost(h800_calibration(), h100);  // the points are of H100 nodes
+    for (const Collective each :
+         {Collective::all_gather, Collective::reduce_scatter, Collective::all_reduce}) {
+        const CalibrationCurve& curve = *h800_calibration().curve(std::string(name(each)));
+        std::vector<double> errors;
+        for (const CalibrationPoint& point : curve.points) {
+            const double bytes = point.columns[0];
+            const double ranks = point.columns[1];
+            const double passed =
+                bytes * (each == Collective::all_reduce ? 2 : 1) * (ranks - 1) / ranks;
+            const Seconds time =
+                cost.node_collective(each, static_cast<std::int64_t>(ranks), Bytes(bytes));
+            errors.push_back(std::abs(passed / time.value() / (point.value * 1e9) - 1));
+        }
+        std::sort(errors.begin(), errors.end());
+        INFO(curve.kernel);
+        CHECK(errors[errors.size() / 2] < 0.03);
+        CHECK(errors.back() < 0.25);
+        CHECK(leave_one_out_error_percent(*cost.model(curve.kernel)).value() < 13);
+    }
+}
+
+TEST_CASE("cost model: a large collective goes by NVLink, a small one does not", "[sim][cost]") {
+    Topology fast = topology_of("h100_8x8");
+    Topology slow = fast;
+    slow.nvlink.bandwidth = slow.nvlink.bandwidth * 0.5;
+    const auto ratio = [&](double bytes) {
+        const auto time = [&](const Topology& topology) {
+            return FittedCostModel(h800_calibration(), topology)
+                .node_collective(Collective::all_gather, 8, Bytes(bytes));
+        };
+        return time(slow) / time(fast);
+    };
+    CHECK(ratio(1e9) == Approx(2).margin(0.05));
+    CHECK(ratio(1e3) == Approx(1).margin(0.05));
+    // Nothing is known of NCCL there.
+    Calibration without = h800_calibration();
+    std::erase_if(without.curves,
+                  [](const CalibrationCurve& curve) { return curve.kernel == "all_gather"; });
+    CHECK(FittedCostModel(without, fast).node_collective(Collective::all_gather, 8, Bytes(1e9)) ==
+          Seconds(0));
+}
+
 TEST_CASE("cost model: half the matrix rates take twice the time", "[sim][cost]") {
     Calibration halved = kernels_only();
     for (CalibrationCurve& curve : halved.curves) {

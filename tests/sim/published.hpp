@@ -19,13 +19,15 @@ inline const Calibration& h800_calibration() {
     return calibration;
 }
 
+inline Topology topology_of(const std::string& preset) {
+    Diagnostics diagnostics;
+    Topology topology = read_topology(load_topology(preset), "", diagnostics);
+    diagnostics.throw_if_errors();
+    return topology;
+}
+
 inline const Topology& h800_topology() {
-    static const Topology topology = [] {
-        Diagnostics diagnostics;
-        Topology read = read_topology(load_topology("h800_8x8"), "", diagnostics);
-        diagnostics.throw_if_errors();
-        return read;
-    }();
+    static const Topology topology = topology_of("h800_8x8");
     return topology;
 }
 

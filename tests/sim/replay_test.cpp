@@ -18,17 +18,20 @@ namespace {
 
 class StubCost : public CostModel {
 public:
-    explicit StubCost(double exchange_s) : exchange_(exchange_s) {}
+    explicit StubCost(double exchange_s, double ring_s = 0)
+        : exchange_(exchange_s), ring_(ring_s) {}
     OpTime compute(const ChunkTemplate&, const Op&, const SymbolValues&, int) const override {
         return {Seconds(0), Seconds(1)};
     }
     ExchangeTime expert_exchange(const ExpertExchangeCall&) const override {
         return {Seconds(0), exchange_};
     }
+    Seconds node_collective(Collective, std::int64_t, Bytes) const override { return ring_; }
     Seconds notify() const override { return Seconds(0); }
 
 private:
     Seconds exchange_;
+    Seconds ring_;
 };
 
 // A multi-rail tree of 4-port switches: a leaf holds two NICs and, at 2 to 1, has one uplink.
@@ -142,10 +145,10 @@ struct ExpectedRing {
 };
 
 ExpectedRing ring_part(const Topology& topology, std::int32_t replicas, Collective collective,
-                       GroupKind group) {
+                       GroupKind group, double measured_s = 0) {
     const ExecutionGraph graph = test::HandGraph::build(replicas);
     const Fabric fabric = generate_fabric(topology);
-    const StubCost cost(0);
+    const StubCost cost(0, measured_s);
     const LoweringInput input{graph, topology, fabric, cost, {}, {}, 0};
     const LaneSet lanes(graph.instances(), Folding::stage);
     const LaneNetwork network(input, lanes);
@@ -311,6 +314,20 @@ TEST_CASE("replay: rings pass on all but one part of the buffer", "[sim][replay]
         CHECK(twice.nvlink == Approx(2 * c.nvlink));
         CHECK(twice.delay_s == Approx(2 * c.delay_s));
     }
+}
+
+TEST_CASE("replay: a ring within a node takes at least what was measured there", "[sim][replay]") {
+    // All but one of four parts of 1024 B over NVLink; the latencies of two hops are 0.5 s.
+    const Topology topology = test::toy_topology(4, 4);
+    const double wire_s = 768 / topology.nvlink.achievable().value();
+    const auto delay_s = [&](std::int32_t ranks, double measured_s) {
+        return ring_part(topology, ranks, Collective::all_gather, GroupKind::data_parallel,
+                         measured_s)
+            .delay_s;
+    };
+    CHECK(delay_s(4, wire_s + 10) == Approx(10));
+    CHECK(delay_s(4, wire_s + 0.1) == Approx(0.5));
+    CHECK(delay_s(8, wire_s + 10) == Approx(1.5));  // over two nodes
 }
 
 TEST_CASE("replay: an oversubscribed spine caps what crosses leaves", "[sim][replay]") {

@@ -34,6 +34,7 @@ public:
     ExchangeTime expert_exchange(const ExpertExchangeCall&) const override {
         return {Seconds(0), Seconds(1e-3), {Seconds(0), Seconds(1e-3), Seconds(0)}};
     }
+    Seconds node_collective(Collective, std::int64_t, Bytes) const override { return Seconds(0); }
     Seconds notify() const override { return Seconds(0); }
 
 private:

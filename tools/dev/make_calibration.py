@@ -737,6 +737,21 @@ def expert_sm_limits(curves):
                    ("; FP8 assumed, not stated" if kernel == "dispatch" else ""))
 
 
+def node_collectives(curves):
+    """NCCL between the GPUs of a node, by size."""
+    for row in table(load("aic_nccl.json"), "aic.nccl.h100")[0]:
+        op, ranks, elements, ms = row["op"], row["gpus"], row["message_size"], row["ms"]
+        size = int(elements * BF16)
+        if op == "alltoall":
+            continue
+        factor = (2 if op == "all_reduce" else 1) * (ranks - 1) / ranks
+        curves.add(op, "bus_gb_per_s", ["bytes", "ranks"], (size, ranks),
+                   size * factor / ms * 1e-6, "aic.nccl",
+                   f"{op} gpus {ranks} message_size {elements}: {ms} ms",
+                   "2 bytes an element x " + ("2 " if op == "all_reduce" else "") +
+                   "(ranks - 1) / ranks / ms")
+
+
 def notifications(curves, trace):
     for event in trace.events:
         if event["category"] in ("ep_cached_notify", "ep_notify_dispatch"):
@@ -803,6 +818,10 @@ def network_constants(device):
     add("reference_nic_gb_per_s", nominal, "isca.network", "isca.ib.nominal: NICs of the H800 nodes")
     add("reference_nvlink_gb_per_s", values["isca.h800.nvlink_achievable"], "isca.network",
         "isca.h800.nvlink_achievable: NVLink of the H800 nodes")
+    # Rates of collectives in a node scale with its links too: H100 nodes.
+    add("nvlink_bus_gb_per_s", nccl["nccl.h100.nvlink_effective"], "nccl.rules",
+        "nccl.h100.nvlink_effective: NVLink of the H100 nodes of curves all_reduce, all_gather and "
+        "reduce_scatter")
     for name, key in (("nvlink_latency_us", "isca.t5.nvlink"),
                       ("same_leaf_latency_us", "isca.t5.ib.same_leaf"),
                       ("cross_leaf_latency_us", "isca.t5.ib.cross_leaf")):
@@ -878,6 +897,9 @@ def sources(device):
                            isca_source + ", Figure 7", "measured", "h800")
     out["isca.network"] = entry("isca25_insights.json", "link rates and latencies",
                                 isca_source + ", sec 4.3 and Table 5", "measured", "h800")
+    nccl = table(load("aic_nccl.json"), "aic.nccl.h100")[1]
+    out["aic.nccl"] = entry("aic_nccl.json", nccl["measures"] + ", " + nccl["conditions"],
+                            load("aic_nccl.json")["source"], "measured", "h100", "nccl")
     out["nccl.rules"] = entry("nccl_busbw.json", "rates that NCCL's maintainers expect",
                               "NVIDIA/nccl-tests issues 212 and 290", "datasheet", "h100")
     return out
@@ -904,6 +926,7 @@ def build(device):
     expert_all_to_alls(curves)
     expert_sm_limits(curves)
     notifications(curves, trace)
+    node_collectives(curves)
     all_constants = constants(trace) + network_constants(device)
     used = {p["source"] for c in curves.curves.values() for p in c["points"]}
     used |= {c["source"] for c in all_constants}
@@ -929,7 +952,8 @@ def build_assumed_cpu(like):
              "hidden": 256, "overlapped": False, "backward": False, "sms": hardware["sms"]}
     curves = Curves()
     for curve in like["curves"]:
-        if curve["kernel"].startswith("overhead.") or curve["columns"] in (LINKS, SM_COPIES):
+        if curve["kernel"].startswith("overhead.") or curve["columns"] in (
+                LINKS, SM_COPIES, ["bytes", "ranks"]):
             continue
         quantity, columns = curve["quantity"], curve["columns"]
         curves.add(curve["kernel"], quantity, columns, [shape[c] for c in columns],
@@ -952,7 +976,8 @@ def build_assumed_cpu(like):
                                     "level": "assumed", "hardware": "cpu"}},
             "curves": list(curves.curves.values()),
             "constants": [{"name": c["name"], "value": values[c["name"]], "source": "assumed",
-                           "row": "no measurement"} for c in like["constants"]]}
+                           "row": "no measurement"} for c in like["constants"]
+                          if c["name"] in values]}
 
 
 def render(document):
