@@ -30,6 +30,15 @@ struct PermuteArgs {
     std::int32_t* offsets = nullptr;  // [experts + 1]; the last one is the number of rows
 };
 
+// The route of tokens where all experts are local: as the exchange of a dispatch would bring it.
+struct LocalRouteArgs {
+    std::int64_t tokens = 0;
+    std::int64_t slots = 0;                 // experts per token
+    const std::int32_t* indices = nullptr;  // [tokens, slots]
+    const float* weights = nullptr;         // [tokens, slots]
+    float* route = nullptr;                 // [tokens, 2 * slots], as in PermuteArgs
+};
+
 // The same rows again by a row_map that permute() made: `rows` of `data` and `scales`.
 struct PermuteAgainArgs {
     std::int64_t rows = 0;
@@ -39,14 +48,17 @@ struct PermuteAgainArgs {
 };
 
 namespace reference {
+void local_route(const LocalRouteArgs& args);
 void permute(const PermuteArgs& args);
 void permute_again(const PermuteAgainArgs& args);
 }  // namespace reference
 namespace cpu {
+void local_route(const LocalRouteArgs& args);
 void permute(const PermuteArgs& args);
 void permute_again(const PermuteAgainArgs& args);
 }  // namespace cpu
 namespace cuda {
+void local_route(const LocalRouteArgs& args, const Launch& launch);
 void permute(const PermuteArgs& args, const Launch& launch);
 void permute_again(const PermuteAgainArgs& args, const Launch& launch);
 }  // namespace cuda

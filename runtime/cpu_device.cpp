@@ -34,6 +34,7 @@ KernelSet cpu_kernels() {
     set.grouped_gemm_bf16_wgrad = on_cpu<cpu::grouped_gemm_bf16_wgrad>;
     set.grouped_gemm_fp8 = on_cpu<cpu::grouped_gemm_fp8>;
     set.grouped_gemm_fp8_wgrad = on_cpu<cpu::grouped_gemm_fp8_wgrad>;
+    set.local_route = on_cpu<cpu::local_route>;
     set.mla_attention = on_cpu<cpu::mla_attention>;
     set.mla_attention_backward = on_cpu<cpu::mla_attention_backward>;
     set.mla_decode = on_cpu<cpu::mla_decode>;

@@ -39,6 +39,7 @@ KernelSet kernels(bool has_fp8) {
     set.grouped_gemm_bf16_wgrad = grouped_gemm_bf16_wgrad;
     set.grouped_gemm_fp8 = grouped_gemm_fp8;
     set.grouped_gemm_fp8_wgrad = grouped_gemm_fp8_wgrad;
+    set.local_route = local_route;
     set.mla_attention = mla_attention;
     set.mla_attention_backward = mla_attention_backward;
     set.mla_decode = mla_decode;

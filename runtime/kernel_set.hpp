@@ -78,6 +78,7 @@ struct KernelSet {
     Kernel<GroupedGemmBf16WgradArgs> grouped_gemm_bf16_wgrad = nullptr;
     Kernel<GroupedGemmFp8Args> grouped_gemm_fp8 = nullptr;
     Kernel<GroupedGemmFp8WgradArgs> grouped_gemm_fp8_wgrad = nullptr;
+    Kernel<LocalRouteArgs> local_route = nullptr;
     Kernel<MlaAttentionArgs> mla_attention = nullptr;
     Kernel<MlaAttentionBackwardArgs> mla_attention_backward = nullptr;
     Kernel<MlaCachedArgs> mla_decode = nullptr;

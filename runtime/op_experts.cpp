@@ -111,31 +111,13 @@ void run_local_dispatch(const Device& device, const OpCall& c) {
     for (std::size_t i = 0; i < payload; ++i) {
         copy_rows(device, c.inputs[i], c.outputs[i], tokens);
     }
-    const auto slots = static_cast<std::size_t>(c.config.num_experts_per_tok);
-    const std::size_t choices = static_cast<std::size_t>(tokens) * slots;
-    const HostView indices(device.memory(), data_of<std::int32_t>(c.inputs[payload]), choices);
-    const HostView weights(device.memory(), data_of<float>(c.inputs[payload + 1]), choices);
-    const std::vector<float> route = local_route(indices.values(), weights.values(), slots);
-    device.memory().copy(c.outputs[payload].data, route.data(), route.size() * sizeof(float));
+    run(device, c, &KernelSet::local_route,
+        {tokens, c.config.num_experts_per_tok, data_of<std::int32_t>(c.inputs[payload]),
+         data_of<float>(c.inputs[payload + 1]), data_of<float>(c.outputs[payload])});
 }
 
 void run_local_combine(const Device& device, const OpCall& c) {
     copy_rows(device, c.inputs[0], c.outputs[0], c.op.comm()->tokens);
-}
-
-std::vector<float> local_route(std::span<const std::int32_t> experts,
-                               std::span<const float> weights, std::size_t slots) {
-    std::vector<float> route;
-    route.reserve(2 * experts.size());
-    for (std::size_t first = 0; first < experts.size(); first += slots) {
-        const auto append = [&](const auto& values) {
-            const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
-            route.insert(route.end(), begin, begin + static_cast<std::ptrdiff_t>(slots));
-        };
-        append(experts);
-        append(weights);
-    }
-    return route;
 }
 
 }  // namespace r1

@@ -133,8 +133,5 @@ void run_unpermute(const Device& device, const OpCall& call);
 std::size_t unpermute_workspace(const Device& device, const OpCall& call);
 void run_local_dispatch(const Device& device, const OpCall& call);
 void run_local_combine(const Device& device, const OpCall& call);
-// [tokens, 2 * slots] as kernels/permute.hpp takes it, where all experts are local.
-std::vector<float> local_route(std::span<const std::int32_t> experts,
-                               std::span<const float> weights, std::size_t slots);
 
 }  // namespace r1

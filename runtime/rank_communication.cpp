@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/permute.hpp"
 #include "model/base/check.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/op_kernels.hpp"
@@ -39,7 +40,9 @@ ExchangePlan local_plan(std::span<const std::int32_t> indices, std::span<const f
     plan.to_node = plan.to_member;
     plan.received = plan.tokens;
     plan.rows = static_cast<std::int64_t>(indices.size());
-    plan.route = local_route(indices, weights, slots);
+    plan.route.resize(2 * indices.size());
+    cpu::local_route({plan.tokens, config.num_experts_per_tok, indices.data(), weights.data(),
+                      plan.route.data()});
     return plan;
 }
 

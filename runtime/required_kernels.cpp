@@ -41,6 +41,7 @@ constexpr NamedKernel kGroupedGemmBf16Wgrad =
 constexpr NamedKernel kGroupedGemmFp8 = named<&Set::grouped_gemm_fp8>("grouped_gemm_fp8");
 constexpr NamedKernel kGroupedGemmFp8Wgrad =
     named<&Set::grouped_gemm_fp8_wgrad>("grouped_gemm_fp8_wgrad");
+constexpr NamedKernel kLocalRoute = named<&Set::local_route>("local_route");
 constexpr NamedKernel kPermute = named<&Set::permute>("permute");
 constexpr NamedKernel kPermuteAgain = named<&Set::permute_again>("permute_again");
 constexpr NamedKernel kQuantizeE5m6 = named<&Set::quantize_e5m6>("quantize_e5m6");
@@ -136,11 +137,14 @@ std::vector<NamedKernel> kernels_of(const OpCall& call) {
     }
 }
 
-std::vector<NamedKernel> kernels_of(const CommOp& op, const Instances& instances) {
+std::vector<NamedKernel> kernels_of(const CommOp& op, const Instances& instances, bool trains) {
     switch (op.collective) {
         case Collective::dispatch:
-            return instances.expert_parallel > 1 ? std::vector{kPermuteAgain}
-                                                 : std::vector<NamedKernel>{};
+            if (instances.expert_parallel > 1) {
+                return {kPermuteAgain};
+            }
+            // Training records on the host where tokens go.
+            return trains ? std::vector<NamedKernel>{} : std::vector{kLocalRoute};
         case Collective::combine:
             return instances.expert_parallel > 1 ? std::vector{kAddRows, kResidualAdd}
                                                  : std::vector<NamedKernel>{};
@@ -159,12 +163,14 @@ std::map<std::string_view, NamedKernel> needed(const ExecutionGraph& graph,
             found.emplace(kernel.name, kernel);
         }
     };
-    bool trains = false;
+    const bool trains = std::ranges::any_of(graph.templates(), [](const ChunkTemplate& chunk) {
+        return std::ranges::any_of(chunk.ops,
+                                   [](const Op& op) { return op.phase == Phase::optimizer; });
+    });
     for (const ChunkTemplate& chunk : graph.templates()) {
         for (const Op& op : chunk.ops) {
-            trains = trains || op.phase == Phase::optimizer;
             if (const CommOp* comm = op.comm()) {
-                add(kernels_of(*comm, graph.instances()));
+                add(kernels_of(*comm, graph.instances(), trains));
             } else {
                 add(kernels_of(shaped_call(chunk, op, {config, policy}, {})));
             }

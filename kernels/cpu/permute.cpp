@@ -62,6 +62,16 @@ void place_rows(const PermuteArgs& args) {
 
 }  // namespace
 
+void local_route(const LocalRouteArgs& args) {
+    for (std::int64_t t = 0; t < args.tokens; ++t) {
+        const std::int32_t* indices = args.indices + t * args.slots;
+        float* route = args.route + t * 2 * args.slots;
+        std::transform(indices, indices + args.slots, route,
+                       [](std::int32_t expert) { return static_cast<float>(expert); });
+        std::copy_n(args.weights + t * args.slots, args.slots, route + args.slots);
+    }
+}
+
 void permute(const PermuteArgs& args) {
     place_rows(args);
     permute_again({args.offsets[args.experts], args.row_map, args.data, args.scales});

@@ -99,9 +99,22 @@ void copy(const PermuteAgainArgs& args, const std::int32_t* rows_known, const La
                   launch, args, rows_known);
 }
 
+__global__ void local_route_kernel(LocalRouteArgs p) {
+    for_each_index(p.tokens * p.slots, [&](std::int64_t i) {
+        float* route = p.route + i / p.slots * 2 * p.slots + i % p.slots;
+        route[0] = static_cast<float>(p.indices[i]);
+        route[p.slots] = p.weights[i];
+    });
+}
+
 __global__ void no_rows_kernel(std::int32_t* offsets) { offsets[0] = 0; }
 
 }  // namespace
+
+void local_route(const LocalRouteArgs& args, const Launch& launch) {
+    launch_kernel(local_route_kernel, grid_for_indices(args.tokens * args.slots, launch),
+                  dim3{kThreads, 1, 1}, 0, launch, args);
+}
 
 void permute(const PermuteArgs& args, const Launch& launch) {
     if (args.experts == 0) {

@@ -18,6 +18,16 @@ void copy_row(const PermutedBytes& matrix, std::int64_t from, std::int64_t to) {
 
 }  // namespace
 
+void local_route(const LocalRouteArgs& args) {
+    for (std::int64_t t = 0; t < args.tokens; ++t) {
+        float* route = args.route + t * 2 * args.slots;
+        for (std::int64_t slot = 0; slot < args.slots; ++slot) {
+            route[slot] = static_cast<float>(args.indices[t * args.slots + slot]);
+            route[args.slots + slot] = args.weights[t * args.slots + slot];
+        }
+    }
+}
+
 void permute(const PermuteArgs& args) {
     std::int32_t row = 0;
     for (std::int64_t expert = 0; expert < args.experts; ++expert) {

@@ -190,6 +190,25 @@ std::int64_t rows_of_routes(const Operand& route, std::int64_t slots) {
 
 }  // namespace
 
+TEST_CASE("cuda local_route: experts as numbers, then weights", "[cuda]") {
+    for (const auto& [tokens, slots] :
+         {std::pair<std::int64_t, std::int64_t>{0, 2}, {1, 8}, {700, 3}}) {
+        INFO("tokens " << tokens << " slots " << slots);
+        check_kernel(
+            [&, tokens = tokens, slots = slots](Place& on) {
+                LocalRouteArgs a;
+                a.tokens = tokens;
+                a.slots = slots;
+                a.indices =
+                    on.data<std::int32_t>(integers(random_integers(tokens * slots, 256, 1)));
+                a.weights = on.data<float>(random(tokens, slots, DType::f32, 2));
+                a.route = on.data<float>(empty(tokens, 2 * slots, DType::f32));
+                return a;
+            },
+            &reference::local_route, &cuda::local_route);
+    }
+}
+
 TEST_CASE("cuda permute: rows by expert in the order of the tokens", "[cuda]") {
     struct Case {
         std::int64_t received, slots, experts, row_bytes;

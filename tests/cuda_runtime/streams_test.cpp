@@ -8,9 +8,11 @@
 #include "runtime/cuda_device.hpp"
 #include "runtime/cuda_stream.hpp"
 #include "runtime/executor.hpp"
+#include "runtime/generate.hpp"
 #include "runtime/nccl_communicator.hpp"
 #include "tests/cuda_runtime/trained.hpp"
 #include "tests/emulation/streams.hpp"
+#include "tests/runtime/tiny_model.hpp"
 #include "tests/support/catch.hpp"
 
 namespace r1 {
@@ -186,6 +188,20 @@ TEST_CASE("cuda: the host does not wait for its streams within a step", "[cuda][
     CHECK(few > 0);
     // One more for each loss that is read in the end, in each step, by the two ranks that have it.
     CHECK(waits_of(3) - few == 2 * 2 * 2);
+}
+
+TEST_CASE("cuda: in a step of generation the host waits for its end and the token only",
+          "[cuda][generate]") {
+    const auto waits_of = [](std::int64_t new_tokens) {
+        GenerateOptions options;
+        options.device = cuda_devices(0);
+        options.max_new_tokens = new_tokens;
+        const std::uint64_t before = emulation::stream_waits();
+        generate(test::tiny_model(), {{3, 17, 5}}, options);
+        return emulation::stream_waits() - before;
+    };
+    // At its end, and for each tensor that comes back: the token.
+    CHECK(waits_of(5) - waits_of(2) == 3 * 2);
 }
 
 }  // namespace r1

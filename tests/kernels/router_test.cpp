@@ -119,6 +119,17 @@ TEST_CASE("router_topk: cpu agrees with the reference to the bit", "[kernels][ro
     }
 }
 
+TEST_CASE("permute: the route of local tokens, by hand", "[kernels][permute]") {
+    const std::vector<std::int32_t> indices = {1, 0, 6, 2};
+    const std::vector<float> weights = {0.25F, 0.75F, 0.5F, 1};
+    for (const bool fast : {false, true}) {
+        std::vector<float> route(8);
+        const LocalRouteArgs args{2, 2, indices.data(), weights.data(), route.data()};
+        fast ? cpu::local_route(args) : reference::local_route(args);
+        CHECK(route == std::vector<float>{1, 0, 0.25F, 0.75F, 6, 2, 0.5F, 1});
+    }
+}
+
 TEST_CASE("permute: rows by expert, by hand", "[kernels][permute]") {
     // Tokens 0, 1, 2 want experts {1, 0}, {1} and none of this rank's.
     const std::vector<float> route = {1, 0, 0.25F, 0.75F, -1, 1, 9, 0.5F, -1, -1, 9, 9};

@@ -72,6 +72,7 @@ KernelSet counting_kernels() {
     Counted<&S::grouped_gemm_bf16_wgrad>::install(set, "grouped_gemm_bf16_wgrad");
     Counted<&S::grouped_gemm_fp8>::install(set, "grouped_gemm_fp8");
     Counted<&S::grouped_gemm_fp8_wgrad>::install(set, "grouped_gemm_fp8_wgrad");
+    Counted<&S::local_route>::install(set, "local_route");
     Counted<&S::mla_attention>::install(set, "mla_attention");
     Counted<&S::mla_attention_backward>::install(set, "mla_attention_backward");
     Counted<&S::mla_decode>::install(set, "mla_decode");
