@@ -505,3 +505,14 @@ compare() {
     run -2 "$R1SIM" simulate "$main_job" --bubble-parts --dry-run
     holds 'bubble-parts needs a replay'
 }
+
+@test "confidence: collectives are measured ones where all ranks share a node" {
+    rings='[.confidence[].component | select(test("all_gather|all_reduce|reduce_scatter"))]'
+    run -0 --separate-stderr "$R1SIM" simulate scenarios/tiny_train_cpu.json --json \
+        --set cluster=h100_8x8 --set calibration=h100_published --set routing.node_limit=1 \
+        --set plan.pipeline_parallel=2 --set plan.data_parallel=4 --set plan.expert_parallel=4
+    json "$rings | length == 3"
+    json "[.confidence[] | select(.component == \"kernel.all_gather\") | .level] == [\"measured\"]"
+    run -0 --separate-stderr "$R1SIM" simulate "$main_job" --json
+    json "$rings | length == 0"
+}
