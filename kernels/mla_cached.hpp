@@ -23,7 +23,7 @@ struct MlaCachedArgs {
     std::int64_t v_dim = 0;
     std::int64_t kv_lora_rank = 0;
     float scale = 1;
-    const std::int32_t* contexts = nullptr;  // [sequences], rows in the cache, new ones included
+    const std::int32_t* positions = nullptr;  // [sequences * queries], consecutive in a sequence
     ConstMatrix q;       // [sequences * queries, heads * (nope_dim + rope_dim)], rotated
     ConstMatrix latent;  // [sequences * cache_rows, kv_lora_rank + rope_dim], keys rotated
     ConstMatrix kv_b;    // [heads * (nope_dim + v_dim), kv_lora_rank]
@@ -31,6 +31,10 @@ struct MlaCachedArgs {
     std::span<std::byte> workspace;
 
     [[nodiscard]] std::int64_t qk_dim() const { return nope_dim + rope_dim; }
+    // Rows of a sequence in the cache, new ones included.
+    [[nodiscard]] std::int64_t context(std::int64_t sequence) const {
+        return positions[(sequence + 1) * queries - 1] + std::int64_t{1};
+    }
 };
 
 }  // namespace r1

@@ -28,17 +28,25 @@ struct RopeArgs {
     Matrix k;          // [tokens, heads * (nope_dim + rope_dim)]
 };
 
-// Rows of the latent cache: [normed latent | rotated rotary key].
+// Rows of the latent cache, [normed latent | rotated rotary key]: a token's row in that of its
+// sequence is its position.
 struct RopeLatentArgs {
-    std::int64_t tokens = 0;
+    std::int64_t sequences = 1;
+    std::int64_t tokens = 0;      // of each sequence
+    std::int64_t cache_rows = 0;  // from one sequence to the next
     std::int64_t rope_dim = 0;
     std::int64_t kv_lora_rank = 0;
-    const std::int32_t* positions = nullptr;  // [tokens]
+    const std::int32_t* positions = nullptr;  // [sequences * tokens], below cache_rows
     const float* frequencies = nullptr;       // [rope_dim / 2]
     float magnitude = 1;
-    ConstMatrix kv_a_norm;  // [tokens, kv_lora_rank]
-    ConstMatrix kv_a;       // [tokens, kv_lora_rank + rope_dim]
-    Matrix latent;          // [tokens, kv_lora_rank + rope_dim]
+    ConstMatrix kv_a_norm;  // [sequences * tokens, kv_lora_rank]
+    ConstMatrix kv_a;       // [sequences * tokens, kv_lora_rank + rope_dim]
+    Matrix latent;          // [sequences * cache_rows, kv_lora_rank + rope_dim]
+
+    // Of token `t` of all.
+    [[nodiscard]] std::int64_t cache_row(std::int64_t t) const {
+        return t / tokens * cache_rows + positions[t];
+    }
 };
 
 namespace reference {

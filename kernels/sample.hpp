@@ -19,11 +19,14 @@ struct SampleArgs {
     std::int64_t vocabulary = 0;
     double temperature = 0;
     double top_p = 1;
-    ConstMatrix logits;                // [rows, vocabulary]
-    const double* uniforms = nullptr;  // [rows] in [0, 1); not read if temperature is 0
-    std::int32_t* tokens = nullptr;    // [rows]
+    ConstMatrix logits;  // [rows, vocabulary]
+    // [rows], 31 random bits each: the uniform number times 2^31. Not read if temperature is 0.
+    const std::int32_t* randoms = nullptr;
+    std::int32_t* tokens = nullptr;  // [rows]
     std::span<std::byte> workspace;
 };
+
+inline constexpr double kRandomUnit = 0x1p-31;
 
 // One row at a time, so it does not depend on the rows.
 std::size_t sample_workspace_bytes(const SampleArgs& args);

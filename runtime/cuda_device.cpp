@@ -14,6 +14,7 @@
 #include "model/base/diagnostics.hpp"
 #include "runtime/cuda_clock.hpp"
 #include "runtime/cuda_memory.hpp"
+#include "runtime/cuda_recording.hpp"
 #include "runtime/cuda_stream.hpp"
 #if __has_include(<nvtx3/nvToolsExt.h>)
 #include <nvtx3/nvToolsExt.h>
@@ -84,6 +85,9 @@ public:
     void start_clock() override { clock_.start(); }
     std::uint64_t mark() override { return clock_.mark(); }
     TimePs time_of(std::uint64_t mark) override { return clock_.time_of(mark); }
+    std::unique_ptr<Recording> record(const std::function<void()>& work) override {
+        return record_graph(work);
+    }
     void begin_op(const Op& op) override { nvtxRangePushA(std::string(kind_name(op)).c_str()); }
     void end_op() override { nvtxRangePop(); }
 

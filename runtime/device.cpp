@@ -3,6 +3,8 @@
 #include <chrono>
 #include <map>
 
+#include <fmt/format.h>
+
 #include "kernels/rope_table.hpp"
 #include "model/base/check.hpp"
 #include "runtime/op_kernels.hpp"
@@ -150,6 +152,21 @@ Device::Device(std::string name, Memory& memory, const KernelSet& kernels,
       frequencies_(memory, std::span<const float>(frequencies(rope_settings(config)))),
       magnitude_(r1::rope_magnitude(rope_settings(config))),
       softmax_scale_(r1::softmax_scale(rope_settings(config), config.qk_head_dim())) {}
+
+void reserve_memory(const DeviceKind& devices, const std::string& whose,
+                    std::initializer_list<PlannedPart> parts) {
+    if (!devices.reserve) {
+        return;
+    }
+    double sum = 0;
+    std::string list;
+    for (const PlannedPart& part : parts) {
+        sum += part.bytes;
+        list +=
+            fmt::format("{}{} {:.3g} GB", list.empty() ? "" : ", ", part.name, part.bytes / 1e9);
+    }
+    devices.reserve(static_cast<std::size_t>(sum), "the memory plan" + whose + ": " + list);
+}
 
 std::size_t Device::workspace_bytes(const OpCall& call) const {
     if (call.op.compute() == nullptr) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,8 +23,7 @@ namespace r1 {
 
 struct TensorArg {
     const Tensor* tensor = nullptr;
-    std::byte* data = nullptr;           // caches: of the step's first sequence
-    const std::int32_t* host = nullptr;  // inputs of the graph: the same values, for the host
+    std::byte* data = nullptr;  // caches: of the step's first sequence
     DType stored = DType::f32;
     const Weight* weight = nullptr;  // parameters only
 
@@ -66,6 +66,18 @@ struct OpCall {
     std::span<std::byte> workspace{};
 };
 
+// Work that a device was given once and can be told to do again.
+class Recording {
+public:
+    Recording() = default;
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+    virtual ~Recording() = default;
+
+    // On the calling thread's stream: the same kernels with the same arguments, as one.
+    virtual void start() const = 0;
+};
+
 class Device {
 public:
     virtual ~Device() = default;
@@ -96,6 +108,11 @@ public:
     virtual void end_op() {}
     // SMs that kernels of streams of communication take from now on; 0: all.
     void set_comm_sms(std::int64_t sms) { comm_sms_ = sms; }
+    // What the calling thread gives the device in `work`, recorded and not done; nullptr, and
+    // `work` is not called, where the device has no such thing. `work` neither waits nor allocates.
+    [[nodiscard]] virtual std::unique_ptr<Recording> record(const std::function<void()>& /*work*/) {
+        return nullptr;
+    }
     // How the calling thread's next kernel runs: one that computes on the SMs that communication
     // leaves.
     [[nodiscard]] virtual cuda::Launch launch(std::int64_t /*comm_sms*/) const { return {}; }
@@ -146,5 +163,14 @@ struct DeviceKind {
     std::string lacks = {};
 };
 const DeviceKind& cpu_devices();
+
+struct PlannedPart {
+    const char* name;  // "weights"
+    double bytes = 0;
+};
+// Reserves the parts of a plan together, `whose` it is (" of 2 ranks"), where devices have a memory
+// of their own. Throws InfeasibleError, which says what the plan is made of.
+void reserve_memory(const DeviceKind& devices, const std::string& whose,
+                    std::initializer_list<PlannedPart> parts);
 
 }  // namespace r1

@@ -182,7 +182,8 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     require_kernels({graph}, config, options.policy, options.device);
     const std::unique_ptr<Device> device = options.device.make(config);
     StageWeights weights(options.policy, device->memory());
-    weights.load(graph.templates().front(), checkpoint, 0);
+    const ChunkTemplate& chunk = graph.templates().front();
+    weights.plan(chunk);
     const InputValues inputs = training_inputs(tokens, length);
     const SymbolValues symbols = local_binding(config, total);
     const auto keep = [&](const Tensor& tensor) {
@@ -190,6 +191,12 @@ Evaluation evaluate(const Checkpoint& checkpoint, const std::vector<std::int32_t
     };
     const Executor executor({graph, config, options.policy, length, keep}, weights, symbols,
                             *device);
+    const auto bytes = [](std::size_t count) { return static_cast<double>(count); };
+    reserve_memory(options.device, "",
+                   {{"weights", bytes(StageWeights::planned_bytes(chunk, options.policy))},
+                    {"activations", bytes(executor.plan().activation_bytes)},
+                    {"workspace", bytes(executor.plan().workspace_bytes)}});
+    weights.load(chunk, checkpoint, 0);
     Arena arena(executor.plan().bytes(), device->memory());
     const TensorValues result = executor.run({inputs, symbols}, arena, &evaluation.intervals);
     evaluation.bound = {graph.hash(), symbols, expert_rows(result)};

@@ -83,65 +83,75 @@ OpCall Executor::shaped_call(const Op& op, const SymbolValues& symbols) const {
     return call;
 }
 
-void Executor::set_data(TensorArg& arg, TensorId id, bool writes, const ExecutionStep& step,
-                        InputCopies& inputs, ChunkBuffers& buffers) const {
+void Executor::set_data(TensorArg& arg, TensorId id, bool writes, const StepPlaces& places,
+                        ChunkBuffers& buffers) const {
     const Tensor& tensor = chunk_.tensors[id.index()];
     switch (tensor.role) {
         case TensorRole::activation:
-            R1_CHECK(stored_bytes(tensor, step.symbols, setup_.policy) <= plan_.size[id.index()]);
+            R1_CHECK(stored_bytes(tensor, places.symbols, setup_.policy) <= plan_.size[id.index()]);
             arg.data = writes ? buffers.open(id) : buffers.at(id);
             return;
         case TensorRole::parameter: return;  // the argument has the weight
         case TensorRole::cache:
-            R1_CHECK(step.cache != nullptr);
-            arg.data = step.cache->at(tensor.name, step.first_sequence);
+            R1_CHECK(places.cache != nullptr);
+            arg.data = places.cache->at(tensor.name, places.first_sequence);
             return;
-        case TensorRole::input: {
-            const auto found = step.inputs.find(tensor.name);
-            R1_CHECK(found != step.inputs.end());
-            R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
-            set_input(arg, found->second, inputs);
-            return;
-        }
+        case TensorRole::input: set_input(arg, places.inputs.at(tensor.name)); return;
         default: check_failed(__FILE__, __LINE__, "a forward graph reads no gradients");
     }
 }
 
 // Kernels take inputs as const; the argument serves both.
-void set_input(TensorArg& arg, const std::vector<std::int32_t>& values, InputCopies& copies) {
-    arg.host = values.data();
-    arg.data = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(copies.of(values)));
+void set_input(TensorArg& arg, const std::int32_t* values) {
+    arg.data = reinterpret_cast<std::byte*>(const_cast<std::int32_t*>(values));
 }
 
-TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
-                           std::vector<Interval>* intervals, std::int32_t iteration) const {
-    ChunkBuffers buffers(plan_, arena);
-    InputCopies inputs(device_.memory());
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> marks;
-    if (intervals != nullptr) {
-        device_.start_clock();
+StepPlaces Executor::places_of(const ExecutionStep& step, InputCopies& copies) const {
+    StepPlaces places{{}, step.symbols, step.cache, step.first_sequence};
+    for (const Tensor& tensor : chunk_.tensors) {
+        if (tensor.role == TensorRole::input) {
+            const auto found = step.inputs.find(tensor.name);
+            R1_CHECK(found != step.inputs.end());
+            R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
+            places.inputs[tensor.name] = copies.of(found->second);
+        }
     }
+    return places;
+}
+
+void Executor::start(const StepPlaces& places, ChunkBuffers& buffers, OpMarks* marks) const {
     for (std::size_t i = 0; i < chunk_.ops.size(); ++i) {
         const Op& op = chunk_.ops[i];
-        OpCall call = shaped_call(op, step.symbols);
+        OpCall call = shaped_call(op, places.symbols);
         for (std::size_t t = 0; t < op.inputs.size(); ++t) {
-            set_data(call.inputs[t], op.inputs[t], false, step, inputs, buffers);
+            set_data(call.inputs[t], op.inputs[t], false, places, buffers);
         }
         for (std::size_t t = 0; t < op.outputs.size(); ++t) {
-            set_data(call.outputs[t], op.outputs[t], true, step, inputs, buffers);
+            set_data(call.outputs[t], op.outputs[t], true, places, buffers);
         }
         call.workspace = buffers.workspace();
         device_.begin_op(op);
-        const std::uint64_t start = intervals == nullptr ? 0 : device_.mark();
+        const std::uint64_t start = marks == nullptr ? 0 : device_.mark();
         device_.execute(call);
-        if (intervals != nullptr) {
-            marks.emplace_back(start, device_.mark());
+        if (marks != nullptr) {
+            marks->emplace_back(start, device_.mark());
         }
         device_.end_op();
         for (const TensorId id : plan_.dies[i]) {
             buffers.close(id);
         }
     }
+}
+
+TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
+                           std::vector<Interval>* intervals, std::int32_t iteration) const {
+    ChunkBuffers buffers(plan_, arena);
+    InputCopies copies(device_.memory());
+    OpMarks marks;
+    if (intervals != nullptr) {
+        device_.start_clock();
+    }
+    start(places_of(step, copies), buffers, intervals == nullptr ? nullptr : &marks);
     device_.memory().finish();
     for (std::size_t i = 0; intervals != nullptr && i < marks.size(); ++i) {
         const TimePs start = device_.time_of(marks[i].first);
@@ -150,11 +160,15 @@ TensorValues Executor::run(const ExecutionStep& step, Arena& arena,
                               start,
                               device_.time_of(marks[i].second)});
     }
+    return kept(step.symbols, buffers);
+}
+
+TensorValues Executor::kept(const SymbolValues& symbols, const ChunkBuffers& buffers) const {
     TensorValues kept;
     for (std::size_t t = 0; t < chunk_.tensors.size(); ++t) {
         const Tensor& tensor = chunk_.tensors[t];
         if (plan_.offset[t] != ArenaPlan::kNowhere && setup_.keep(tensor)) {
-            kept[tensor.name] = copy_out(TensorId(t), step.symbols, buffers);
+            kept[tensor.name] = copy_out(TensorId(t), symbols, buffers);
         }
     }
     return kept;

@@ -36,7 +36,7 @@ private:
     std::map<const std::int32_t*, Copy> copies_;
 };
 
-void set_input(TensorArg& arg, const std::vector<std::int32_t>& values, InputCopies& copies);
+void set_input(TensorArg& arg, const std::int32_t* values);
 
 // A tensor that outlived the run.
 struct TensorValue {
@@ -66,6 +66,17 @@ struct ExecutionStep {
     std::int64_t first_sequence = 0;     // of the cache: the graph's own sequences follow
 };
 
+// Where the ops of a run find what is not in its arena.
+struct StepPlaces {
+    std::map<std::string, const std::int32_t*> inputs{};  // for kernels, by name
+    SymbolValues symbols{};
+    const LatentCache* cache = nullptr;
+    std::int64_t first_sequence = 0;
+};
+
+// When ops ran, by Device::mark().
+using OpMarks = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+
 class Executor {
 public:
     // Plans memory for steps whose symbols are at most `largest`. Keeps references to the setup's
@@ -74,16 +85,23 @@ public:
              Device& device);
 
     [[nodiscard]] const ArenaPlan& plan() const { return plan_; }
+    [[nodiscard]] const ChunkTemplate& chunk() const { return chunk_; }
+    [[nodiscard]] Device& device() const { return device_; }
 
     // Runs the chunk in an arena of at least plan().bytes(). Appends to `intervals`, if given, when
     // each op ran, by clock_ps().
     TensorValues run(const ExecutionStep& step, Arena& arena,
                      std::vector<Interval>* intervals = nullptr, std::int32_t iteration = 0) const;
 
+    // The parts of a run: starts the ops; and when the device is done with them, what they keep.
+    void start(const StepPlaces& places, ChunkBuffers& buffers, OpMarks* marks = nullptr) const;
+    [[nodiscard]] TensorValues kept(const SymbolValues& symbols, const ChunkBuffers& buffers) const;
+
 private:
     [[nodiscard]] OpCall shaped_call(const Op& op, const SymbolValues& symbols) const;
-    void set_data(TensorArg& arg, TensorId id, bool writes, const ExecutionStep& step,
-                  InputCopies& inputs, ChunkBuffers& buffers) const;
+    void set_data(TensorArg& arg, TensorId id, bool writes, const StepPlaces& places,
+                  ChunkBuffers& buffers) const;
+    [[nodiscard]] StepPlaces places_of(const ExecutionStep& step, InputCopies& copies) const;
     [[nodiscard]] TensorValue copy_out(TensorId id, const SymbolValues& symbols,
                                        const ChunkBuffers& buffers) const;
 

@@ -11,6 +11,7 @@
 #include "model/base/diagnostics.hpp"
 #include "model/base/rng.hpp"
 #include "model/workload/train.hpp"
+#include "runtime/repeated_run.hpp"
 #include "runtime/required_kernels.hpp"
 #include "runtime/token_check.hpp"
 
@@ -95,10 +96,12 @@ public:
         LatentCache cache(chunk(0), batch(), capacity_, options_.policy, device_->memory());
         Arena arena(result_.memory.activations + result_.memory.workspace, device_->memory());
         prefill(cache, arena);
+        RepeatedRun repeated(executors_[0], largest_symbols(0), cache, arena);
         while (std::any_of(progress_.begin(), progress_.end(),
                            [](const Progress& p) { return !p.done; })) {
-            decode(cache, arena);
+            decode(repeated, cache, arena);
         }
+        result_.recorded_runs = repeated.recorded_runs();
         return std::move(result_);
     }
 
@@ -124,7 +127,7 @@ private:
         }
     }
 
-    // Weights, and the plan of all memory. Graphs stay where they are from here on.
+    // The plan of all memory, and weights. Graphs stay where they are from here on.
     void load(const Checkpoint& checkpoint) {
         GenerationMemory& memory = result_.memory;
         // A decode graph names every tensor that a prefill graph does.
@@ -135,17 +138,29 @@ private:
                 memory.cache_bytes_per_token += stored_row_bytes(tensor, options_.policy);
             }
         }
-        weights_.load(chunk(0), checkpoint, 0);
+        weights_.plan(chunk(0));
         for (std::size_t i = 0; i < result_.graphs.size(); ++i) {
-            const double past = static_cast<double>(capacity_ - (i == 0 ? rows_ : tokens_[i]));
             executors_.emplace_back(
                 ExecutionSetup{result_.graphs[i].graph, config_, options_.policy, 0,
                                [this](const Tensor& tensor) { return keeps(tensor); }},
-                weights_, symbols_of(config_, tokens_[i], past, capacity_), *device_);
+                weights_, largest_symbols(i), *device_);
             memory.activations =
                 std::max(memory.activations, executors_[i].plan().activation_bytes);
             memory.workspace = std::max(memory.workspace, executors_[i].plan().workspace_bytes);
         }
+        const auto bytes = [](std::size_t count) { return static_cast<double>(count); };
+        reserve_memory(options_.device, "",
+                       {{"weights", bytes(memory.weights)},
+                        {"cache", bytes(memory.cache)},
+                        {"activations", bytes(memory.activations)},
+                        {"workspace", bytes(memory.workspace)}});
+        weights_.load(chunk(0), checkpoint, 0);
+    }
+
+    // Of a graph's last step that the caches have room for.
+    [[nodiscard]] SymbolValues largest_symbols(std::size_t graph) const {
+        const std::int64_t past = capacity_ - (graph == 0 ? rows_ : tokens_[graph]);
+        return symbols_of(config_, tokens_[graph], static_cast<double>(past), capacity_);
     }
 
     [[nodiscard]] bool keeps(const Tensor& tensor) const {
@@ -158,15 +173,22 @@ private:
                       const LatentCache& cache, std::int64_t first_sequence, Arena& arena) {
         const SymbolValues symbols = symbols_of(config_, tokens_[graph], past, capacity_);
         GenerationStep record{graph, {result_.graphs[graph].graph.hash(), symbols, {}}, {}};
+        // The mean over sequences says what a step costs, not what its longest one needs.
+        const SymbolValues& largest = graph == 0 ? largest_symbols(0) : symbols;
         const auto iteration = static_cast<std::int32_t>(result_.graphs[graph].runs++);
         TensorValues values =
-            executors_[graph].run({inputs, symbols, &cache, first_sequence}, arena,
+            executors_[graph].run({inputs, largest, &cache, first_sequence}, arena,
                                   options_.record ? &record.intervals : nullptr, iteration);
         if (options_.record) {
             record.bound.expert_rows = expert_rows(values);
             result_.steps.push_back(std::move(record));
         }
         return values;
+    }
+
+    TensorValues repeat(RepeatedRun& repeated, const InputValues& inputs) {
+        ++result_.graphs[0].runs;
+        return repeated.run(inputs);
     }
 
     void prefill(const LatentCache& cache, Arena& arena) {
@@ -201,7 +223,7 @@ private:
 
     // The rows of each sequence: its newest token, and the draft behind it. Sequences that are done
     // go along unread.
-    void decode(const LatentCache& cache, Arena& arena) {
+    void decode(RepeatedRun& repeated, const LatentCache& cache, Arena& arena) {
         InputValues inputs;
         double past = 0;
         for (std::size_t s = 0; s < progress_.size(); ++s) {
@@ -215,7 +237,8 @@ private:
             }
             past += static_cast<double>(p.position) / static_cast<double>(batch());
         }
-        const TensorValues values = step(0, inputs, past, cache, 0, arena);
+        const TensorValues values =
+            options_.record ? step(0, inputs, past, cache, 0, arena) : repeat(repeated, inputs);
         const TokenIds next = values.at(kNextTokens).i32();
         const TokenIds drafts =
             options_.speculative ? values.at(kDraft).i32() : TokenIds(next.size());

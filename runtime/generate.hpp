@@ -72,6 +72,7 @@ struct Generation {
     std::vector<GenerationStep> steps;    // if recorded
     GenerationMemory memory;              // planned
     std::string device;
+    std::int64_t recorded_runs = 0;  // steps of the decode graph that the device started as one
 };
 
 // Throws InputError for empty prompts, token ids out of range, and lengths beyond the model's

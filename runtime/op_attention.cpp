@@ -64,15 +64,8 @@ void run_cached(const Device& device, const OpCall& c,
                 KernelSet::Kernel<MlaCachedArgs> KernelSet::*kernel) {
     MlaCachedArgs args = cached_args(c);
     args.scale = device.softmax_scale();
-    const std::int32_t* positions = c.inputs[3].host;  // [sequences, queries]
-    std::vector<std::int32_t> contexts;
-    args.context_max = 0;
-    for (std::int64_t s = 0; s < args.sequences; ++s) {
-        contexts.push_back(positions[(s + 1) * args.queries - 1] + 1);
-        args.context_max = std::max<std::int64_t>(args.context_max, contexts.back());
-    }
-    args.contexts = to_workspace(device, c, contexts);
-    args.workspace = c.workspace.subspan(workspace_bytes_of<std::int32_t>(args.sequences));
+    args.positions = data_of<std::int32_t>(c.inputs[3]);
+    args.workspace = c.workspace;
     run(device, c, kernel, args);
 }
 
@@ -108,32 +101,20 @@ void run_rope_query(const Device& device, const OpCall& c) {
 
 // {kv_a_norm, kv_a, positions} -> {cache}: a token's row is its position.
 void run_cache_latent(const Device& device, const OpCall& c) {
-    const auto* positions = data_of<std::int32_t>(c.inputs[2]);
     RopeLatentArgs args;
     args.rope_dim = c.config.qk_rope_head_dim;
     args.kv_lora_rank = c.config.kv_lora_rank;
     args.frequencies = device.rope_frequencies();
     args.magnitude = device.rope_magnitude();
-    const std::int64_t sequences = static_cast<std::int64_t>(
+    args.sequences = static_cast<std::int64_t>(
         c.outputs[0].tensor->shape[0].per_symbol[static_cast<std::size_t>(Symbol::cache_capacity)]);
-    args.tokens = c.dims[0] / sequences;
-    const auto rows_from = [](ConstMatrix rows, std::int64_t row) {
-        rows.data = static_cast<const std::byte*>(rows.data) +
-                    row * rows.stride * static_cast<std::int64_t>(bits(rows.dtype) / 8);
-        return rows;
-    };
-    for (std::int64_t s = 0; s < sequences; ++s) {
-        const std::int64_t first = s * args.tokens;
-        const std::int64_t row = c.inputs[2].host[first];
-        R1_CHECK(row >= 0 && row + args.tokens <= c.cache_capacity);
-        args.positions = positions + first;
-        args.kv_a_norm = rows_from(matrix(c.inputs[0]), first);
-        args.kv_a = rows_from(matrix(c.inputs[1]), first);
-        args.latent = matrix(c.outputs[0]);
-        args.latent.data =
-            const_cast<void*>(rows_from(args.latent, s * c.cache_capacity + row).data);
-        run(device, c, &KernelSet::rope_latent, args);
-    }
+    args.tokens = c.dims[0] / args.sequences;
+    args.cache_rows = c.cache_capacity;
+    args.positions = data_of<std::int32_t>(c.inputs[2]);
+    args.kv_a_norm = matrix(c.inputs[0]);
+    args.kv_a = matrix(c.inputs[1]);
+    args.latent = matrix(c.outputs[0]);
+    run(device, c, &KernelSet::rope_latent, args);
 }
 
 std::size_t mla_attention_workspace(const Device& device, const OpCall& c) {
@@ -148,8 +129,7 @@ void run_mla_attention(const Device& device, const OpCall& c) {
 }
 
 std::size_t mla_prefill_workspace(const Device& device, const OpCall& c) {
-    return workspace_bytes_of<std::int32_t>(c.dims[0]) +
-           bytes(device, &KernelSet::mla_prefill_workspace_bytes, cached_args(c));
+    return bytes(device, &KernelSet::mla_prefill_workspace_bytes, cached_args(c));
 }
 
 void run_mla_prefill(const Device& device, const OpCall& c) {
@@ -157,8 +137,7 @@ void run_mla_prefill(const Device& device, const OpCall& c) {
 }
 
 std::size_t mla_decode_workspace(const Device& device, const OpCall& c) {
-    return workspace_bytes_of<std::int32_t>(c.dims[0]) +
-           bytes(device, &KernelSet::mla_decode_workspace_bytes, cached_args(c));
+    return bytes(device, &KernelSet::mla_decode_workspace_bytes, cached_args(c));
 }
 
 void run_mla_decode(const Device& device, const OpCall& c) {

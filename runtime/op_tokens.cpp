@@ -1,7 +1,6 @@
 #include "kernels/cross_entropy.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/sample.hpp"
-#include "kernels/workspace.hpp"
 #include "runtime/op_kernels.hpp"
 
 namespace r1 {
@@ -35,20 +34,14 @@ void run_cross_entropy(const Device& device, const OpCall& c) {
 }
 
 std::size_t sample_workspace(const Device& device, const OpCall& c) {
-    const SampleArgs args = sample_args(c, c.policy.sampling);
-    return workspace_bytes_of<double>(args.rows) +
-           bytes(device, &KernelSet::sample_workspace_bytes, args);
+    return bytes(device, &KernelSet::sample_workspace_bytes, sample_args(c, c.policy.sampling));
 }
 
-// {logits, randoms} -> {tokens}. randoms: 31 random bits a row.
+// {logits, randoms} -> {tokens}
 void run_sample(const Device& device, const OpCall& c) {
     SampleArgs args = sample_args(c, c.policy.sampling);
-    std::vector<double> uniforms;
-    for (std::int64_t row = 0; row < args.rows; ++row) {
-        uniforms.push_back(static_cast<double>(c.inputs[1].host[row]) * 0x1p-31);
-    }
-    args.uniforms = to_workspace(device, c, uniforms);
-    args.workspace = c.workspace.subspan(workspace_bytes_of<double>(args.rows));
+    args.randoms = data_of<std::int32_t>(c.inputs[1]);
+    args.workspace = c.workspace;
     run(device, c, &KernelSet::sample, args);
 }
 

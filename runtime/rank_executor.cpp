@@ -220,7 +220,7 @@ void RankExecutor::set_data(const PlannedOp& op, TensorArg& arg, std::uint32_t b
             R1_CHECK(found != inputs.end());
             R1_CHECK(static_cast<double>(found->second.size()) == elements(tensor).constant);
             const std::lock_guard lock(mutex_);
-            set_input(arg, found->second, *inputs_);
+            set_input(arg, inputs_->of(found->second));
             return;
         }
         case TensorRole::gradient: {

@@ -48,10 +48,6 @@ Bytes workspaces(const TrainingJob& job, const ExecutionGraph& graph, const Rank
     return Bytes(sum);
 }
 
-std::string gigabytes(const char* name, Bytes bytes) {
-    return fmt::format("{} {:.3g} GB", name, bytes.value() / 1e9);
-}
-
 }  // namespace
 
 std::vector<RunMemory> plan_run_memory(const TrainingJob& job, const ExecutionGraph& graph,
@@ -79,16 +75,14 @@ Bytes reserve_run_memory(const std::vector<RunMemory>& programs, const Execution
         all.rank.activations_peak += each.rank.activations_peak;
         all.workspaces += each.workspaces;
     }
-    if (devices.reserve) {
-        devices.reserve(
-            static_cast<std::size_t>(all.total().value()),
-            fmt::format("the memory plan of {} rank{}: {}, {}, {}, {}, {}", ranks.size(),
-                        ranks.size() == 1 ? "" : "s", gigabytes("weights", all.rank.weights),
-                        gigabytes("gradients", all.rank.gradients),
-                        gigabytes("optimizer", all.rank.optimizer),
-                        gigabytes("activations", all.rank.activations_peak),
-                        gigabytes("workspaces", all.workspaces)));
-    }
+    reserve_memory(devices,
+                   fmt::format(" of {} rank{}", ranks.size(), ranks.size() == 1 ? "" : "s"),
+                   {{"weights", all.rank.weights.value()},
+                    {"gradients", all.rank.gradients.value()},
+                    {"optimizer", all.rank.optimizer.value()},
+                    {"cache", all.rank.cache.value()},
+                    {"activations", all.rank.activations_peak.value()},
+                    {"workspaces", all.workspaces.value()}});
     return all.total();
 }
 

@@ -132,16 +132,25 @@ std::vector<std::string> checkpoint_names(const Tensor& parameter, const ModelCo
     return names;
 }
 
+void StageWeights::plan(const ChunkTemplate& chunk) {
+    for (const Tensor& tensor : chunk.tensors) {
+        if (tensor.role == TensorRole::parameter && !is_scale(tensor)) {
+            Weight& weight = weights_[tensor.name];
+            weight.dtype = stored_as(tensor, policy_);
+            weight.parts = parts_of(tensor);
+        }
+    }
+}
+
 void StageWeights::load(const ChunkTemplate& chunk, const Checkpoint& checkpoint,
                         std::int64_t first_layer) {
+    plan(chunk);
     for (const Tensor& tensor : chunk.tensors) {
         if (tensor.role != TensorRole::parameter || is_scale(tensor) ||
-            weights_.count(tensor.name) > 0) {
+            !weights_.at(tensor.name).data.empty()) {
             continue;
         }
-        Weight weight;
-        weight.dtype = stored_as(tensor, policy_);
-        weight.parts = parts_of(tensor);
+        Weight& weight = weights_.at(tensor.name);
         Filler<std::byte> data(memory_, stored_bytes(tensor, {}, policy_));
         Filler<float> scales(memory_, scale_count(tensor, policy_));
         for (const std::string& name : checkpoint_names(tensor, checkpoint.config(), first_layer)) {
@@ -154,7 +163,6 @@ void StageWeights::load(const ChunkTemplate& chunk, const Checkpoint& checkpoint
         }
         weight.data = std::move(data).take();
         weight.scales = std::move(scales).take();
-        weights_.emplace(tensor.name, std::move(weight));
     }
 }
 

@@ -36,7 +36,10 @@ public:
     explicit StageWeights(const ExecutionPolicy& policy, Memory& memory = host_memory())
         : policy_(policy), memory_(memory) {}
 
-    // Loads every parameter that the chunk reads and that is not there yet. Throws InputError.
+    // Makes every parameter that the chunk reads known, without data yet: enough for whom only
+    // sizes matter.
+    void plan(const ChunkTemplate& chunk);
+    // Loads every parameter that the chunk reads and that has no data yet. Throws InputError.
     void load(const ChunkTemplate& chunk, const Checkpoint& checkpoint, std::int64_t first_layer);
 
     // By the name of the graph's tensor. nullptr for tensors that are no parameters, and for

@@ -69,7 +69,7 @@ struct Batch {
     std::int64_t queries;
     std::int64_t rows = queries * args.heads;
     std::int64_t row0 = sequence * args.queries + first;  // of q and o
-    std::int64_t keys = args.contexts[sequence] - args.queries + first + queries;
+    std::int64_t keys = args.context(sequence) - args.queries + first + queries;
     std::int64_t splits = ceil_divide(keys, kSplitKeys);
 
     [[nodiscard]] float* own_scratch() const {
@@ -98,7 +98,7 @@ struct Batch {
             load_row(args.q, row0 + query, q_column + args.nope_dim, args.rope_dim,
                      row + args.kv_lora_rank);
             buffers.seen[query * args.heads + head] =
-                args.contexts[sequence] - args.queries + first + query + 1;
+                args.context(sequence) - args.queries + first + query + 1;
         }
     }
 
@@ -198,6 +198,9 @@ std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args) {
 }
 
 void mla_decode(const MlaCachedArgs& args) {
+    if (args.queries == 0) {
+        return;
+    }
     const Plan plan(args);
     Carver carver(args.workspace);
     Buffers buffers{};
@@ -208,7 +211,7 @@ void mla_decode(const MlaCachedArgs& args) {
     buffers.seen = carver.take<std::int64_t>(plan.rows);
     buffers.scratch = carver.take<float>(thread_count() * plan.scratch());
     for (std::int64_t sequence = 0; sequence < args.sequences; ++sequence) {
-        const std::int64_t context = args.contexts[sequence];
+        const std::int64_t context = args.context(sequence);
         R1_CHECK(context >= args.queries && context <= args.cache_rows &&
                  context <= args.context_max);
         for (std::int64_t query = 0; query < args.queries; query += plan.queries) {

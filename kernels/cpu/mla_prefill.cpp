@@ -77,7 +77,7 @@ struct Sequence {
     const MlaCachedArgs& args;
     const Buffers& buffers;
     std::int64_t sequence;
-    std::int64_t context = args.contexts[sequence];
+    std::int64_t context = args.context(sequence);
     std::int64_t row0 = sequence * args.queries;  // of q and o
     std::int64_t blocks = ceil_divide(args.queries, kBlockRows);
 
@@ -184,7 +184,7 @@ void mla_prefill(const MlaCachedArgs& args) {
     }
     const Buffers buffers = carve(args);
     for (std::int64_t sequence = 0; sequence < args.sequences; ++sequence) {
-        const std::int64_t context = args.contexts[sequence];
+        const std::int64_t context = args.context(sequence);
         R1_CHECK(context >= args.queries && context <= args.cache_rows &&
                  context <= args.context_max);
         Sequence{args, buffers, sequence}.run();

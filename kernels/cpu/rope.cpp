@@ -42,10 +42,13 @@ void rope(const RopeArgs& args) {
 
 void rope_latent(const RopeLatentArgs& args) {
     R1_CHECK(args.rope_dim <= kRopeDimMax);
-    parallel_for(args.tokens, args.kv_lora_rank + args.rope_dim, [&](std::int64_t t) {
-        copy_columns(args.kv_a_norm, t, 0, args.latent, 0, args.kv_lora_rank);
+    const auto width = args.kv_lora_rank + args.rope_dim;
+    parallel_for(args.sequences * args.tokens, width, [&](std::int64_t t) {
+        R1_CHECK(args.positions[t] >= 0 && args.positions[t] < args.cache_rows);
+        const Matrix row = rows_from(args.latent, args.cache_row(t));
+        copy_columns(rows_from(args.kv_a_norm, t), 0, 0, row, 0, args.kv_lora_rank);
         const Turns turns(args.positions[t], args.frequencies, args.rope_dim, args.magnitude);
-        turns.apply(args.kv_a, t, args.kv_lora_rank, args.latent, args.kv_lora_rank);
+        turns.apply(rows_from(args.kv_a, t), 0, args.kv_lora_rank, row, args.kv_lora_rank);
     });
 }
 

@@ -64,7 +64,7 @@ std::int32_t draw(const SampleArgs& args, std::int64_t row, double sum, const do
     }
     double passed = p[order[0]];
     std::int64_t pick = 0;
-    while (pick + 1 < kept && passed <= args.uniforms[row] * mass) {
+    while (pick + 1 < kept && passed <= args.randoms[row] * kRandomUnit * mass) {
         passed += p[order[++pick]];
     }
     return order[pick];

@@ -219,7 +219,8 @@ __device__ __forceinline__ void attend(const Attention& p, const AttentionRows& 
                                        const Work& work) {
     using Tile = Forward<Limbs, QkColumns, VTiles>;
     const std::int64_t rows = p.queries * p.rows_per_query;
-    const std::int64_t context = p.contexts == nullptr ? p.keys_max : p.contexts[work.sequence];
+    const std::int64_t context =
+        p.positions == nullptr ? p.keys_max : p.positions[(work.sequence + 1) * p.queries - 1] + 1;
     const std::int64_t key_row = work.sequence * p.key_rows;
     const auto head = [&](const Rows& matrix, const HeadColumns& columns, std::int64_t first) {
         return HeadRows{matrix, columns.column + work.head * columns.head_stride, first};

@@ -30,17 +30,18 @@ struct Attention {
     std::int64_t qk_dim = 0;
     std::int64_t v_dim = 0;
     float scale = 1;
-    std::int64_t keys_max = 0;               // of a sequence
-    const std::int32_t* contexts = nullptr;  // [sequences] keys of each; null: keys_max
-    std::int64_t key_rows = 0;               // rows of k and v from one sequence to the next
-    HeadColumns q;                           // [sequences * queries * rows_per_query, qk_dim]
-    HeadColumns k;                           // [sequences * key_rows, k_dim]
-    std::int64_t k_dim = 0;                  // columns that k has; the others of qk_dim are
-    HeadColumns k_shared;                    // of all heads
-    HeadColumns v;                           // [sequences * key_rows, v_dim]
-    bool v_is_k = false;                     // v is the first columns of k: they are read once
-    Matrix o;              // [sequences * queries * rows_per_query, heads * v_dim]
-    float* lse = nullptr;  // [sequences * queries * rows_per_query, heads] or null
+    std::int64_t keys_max = 0;  // of a sequence
+    // [sequences * queries]: the last query of a sequence is at its last key; null: keys_max
+    const std::int32_t* positions = nullptr;
+    std::int64_t key_rows = 0;  // rows of k and v from one sequence to the next
+    HeadColumns q;              // [sequences * queries * rows_per_query, qk_dim]
+    HeadColumns k;              // [sequences * key_rows, k_dim]
+    std::int64_t k_dim = 0;     // columns that k has; the others of qk_dim are
+    HeadColumns k_shared;       // of all heads
+    HeadColumns v;              // [sequences * key_rows, v_dim]
+    bool v_is_k = false;        // v is the first columns of k: they are read once
+    Matrix o;                   // [sequences * queries * rows_per_query, heads * v_dim]
+    float* lse = nullptr;       // [sequences * queries * rows_per_query, heads] or null
     // More than one: the keys are shared out among so many blocks, with one head.
     std::int64_t splits = 1;
     std::int64_t split_keys = 0;  // of each, a multiple of 64

@@ -96,7 +96,7 @@ void attend(const MlaCachedArgs& args, const DecodePlan& plan, const DecodeMemor
     a.v_dim = args.kv_lora_rank;
     a.scale = args.scale;
     a.keys_max = plan.keys;
-    a.contexts = args.contexts;
+    a.positions = args.positions;
     a.key_rows = args.cache_rows;
     a.q.matrix = memory.q_latent;
     a.k.matrix = args.latent;

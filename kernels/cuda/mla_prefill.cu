@@ -76,7 +76,7 @@ void mla_prefill(const MlaCachedArgs& args, const Launch& launch) {
             a.v_dim = args.v_dim;
             a.scale = args.scale;
             a.keys_max = keys_of(args);
-            a.contexts = args.contexts + sequence;
+            a.positions = args.positions + sequence * args.queries;
             a.q = {rows_from(args.q, sequence * args.queries), first * args.qk_dim(),
                    args.qk_dim()};
             a.k = {kv, 0, kv_dim};

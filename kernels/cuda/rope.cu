@@ -61,14 +61,22 @@ struct RopeLatent {
 
 __global__ void rope_latent_kernel(RopeLatent p) {
     const RopeLatentArgs& a = p.args;
+    const std::int64_t width = a.kv_lora_rank + a.rope_dim;
     for_each_rotated_token(
-        a.tokens, a.rope_dim / 2, a.positions, a.frequencies, a.magnitude, 1, [&](std::int64_t t) {
+        a.sequences * a.tokens, a.rope_dim / 2, a.positions, a.frequencies, a.magnitude, 1,
+        [&](std::int64_t t) {
+            if (a.positions[t] < 0 || a.positions[t] >= a.cache_rows) {
+                trap();
+            }
+            const std::int64_t row = t / a.tokens * a.cache_rows + a.positions[t];
             for_each_head_group(1, a.kv_lora_rank, [&](std::int64_t, std::int64_t column) {
-                copy_group({p.kv_a_norm, 0}, {p.latent, 0}, t, column, a.kv_lora_rank);
+                store_group(p.latent, row, column, a.kv_lora_rank,
+                            load_group(p.kv_a_norm, t, column, a.kv_lora_rank));
             });
             for_each_head_group(1, a.rope_dim, [&](std::int64_t, std::int64_t column) {
-                rotate_group({p.kv_a, a.kv_lora_rank}, {p.latent, a.kv_lora_rank}, t, column,
-                             a.rope_dim);
+                const Group key = load_group(p.kv_a, t, a.kv_lora_rank + column, width);
+                store_group(p.latent, row, a.kv_lora_rank + column, width,
+                            rotated(key, column, a.rope_dim));
             });
         });
 }
@@ -84,7 +92,7 @@ void rope(const RopeArgs& args, const Launch& launch) {
 
 void rope_latent(const RopeLatentArgs& args, const Launch& launch) {
     launch_kernel(
-        rope_latent_kernel, grid_for(args.tokens, launch), dim3{kThreads, 1, 1},
+        rope_latent_kernel, grid_for(args.sequences * args.tokens, launch), dim3{kThreads, 1, 1},
         rotations_bytes(args.rope_dim), launch,
         RopeLatent{args, rows_of(args.kv_a_norm), rows_of(args.kv_a), rows_of(args.latent)});
 }

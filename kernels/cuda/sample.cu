@@ -102,7 +102,7 @@ __device__ std::int32_t sample_row(const Row& row, const Place& first) {
     row.compute(first_index);
     const double wanted = args.top_p * row.mass({0, 0});
     const Place kept = row.find([&](double mass) { return mass >= wanted; });
-    const double passed = args.uniforms[row.row] * row.mass(kept);
+    const double passed = args.randoms[row.row] * kRandomUnit * row.mass(kept);
     const Place picked = row.find([&](double mass) { return mass > passed; });
     const Place token = is_at_or_before(picked, kept) ? picked : kept;
     const std::int64_t index = args.vocabulary - token.before_end;

@@ -80,11 +80,14 @@ std::size_t mla_decode_workspace_bytes(const MlaCachedArgs& args) {
 }
 
 void mla_decode(const MlaCachedArgs& args) {
+    if (args.queries == 0) {
+        return;
+    }
     Carver carver(args.workspace);
     double* q_latent = carver.take<double>(args.kv_lora_rank);
     double* o_latent = carver.take<double>(args.kv_lora_rank);
     for (std::int64_t sequence = 0; sequence < args.sequences; ++sequence) {
-        const std::int64_t context = args.contexts[sequence];
+        const std::int64_t context = args.context(sequence);
         R1_CHECK(context >= args.queries && context <= args.cache_rows);
         for (std::int64_t query = 0; query < args.queries; ++query) {
             for (std::int64_t head = 0; head < args.heads; ++head) {

@@ -17,7 +17,7 @@ struct Head {
     double* keys;     // [context, qk_dim]
     double* values;   // [context, v_dim]
     double* weights;  // [context]
-    std::int64_t context = args.contexts[sequence];
+    std::int64_t context = args.context(sequence);
     std::int64_t first_row = sequence * args.cache_rows;
     std::int64_t kv_row = head * (args.nope_dim + args.v_dim);
 
@@ -83,12 +83,15 @@ std::size_t mla_prefill_workspace_bytes(const MlaCachedArgs& args) {
 }
 
 void mla_prefill(const MlaCachedArgs& args) {
+    if (args.queries == 0) {
+        return;
+    }
     Carver carver(args.workspace);
     auto* keys = carver.take<double>(args.context_max * args.qk_dim());
     auto* values = carver.take<double>(args.context_max * args.v_dim);
     auto* weights = carver.take<double>(args.context_max);
     for (std::int64_t sequence = 0; sequence < args.sequences; ++sequence) {
-        const std::int64_t context = args.contexts[sequence];
+        const std::int64_t context = args.context(sequence);
         R1_CHECK(context >= args.queries && context <= args.cache_rows &&
                  context <= args.context_max);
         for (std::int64_t head = 0; head < args.heads; ++head) {

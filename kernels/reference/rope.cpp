@@ -48,9 +48,11 @@ void rope(const RopeArgs& args) {
 }
 
 void rope_latent(const RopeLatentArgs& args) {
-    for (std::int64_t t = 0; t < args.tokens; ++t) {
-        copy_columns(args.kv_a_norm, 0, args.latent, 0, t, args.kv_lora_rank);
-        rotate(args.kv_a, args.kv_lora_rank, args.latent, args.kv_lora_rank, t, args.rope_dim,
+    for (std::int64_t t = 0; t < args.sequences * args.tokens; ++t) {
+        R1_CHECK(args.positions[t] >= 0 && args.positions[t] < args.cache_rows);
+        const Matrix row = rows_from(args.latent, args.cache_row(t));
+        copy_columns(rows_from(args.kv_a_norm, t), 0, row, 0, 0, args.kv_lora_rank);
+        rotate(rows_from(args.kv_a, t), args.kv_lora_rank, row, args.kv_lora_rank, 0, args.rope_dim,
                args.positions[t], args.frequencies, args.magnitude);
     }
 }

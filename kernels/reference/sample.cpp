@@ -62,7 +62,7 @@ void sample(const SampleArgs& args) {
         }
         double passed = p[order[0]];
         std::int64_t pick = 0;
-        while (pick + 1 < kept && passed <= args.uniforms[row] * mass) {
+        while (pick + 1 < kept && passed <= args.randoms[row] * kRandomUnit * mass) {
             passed += p[order[++pick]];
         }
         args.tokens[row] = order[pick];

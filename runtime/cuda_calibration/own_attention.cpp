@@ -73,8 +73,8 @@ Operation decode(Operands& o, const CalibrationJob& job, const Launch& launch) {
     args.v_dim = kValueDim;
     args.kv_lora_rank = kLatent;
     args.scale = softmax_scale();
-    args.contexts = o.values(std::vector<std::int32_t>(static_cast<std::size_t>(job.batch),
-                                                       static_cast<std::int32_t>(job.tokens)));
+    args.positions = o.values(std::vector<std::int32_t>(static_cast<std::size_t>(job.batch),
+                                                        static_cast<std::int32_t>(job.tokens) - 1));
     args.q = o.read_bf16(job.batch, kQueryWidth);
     args.latent = o.read_bf16(job.batch * job.tokens, kLatent + kRopeDim);
     args.kv_b = o.read_bf16(kKeyValueWidth, kLatent);

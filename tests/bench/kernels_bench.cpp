@@ -169,7 +169,7 @@ bool bench_decode(std::int64_t heads, double bytes_per_s, double flops_per_s, in
     Buffer latent = Buffer::random(kContext, kLatent, DType::bf16, 8);
     Buffer kv_b = Buffer::random(heads * 256, 512, DType::bf16, 9);
     Buffer o(1, heads * 128, DType::bf16);
-    const std::vector<std::int32_t> contexts = {static_cast<std::int32_t>(kContext)};
+    const std::vector<std::int32_t> positions = {static_cast<std::int32_t>(kContext) - 1};
     MlaCachedArgs args;
     args.cache_rows = kContext;
     args.context_max = kContext;
@@ -179,7 +179,7 @@ bool bench_decode(std::int64_t heads, double bytes_per_s, double flops_per_s, in
     args.v_dim = 128;
     args.kv_lora_rank = 512;
     args.scale = 0.05F;
-    args.contexts = contexts.data();
+    args.positions = positions.data();
     args.q = q.view();
     args.latent = latent.view();
     args.kv_b = kv_b.view();

@@ -4,6 +4,7 @@
 #include "kernels/mla_prefill.hpp"
 #include "tests/cuda/kernel_check.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/positions.hpp"
 
 namespace r1 {
 
@@ -50,7 +51,7 @@ MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
     a.v_dim = c.v;
     a.kv_lora_rank = c.lora;
     a.scale = 0.4F;
-    a.contexts = on.data<std::int32_t>(integers(c.contexts));
+    a.positions = on.data<std::int32_t>(integers(test::positions_of(c.contexts, c.queries)));
     a.q = on.matrix(random(c.sequences * c.queries, c.heads * a.qk_dim(), type, 1));
     a.latent = on.matrix(random(c.sequences * c.rows, c.lora + c.rope, type, 2));
     a.kv_b = on.matrix(random(c.heads * (c.nope + c.v), c.lora, type, 3,

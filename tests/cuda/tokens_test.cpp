@@ -33,6 +33,14 @@ const float* frequencies(Place& on, const Heads& h) {
 const std::int32_t* positions(Place& on, const Heads& h) {
     return on.data<std::int32_t>(integers(random_integers(h.tokens, 160000, 9)));
 }
+// Each third row of a sequence's cache, last ones first.
+const std::int32_t* cache_positions(Place& on, std::int64_t sequences, std::int64_t tokens) {
+    std::vector<std::int32_t> positions;
+    for (std::int64_t i = 0; i < sequences * tokens; ++i) {
+        positions.push_back(static_cast<std::int32_t>(3 * (tokens - i % tokens) - 1));
+    }
+    return on.data<std::int32_t>(integers(positions));
+}
 
 }  // namespace
 
@@ -67,15 +75,18 @@ TEST_CASE("cuda rope: queries, keys by head, rows of the cache", "[cuda]") {
             }
             check_kernel(
                 [&](Place& on) {
-                    return RopeLatentArgs{h.tokens,
-                                          h.rope,
-                                          h.lora,
-                                          positions(on, h),
-                                          frequencies(on, h),
-                                          1,
-                                          on.matrix(random(h.tokens, h.lora, type, 1)),
-                                          on.matrix(random(h.tokens, h.lora + h.rope, type, 2)),
-                                          on.matrix(empty(h.tokens, h.lora + h.rope, type))};
+                    RopeLatentArgs a;
+                    a.sequences = 2;
+                    a.tokens = h.tokens;
+                    a.cache_rows = 3 * h.tokens + 2;
+                    a.rope_dim = h.rope;
+                    a.kv_lora_rank = h.lora;
+                    a.positions = cache_positions(on, a.sequences, a.tokens);
+                    a.frequencies = frequencies(on, h);
+                    a.kv_a_norm = on.matrix(random(2 * h.tokens, h.lora, type, 1));
+                    a.kv_a = on.matrix(random(2 * h.tokens, h.lora + h.rope, type, 2));
+                    a.latent = on.matrix(empty(2 * a.cache_rows, h.lora + h.rope, type));
+                    return a;
                 },
                 &reference::rope_latent, &cuda::rope_latent);
         }
@@ -118,13 +129,10 @@ TEST_CASE("cuda sample: the reference's tokens for any temperature and top_p", "
     for (const Case& c : {Case{0, 5, 0, 1}, Case{3, 1, 1, 1}, Case{6, 50, 0, 1}, Case{9, 50, 1, 1},
                           Case{9, 1500, 0.6, 0.95}, Case{9, 1500, 2, 0.3}, Case{70, 20, 1, 1e-9}}) {
         INFO("rows " << c.rows << " temperature " << c.temperature << " top_p " << c.top_p);
-        Operand uniforms = empty(1, 2 * c.rows, DType::f32);  // doubles
-        const std::vector<std::int32_t> numbers = random_integers(c.rows, 1 << 30, 4);
-        for (std::int64_t i = 0; i < c.rows; ++i) {
-            uniforms.as<double>()[i] =
-                static_cast<double>(numbers[static_cast<std::size_t>(i)]) / (1 << 30);
+        std::vector<std::int32_t> randoms = random_integers(c.rows, 1 << 30, 4);
+        for (std::int32_t& number : randoms) {
+            number *= 2;
         }
-        uniforms.type = DType::i32;
         // Rounded to few values: ties.
         Operand logits = random(c.rows, c.vocabulary, DType::f32, 1, 3, c.vocabulary + 3);
         for (std::int64_t row = 0; row < c.rows; row += 2) {
@@ -140,7 +148,7 @@ TEST_CASE("cuda sample: the reference's tokens for any temperature and top_p", "
                 a.temperature = c.temperature;
                 a.top_p = c.top_p;
                 a.logits = on.matrix(logits);
-                a.uniforms = on.data<double>(uniforms);
+                a.randoms = on.data<std::int32_t>(integers(randoms));
                 a.tokens = on.data<std::int32_t>(empty(1, c.rows, DType::i32));
                 return a;
             },

@@ -13,6 +13,7 @@
 #include "model/base/exit_code.hpp"
 #include "model/base/json.hpp"
 #include "runtime/cuda_device.hpp"
+#include "runtime/generate.hpp"
 #include "runtime/gradients.hpp"
 #include "runtime/required_kernels.hpp"
 #include "runtime/run_memory.hpp"
@@ -20,6 +21,7 @@
 #include "tests/cuda_runtime/trained.hpp"
 #include "tests/runtime/golden_compare.hpp"
 #include "tests/runtime/small_training.hpp"
+#include "tests/runtime/tiny_model.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/contains.hpp"
 #include "tests/support/data_dir.hpp"
@@ -108,6 +110,32 @@ TEST_CASE("cuda: gradients are the golden ones", "[cuda][golden]") {
     if (files.empty()) {
         std::cout << "r1 test skipped: no short gradients in this set\n";
     }
+}
+
+TEST_CASE("cuda: steps of generation are recorded once, and their tokens are the CPU's",
+          "[cuda][generate]") {
+    const std::vector<TokenIds> prompts = {{3, 17, 5}, {9, 2, 4, 11, 8, 30, 1}};
+    const bool speculative = GENERATE(false, true);
+    const auto generated = [&](const DeviceKind& device, bool record) {
+        GenerateOptions options;
+        options.device = device;
+        options.max_new_tokens = 5;
+        options.speculative = speculative;
+        options.record = record;
+        options.policy.sampling = {1, 0.9};
+        return generate(test::tiny_model(), prompts, options);
+    };
+    const Generation cpu = generated(cpu_devices(), false);
+    const Generation cuda = generated(cuda_devices(0), false);
+    const Generation op_by_op = generated(cuda_devices(0), true);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+        CHECK(cuda.sequences[i].tokens == cpu.sequences[i].tokens);
+        CHECK(op_by_op.sequences[i].tokens == cpu.sequences[i].tokens);
+    }
+    CHECK(cuda.graphs[0].runs > 2);
+    CHECK(cuda.recorded_runs == cuda.graphs[0].runs - 1);  // all but the first
+    CHECK(cpu.recorded_runs == 0);
+    CHECK(op_by_op.recorded_runs == 0);
 }
 
 TEST_CASE("cuda: logical ranks of one GPU train as the CPU does", "[cuda][training]") {

@@ -32,8 +32,13 @@ struct Entry {
 
 }  // namespace
 
+struct CUgraph_st {
+    std::vector<std::function<void()>> work;
+};
+
 struct CUstream_st {
     std::deque<Entry> entries;
+    CUgraph_st* recording = nullptr;
 
     [[nodiscard]] bool can_go_on() const {
         return !entries.empty() && !waits_for_event() &&
@@ -87,6 +92,11 @@ public:
             run_front(at_once);
             return;
         }
+        if (stream->recording != nullptr) {
+            require(entry.work != nullptr && !entry.is_ready, "events are not recorded");
+            stream->recording->work.push_back(std::move(entry.work));
+            return;
+        }
         stream->entries.push_back(std::move(entry));
         if (schedule_ == Schedule::eager) {
             while (CUstream_st* next = any()) {
@@ -102,6 +112,7 @@ public:
 
     void finish(CUstream_st* stream) {
         std::unique_lock lock(mutex_);
+        require(stream->recording == nullptr, "who waits for a stream that is recorded?");
         run_until(lock, stream, [&] { return stream->entries.empty(); });
     }
     void finish(const std::shared_ptr<Moment>& moment) {
@@ -121,7 +132,27 @@ public:
         return false;
     }
 
+    void begin_recording(CUstream_st* stream) {
+        const std::lock_guard lock(mutex_);
+        require(stream->recording == nullptr, "one recording at a time");
+        stream->recording = new CUgraph_st;
+    }
+    CUgraph_st* end_recording(CUstream_st* stream) {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(stream->recording, nullptr);
+    }
+    bool is_recording(CUstream_st* stream) {
+        const std::lock_guard lock(mutex_);
+        return stream != nullptr && stream->recording != nullptr;
+    }
+
 private:
+    static void require(bool holds, const char* what) {
+        if (!holds) {
+            throw InternalError(what);
+        }
+    }
+
     template <class Done>
     void run_until(std::unique_lock<std::mutex>& lock, CUstream_st* stream, const Done& done) {
         constexpr std::chrono::seconds kPatience{60};
@@ -218,6 +249,19 @@ void synchronize(CUstream_st* stream) {
 }
 void synchronize(CUevent_st* event) { streams().finish(event->moment); }
 std::uint64_t stream_waits() { return stream_wait_count; }
+
+void begin_recording(CUstream_st* stream) { streams().begin_recording(stream); }
+CUgraph_st* end_recording(CUstream_st* stream) { return streams().end_recording(stream); }
+bool is_recording(CUstream_st* stream) { return streams().is_recording(stream); }
+CUgraph_st* copy_recording(const CUgraph_st* recording) { return new CUgraph_st(*recording); }
+void destroy_recording(CUgraph_st* recording) { delete recording; }
+void start_recording(const CUgraph_st* recording, CUstream_st* stream) {
+    enqueue(stream, [work = recording->work] {
+        for (const std::function<void()>& each : work) {
+            each();
+        }
+    });
+}
 
 CUevent_st* make_event() { return new CUevent_st; }
 void destroy_event(CUevent_st* event) { delete event; }

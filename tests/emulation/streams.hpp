@@ -9,6 +9,7 @@
 
 struct CUstream_st;
 struct CUevent_st;
+struct CUgraph_st;
 
 namespace r1::emulation {
 
@@ -37,6 +38,15 @@ void synchronize(CUstream_st* stream);
 void synchronize(CUevent_st* event);
 // How often synchronize(CUstream_st*) was called.
 std::uint64_t stream_waits();
+
+// What the stream is given from now on is recorded and not run. While that goes on nobody may wait
+// for the stream or make an event of it: InternalError.
+void begin_recording(CUstream_st* stream);
+CUgraph_st* end_recording(CUstream_st* stream);
+bool is_recording(CUstream_st* stream);
+CUgraph_st* copy_recording(const CUgraph_st* recording);
+void destroy_recording(CUgraph_st* recording);
+void start_recording(const CUgraph_st* recording, CUstream_st* stream);
 
 CUevent_st* make_event();
 void destroy_event(CUevent_st* event);

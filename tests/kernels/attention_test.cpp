@@ -10,6 +10,7 @@
 #include "kernels/mla_prefill.hpp"
 #include "tests/kernels/buffers.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/positions.hpp"
 
 namespace r1 {
 namespace {
@@ -81,9 +82,9 @@ const std::vector<AttentionSizes>& attention_sizes() {
 
 // An absorbed problem, and the keys and values that it stands for.
 struct Absorbed {
-    Absorbed(const AttentionSizes& s, std::vector<std::int32_t> contexts_, std::int64_t capacity,
-             DType type, std::uint64_t seed)
-        : contexts(std::move(contexts_)),
+    Absorbed(const AttentionSizes& s, const std::vector<std::int32_t>& contexts,
+             std::int64_t capacity, DType type, std::uint64_t seed)
+        : positions(test::positions_of(contexts, s.queries)),
           q(Buffer::random(s.sequences * s.queries, s.heads * (s.nope + s.rope), type, seed)),
           latent(Buffer::random(s.sequences * capacity, s.lora + s.rope, type, seed + 1)),
           kv_b(Buffer::random(s.heads * (s.nope + s.v), s.lora, type, seed + 2)) {
@@ -97,13 +98,13 @@ struct Absorbed {
         args.v_dim = s.v;
         args.kv_lora_rank = s.lora;
         args.scale = 0.3F;
-        args.contexts = contexts.data();
+        args.positions = positions.data();
         args.q = q.view();
         args.latent = latent.view();
         args.kv_b = kv_b.view();
     }
 
-    std::vector<std::int32_t> contexts;
+    std::vector<std::int32_t> positions;
     Buffer q;
     Buffer latent;
     Buffer kv_b;
@@ -288,8 +289,8 @@ TEST_CASE("mla_decode: a token is the same bytes alone and beside others", "[ker
     run_cpu(problem.args, together.view());
     for (std::int32_t query = 0; query < 3; ++query) {
         MlaCachedArgs one = problem.args;
-        const std::int32_t context = 2049 - 2 + query;
-        one.contexts = &context;
+        const std::int32_t position = 2049 - 3 + query;
+        one.positions = &position;
         one.queries = 1;
         one.q.data = problem.q.codes() + query * 24 * 4;
         Buffer alone(1, 16, DType::f32);
@@ -336,8 +337,7 @@ TEST_CASE("mla_prefill: chunks of a prompt give the same bytes", "[kernels][atte
     std::vector<std::uint8_t> parts;
     for (const auto& [first, end] : {std::pair{0, 1}, {1, 700}, {700, 1025}, {1025, 1300}}) {
         MlaCachedArgs part = problem.args;
-        const std::int32_t context = end;
-        part.contexts = &context;
+        part.positions = problem.positions.data() + first;
         part.queries = end - first;
         part.q.data = problem.q.codes() + first * 24 * 2;
         const std::vector<std::uint8_t> bytes = prefill(part, false);

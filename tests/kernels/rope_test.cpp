@@ -188,6 +188,32 @@ TEST_CASE("rope: keys by hand", "[kernels][rope]") {
     CHECK(k == std::vector<float>{3, 1, 2, 4, 1, 2});
 }
 
+TEST_CASE("rope_latent: a token's row in the cache of its sequence is its position",
+          "[kernels][rope]") {
+    const std::vector<std::int32_t> positions = {2, 1};
+    const float frequency = 0;  // nothing is turned
+    const std::vector<float> norm = {5, 6};
+    const std::vector<float> kv_a = {9, 1, 2, 9, 3, 4};
+    RopeLatentArgs args;
+    args.sequences = 2;
+    args.tokens = 1;
+    args.cache_rows = 3;
+    args.rope_dim = 2;
+    args.kv_lora_rank = 1;
+    args.positions = positions.data();
+    args.frequencies = &frequency;
+    args.kv_a_norm = {norm.data(), DType::f32, 1};
+    args.kv_a = {kv_a.data(), DType::f32, 3};
+    for (const bool fast : {false, true}) {
+        std::vector<float> latent(18, 7);
+        args.latent = {latent.data(), DType::f32, 3};
+        fast ? cpu::rope_latent(args) : reference::rope_latent(args);
+        CHECK(latent == std::vector<float>{7, 7, 7, 7, 7, 7, 5, 1, 2, 7, 7, 7, 6, 3, 4, 7, 7, 7});
+    }
+    args.cache_rows = 2;
+    CHECK_THROWS_AS(cpu::rope_latent(args), InternalError);
+}
+
 TEST_CASE("rope: cpu agrees with the reference to the bit", "[kernels][rope]") {
     for (const std::int64_t tokens : {0, 1, 40}) {
         for (const DType type : {DType::f32, DType::bf16}) {
@@ -216,11 +242,19 @@ TEST_CASE("rope: cpu agrees with the reference to the bit", "[kernels][rope]") {
             CHECK(want_k.bytes() == got_k.bytes());
 
             Buffer norm = Buffer::random(tokens, 7, type, 4);
-            Buffer want(tokens, 13, type);
-            Buffer got(tokens, 13, type);
-            RopeLatentArgs latent{
-                tokens, 6,           7,           positions.data(), kFrequencies.data(),
-                1.25F,  norm.view(), kv_a.view(), want.view()};
+            Buffer want(3000 * tokens + 6, 13, type);
+            Buffer got(3000 * tokens + 6, 13, type);
+            RopeLatentArgs latent;
+            latent.tokens = tokens;
+            latent.cache_rows = 3000 * tokens + 6;
+            latent.rope_dim = 6;
+            latent.kv_lora_rank = 7;
+            latent.positions = positions.data();
+            latent.frequencies = kFrequencies.data();
+            latent.magnitude = 1.25F;
+            latent.kv_a_norm = norm.view();
+            latent.kv_a = kv_a.view();
+            latent.latent = want.view();
             reference::rope_latent(latent);
             latent.latent = got.view();
             cpu::rope_latent(latent);

@@ -12,6 +12,8 @@ namespace {
 using test::Buffer;
 using test::Workspace;
 
+std::int32_t bits_of(double uniform) { return static_cast<std::int32_t>(uniform / kRandomUnit); }
+
 using Sample = void (*)(const SampleArgs&);
 
 std::vector<std::int32_t> sample(SampleArgs args, Sample kernel) {
@@ -99,15 +101,16 @@ TEST_CASE("sample: borders of the distribution by hand", "[kernels]") {
                              Draw{0.7, 0.67, 0}, Draw{0.7, 0.99, 0}, Draw{0.1, 0.99, 2}}) {
         INFO(draw.top_p << " " << draw.uniform);
         args.top_p = draw.top_p;
-        args.uniforms = &draw.uniform;
+        const std::int32_t random = bits_of(draw.uniform);
+        args.randoms = &random;
         CHECK(sample(args, reference::sample)[0] == draw.token);
         CHECK(sample(args, cpu::sample)[0] == draw.token);
     }
     // Temperature 0.5 squares the weights: 16, 4, 1, 1 of 22.
     args.temperature = 0.5;
     args.top_p = 1;
-    const double uniform = 16.5 / 22;
-    args.uniforms = &uniform;
+    const std::int32_t random = bits_of(16.5 / 22);
+    args.randoms = &random;
     CHECK(sample(args, cpu::sample)[0] == 0);
 }
 
@@ -115,16 +118,16 @@ TEST_CASE("sample: cpu picks the reference's tokens", "[kernels]") {
     for (const std::int64_t vocabulary : {1, 17, 1500}) {
         for (const DType type : {DType::f32, DType::bf16}) {
             Buffer logits = Buffer::random(64, vocabulary, type, 2);
-            std::vector<double> uniforms;
+            std::vector<std::int32_t> randoms;
             const Rng rng(3);
             for (std::uint64_t i = 0; i < 64; ++i) {
-                uniforms.push_back(rng.uniform(i));
+                randoms.push_back(bits_of(rng.uniform(i)));
             }
             SampleArgs args;
             args.rows = 64;
             args.vocabulary = vocabulary;
             args.logits = logits.view();
-            args.uniforms = uniforms.data();
+            args.randoms = randoms.data();
             for (const double temperature : {0.0, 0.1, 1.0}) {
                 for (const double top_p : {0.3, 0.95, 1.0}) {
                     args.temperature = temperature;

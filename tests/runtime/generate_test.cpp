@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "model/base/diagnostics.hpp"
+#include "model/base/exit_code.hpp"
 #include "model/workload/train.hpp"
 #include "runtime/evaluate.hpp"
 #include "tests/runtime/golden_compare.hpp"
@@ -176,6 +177,30 @@ TEST_CASE("generate: records each op once a step, and the experts' rows", "[runt
             step.bound.symbols[static_cast<std::size_t>(Symbol::past_tokens)]));
     }
     CHECK(past == std::vector<std::int64_t>{0, 7, 8, 9});
+}
+
+TEST_CASE("generate and eval: memory is reserved as planned, or nothing is loaded", "[runtime]") {
+    const Checkpoint checkpoint = test::tiny_model();
+    std::size_t reserved = 0;
+    DeviceKind small = cpu_devices();
+    small.reserve = [&](std::size_t bytes, const std::string& what) {
+        reserved = bytes;
+        throw InfeasibleError(what);
+    };
+    GenerateOptions options = options_for(3);
+    const GenerationMemory planned = generate(checkpoint, kPrompts, options).memory;
+    options.device = small;
+    CHECK_THROWS_WITH(
+        generate(checkpoint, kPrompts, options),
+        Catch::Matchers::Matches("the memory plan: weights .* GB, cache .*, activations .*, "
+                                 "workspace .* GB"));
+    CHECK(reserved == planned.total());
+    EvaluateOptions evaluate_options;
+    evaluate_options.device = small;
+    CHECK_THROWS_WITH(evaluate(checkpoint, kPrompts[0], 1, evaluate_options),
+                      Catch::Matchers::Matches("the memory plan: weights .*, activations .*, "
+                                               "workspace .* GB"));
+    CHECK(reserved > planned.weights);
 }
 
 TEST_CASE("generate: refuses what the model cannot take", "[runtime]") {

@@ -266,6 +266,7 @@ int run_generate(const Invocation& invocation) {
         {"prefill_s", std::chrono::duration<double>(prefilled - begin).count()},
         {"decode_s", decode_s},
         {"tokens_per_s", static_cast<double>(count) / decode_s},
+        {"recorded_steps", generation.recorded_runs},
         {"memory", memory_json(generation.memory)},
         {"peak_memory_bytes", peak_memory_bytes()},
         {"baseline_memory_bytes", baseline}};

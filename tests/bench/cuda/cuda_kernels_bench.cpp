@@ -239,8 +239,8 @@ Json decode(Bench& bench, double copied_per_us) {
             args.v_dim = args.nope_dim;
             args.kv_lora_rank = static_cast<std::int64_t>(kLatent);
             args.scale = 0.1F;
-            args.contexts = bench.integers(std::vector<std::int32_t>(
-                static_cast<std::size_t>(sequences), static_cast<std::int32_t>(context)));
+            args.positions = bench.integers(std::vector<std::int32_t>(
+                static_cast<std::size_t>(sequences), static_cast<std::int32_t>(context) - 1));
             args.q = bench.bf16_b(args.heads * args.qk_dim());
             args.latent = bench.bf16_a(args.kv_lora_rank + args.rope_dim);
             args.kv_b = bench.bf16_b(args.kv_lora_rank);

@@ -9,7 +9,12 @@
 #include "tests/emulation/memory.hpp"
 #include "tests/emulation/streams.hpp"
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorNotReady = 600,
+    cudaErrorStreamCaptureUnsupported = 900
+};
 enum cudaMemcpyKind {
     cudaMemcpyHostToHost,
     cudaMemcpyHostToDevice,
@@ -25,7 +30,11 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 
 inline const char* cudaGetErrorString(cudaError_t status) {
-    return status == cudaSuccess ? "no error" : "out of memory";
+    switch (status) {
+        case cudaSuccess: return "no error";
+        case cudaErrorStreamCaptureUnsupported: return "not while a stream is recorded";
+        default: return "out of memory";
+    }
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 
@@ -73,6 +82,9 @@ inline cudaError_t cudaFree(void* memory) {
 }
 // Memory is its owner's from this place of the stream on: what others write before is lost.
 inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
+    if (r1::emulation::is_recording(stream)) {
+        return cudaErrorStreamCaptureUnsupported;  // a GPU makes the memory the recording's
+    }
     *memory = r1::emulation::device_allocate(bytes, true);
     if (*memory == nullptr) {
         return cudaErrorMemoryAllocation;
@@ -164,6 +176,35 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0) {
     r1::emulation::wait_for(stream, event);
+    return cudaSuccess;
+}
+
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraph_st*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+    r1::emulation::begin_recording(stream);
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+    *graph = r1::emulation::end_recording(stream);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* run, cudaGraph_t graph,
+                                        unsigned long long) {
+    *run = r1::emulation::copy_recording(graph);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t run, cudaStream_t stream) {
+    r1::emulation::start_recording(run, stream);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    r1::emulation::destroy_recording(graph);
+    return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t run) {
+    r1::emulation::destroy_recording(run);
     return cudaSuccess;
 }
 
