@@ -11,6 +11,7 @@ namespace r1 {
 std::vector<std::size_t> ReplayDag::item_offsets(const ReplayProgram& program) const {
     std::vector<std::size_t> offsets(program.empty() ? 1 : program.back().item + 2);
     for (const ReplayNode& node : program) {
+        R1_CHECK(node.item + 1 < offsets.size());  // the last node is of the last item
         offsets[node.item + 1] += segment(node).ops.size();
     }
     std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
