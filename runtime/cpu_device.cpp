@@ -1,6 +1,10 @@
 #include "runtime/cpu_device.hpp"
 
+#include <fmt/format.h>
+
 #include "kernels/cpu/threads.hpp"
+#include "model/base/exit_code.hpp"
+#include "runtime/process_memory.hpp"
 
 namespace r1 {
 
@@ -76,6 +80,16 @@ KernelSet cpu_kernels() {
     return set;
 }
 
+// Nothing is taken: the system gives more than it has, and kills who uses it.
+void require_available(std::size_t bytes, const std::string& what) {
+    const auto needed = static_cast<double>(bytes);
+    const auto available = static_cast<double>(available_memory_bytes());
+    if (needed > available) {
+        throw InfeasibleError(fmt::format("{} need {:.3f} GB, and this machine has {:.3f} GB left",
+                                          what, needed / 1e9, available / 1e9));
+    }
+}
+
 }  // namespace
 
 void set_cpu_threads(std::int64_t threads) { cpu::set_thread_count(threads); }
@@ -85,9 +99,15 @@ CpuDevice::CpuDevice(const ModelConfig& config)
     : Device("cpu", host_memory(), cpu_kernels(), config) {}
 
 const DeviceKind& cpu_devices() {
-    static const DeviceKind kind{
-        "cpu", &host_memory(), cpu_kernels(),
-        [](const ModelConfig& config) { return std::make_unique<CpuDevice>(config); }};
+    static const DeviceKind kind = [] {
+        DeviceKind cpu;
+        cpu.name = "cpu";
+        cpu.memory = &host_memory();
+        cpu.kernels = cpu_kernels();
+        cpu.make = [](const ModelConfig& config) { return std::make_unique<CpuDevice>(config); };
+        cpu.reserve = require_available;
+        return cpu;
+    }();
     return kind;
 }
 

@@ -162,8 +162,10 @@ void reserve_memory(const DeviceKind& devices, const std::string& whose,
     std::string list;
     for (const PlannedPart& part : parts) {
         sum += part.bytes;
-        list +=
-            fmt::format("{}{} {:.3g} GB", list.empty() ? "" : ", ", part.name, part.bytes / 1e9);
+        if (part.bytes > 0) {
+            list += fmt::format("{}{} {:.3g} GB", list.empty() ? "" : ", ", part.name,
+                                part.bytes / 1e9);
+        }
     }
     devices.reserve(static_cast<std::size_t>(sum), "the memory plan" + whose + ": " + list);
 }

@@ -154,10 +154,10 @@ struct DeviceKind {
     // `host` carries the others and outlives it. Null: `host` carries all, of the host's memory.
     std::function<std::unique_ptr<Communicator>(Communicator& host, const DeviceLinks& links)>
         connect = nullptr;
-    // Of a memory that is not the host's, else null. reserve() takes that many bytes for the
-    // allocations to come, or throws InfeasibleError, which begins with `what` needs them.
-    // peak_bytes(): the most that was allocated at once since then.
+    // Takes that many bytes for the allocations to come, where the memory is not the host's, or
+    // throws InfeasibleError, which begins with `what` needs them.
     std::function<void(std::size_t bytes, const std::string& what)> reserve = nullptr;
+    // The most that was allocated at once since then; null for the host's memory.
     std::function<std::size_t()> peak_bytes = nullptr;
     // Why some kernels are not there: goes behind the message that names them.
     std::string lacks = {};
@@ -168,8 +168,8 @@ struct PlannedPart {
     const char* name;  // "weights"
     double bytes = 0;
 };
-// Reserves the parts of a plan together, `whose` it is (" of 2 ranks"), where devices have a memory
-// of their own. Throws InfeasibleError, which says what the plan is made of.
+// Reserves the parts of a plan together; `whose` it is (" of 2 ranks"). Throws InfeasibleError,
+// which says what the plan is made of.
 void reserve_memory(const DeviceKind& devices, const std::string& whose,
                     std::initializer_list<PlannedPart> parts);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/cpu/fill_normal.hpp"
 #include "model/base/check.hpp"
 #include "model/base/rng.hpp"
 #include "model/layers/stage.hpp"
@@ -220,11 +221,8 @@ RankState::Source random_parameters(std::uint64_t seed) {
         for (const char c : name) {
             stream = (stream ^ static_cast<unsigned char>(c)) * 0x100000001B3;
         }
-        const Rng rng(seed, stream);
         std::vector<float> values(elements);
-        for (std::size_t i = 0; i < elements; ++i) {
-            values[i] = static_cast<float>(kDeviation * rng.normal(i));
-        }
+        cpu::fill_normal(Rng(seed, stream), kDeviation, values);
         return values;
     };
 }

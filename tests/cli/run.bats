@@ -16,6 +16,12 @@ setup() {
         --set plan.schedule=1f1b --set workload.steps=2 --set workload.held_out_fraction=0)
 }
 
+@test "run: what does not fit into the machine's memory is infeasible, and nothing is loaded" {
+    run -4 --separate-stderr "$R1SIM" run scenarios/train_v3_slice_h200.json \
+        --set model.n_routed_experts=4096
+    [[ $stderr == *"the memory plan of 1 rank: weights "*" GB, gradients "*" GB left"* ]]
+}
+
 @test "run: the graph that simulate replays, an interval for each op, and losses that fall" {
     run -0 --separate-stderr "$R1SIM" run "${small[@]}" --json \
         --timeline "$BATS_TEST_TMPDIR/timeline.json" --trace "$BATS_TEST_TMPDIR/trace.json" \

@@ -116,13 +116,10 @@ void check_processes(const Job& job) {
     }
 }
 
-// Takes what the ranks of this process hold in their device's memory. What the process with most
-// takes; nothing where the memory is the host's.
-std::optional<std::int64_t> reserve_memory(const Job& job) {
+// Takes what the ranks of this process hold in their device's memory; what the process with most
+// takes.
+std::int64_t reserve_memory(const Job& job) {
     const DeviceKind& device = job.training.device;
-    if (!device.reserve) {
-        return std::nullopt;
-    }
     const ExecutionGraph& graph = job.planned.graph;
     const std::unique_ptr<Device> probe = device.make(job.training.routed_config());
     const std::vector<RunMemory> programs =
