@@ -93,13 +93,20 @@ r1_discover(r1_golden_tests "~[golden]" slow 600)
 
 # The CUDA kernels without a GPU: in release, where their emulation takes seconds.
 file(GLOB cuda_test_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/cuda/*.cpp")
+# Of the calibration, what starts our own kernels.
+file(GLOB own_kernel_sources CONFIGURE_DEPENDS
+    "${CMAKE_SOURCE_DIR}/runtime/cuda_calibration/own_*.cpp")
+add_library(r1_emulated_calibration STATIC EXCLUDE_FROM_ALL ${own_kernel_sources})
+target_link_libraries(r1_emulated_calibration PUBLIC r1_cuda_emulated r1_runtime)
 add_executable(r1_emulated_tests EXCLUDE_FROM_ALL ${cuda_test_sources}
+    "${CMAKE_SOURCE_DIR}/tests/cuda_calibration/own_kernels_test.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/device.cpp"
     "${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu")
 # A test of kernels: CUDA in its form, C++ to the compiler.
 set_source_files_properties("${CMAKE_SOURCE_DIR}/tests/emulation/emulation_test.cu" PROPERTIES
     LANGUAGE CXX)
-target_link_libraries(r1_emulated_tests PRIVATE r1_cuda_emulated r1_catch r1_test_options)
+target_link_libraries(r1_emulated_tests PRIVATE r1_emulated_calibration r1_catch
+    r1_test_options)
 if(NOT R1_SANITIZE)
     r1_discover(r1_emulated_tests "" emulated 300)
 endif()

@@ -176,6 +176,10 @@ std::string describe(const CalibrationJob& job) {
     return text;
 }
 
+std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step) {
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / row_bytes) / step) * step;
+}
+
 double estimate_s(const CalibrationJob& job) {
     // Rough on purpose: TimeBudget corrects them by what the first jobs take.
     constexpr double kAround = 0.03;   // heuristics, first launches, holding SMs

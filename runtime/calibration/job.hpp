@@ -51,6 +51,9 @@ std::vector<std::string> curve_columns(const CalibrationJob& job);
 std::vector<double> column_values(const CalibrationJob& job, int free_sms, double bytes);
 std::string describe(const CalibrationJob& job);  // "gemm_fp8 m 4096 n 2112 k 7168, 20 SMs held"
 
+// As many rows as move about `bytes`, a multiple of `step` and at least that.
+std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step);
+
 // Seconds with everything around the measurement, on a device like the H100.
 double estimate_s(const CalibrationJob& job);
 

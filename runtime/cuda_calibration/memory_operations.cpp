@@ -80,10 +80,6 @@ MemoryWork copy_work(const CalibrationJob& job, const Pools& pools) {
 
 }  // namespace
 
-std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step) {
-    return std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / row_bytes) / step) * step;
-}
-
 MemoryWork memory_work(const CalibrationJob& job, const Pools& pools) {
     R1_CHECK(!job.has_flops());
     return job.kind == JobKind::copy ? copy_work(job, pools) : kernel_work(job, pools);

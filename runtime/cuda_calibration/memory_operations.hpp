@@ -16,9 +16,6 @@ struct MemoryWork {
     std::string derivation;
 };
 
-// As many rows as move about `bytes`, a multiple of `step` and at least that.
-std::int64_t whole_rows(double bytes, double row_bytes, std::int64_t step);
-
 // Of the kind memory or copy.
 MemoryWork memory_work(const CalibrationJob& job, const Pools& pools);
 

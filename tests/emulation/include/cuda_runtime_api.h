@@ -89,8 +89,8 @@ inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_
     if (*memory == nullptr) {
         return cudaErrorMemoryAllocation;
     }
-    r1::emulation::enqueue(
-        stream, [data = *memory, bytes] { r1::emulation::device_spoil(data, bytes); });
+    r1::emulation::enqueue(stream,
+                           [data = *memory, bytes] { r1::emulation::device_spoil(data, bytes); });
     return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
@@ -131,6 +131,10 @@ inline cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
     *memory = std::malloc(bytes);
     return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
+inline constexpr unsigned cudaHostAllocMapped = 2;
+inline cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
+    return cudaMallocHost(memory, bytes);
+}
 inline cudaError_t cudaFreeHost(void* memory) {
     std::free(memory);
     return cudaSuccess;
@@ -144,6 +148,10 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
         r1::emulation::enqueue(stream, [=] { std::memmove(to, from, bytes); });
     }
     return cudaSuccess;
+}
+// In no stream's order: of memory that no work uses yet.
+inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    return cudaMemcpyAsync(to, from, bytes, kind);
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                                      std::size_t from_pitch, std::size_t width, std::size_t height,

@@ -1,0 +1,6 @@
+#pragma once
+
+#include <cublasLt.h>
+
+struct cublasContext;
+using cublasHandle_t = cublasContext*;
