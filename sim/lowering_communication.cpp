@@ -71,9 +71,7 @@ std::uint32_t CommunicationWork::flows_of(std::int32_t program, const Op& op,
 
 std::uint32_t CommunicationWork::collective(std::int32_t program, std::int32_t stage,
                                             const CommOp& comm, std::uint32_t node) {
-    const bool staged =
-        comm.group == GroupKind::data_parallel || comm.group == GroupKind::expert_data_parallel;
-    const std::int32_t group = staged ? stage : -1;
+    const std::int32_t group = is_staged(comm.group) ? stage : -1;
     const int ordinal = collectives_seen_[{comm.group, group}]++;
     const BytesPerSecond share = network_.has_trunks()
                                      ? BytesPerSecond(0)

@@ -208,9 +208,8 @@ Simulation prepare_graph(const Setting& setting, ExecutionGraph graph, const Doc
     } else if (scenario.replay.without.two_hop) {
         simulation.traffic = single_hop_traffic(simulation.traffic, group);
     }
-    simulation.symbols = balanced_binding(
-        scenario.model, simulation.traffic,
-        scenario.workload.micro_batch_sequences * scenario.workload.sequence_length);
+    simulation.symbols = balanced_binding(scenario.model, simulation.traffic,
+                                          scenario.training_setup().sizes.tokens());
     simulation.memory = plan_memory(simulation.graph, simulation.symbols);
     return simulation;
 }

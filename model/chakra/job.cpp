@@ -250,7 +250,18 @@ private:
         }
         collective.bytes = std::max(collective.bytes, bytes);
         collective.parts.push_back({rank_, index, {}});
+        add_startup(in, collective);
         add_flows(in, collective);
+    }
+
+    void add_startup(const chakra::Node& in, ChakraCollective& collective) {
+        if (const auto* startup = find_attribute(in, attribute::kStartup)) {
+            const double micros = startup->double_val();
+            if (!(micros >= 0 && micros < 1e12)) {
+                problem(in, "its start-up (r1sim.startup_micros) is out of range");
+            }
+            collective.startup = std::max(collective.startup, Seconds(micros * 1e-6));
+        }
     }
 
     void add_flows(const chakra::Node& in, ChakraCollective& collective) {
@@ -263,11 +274,10 @@ private:
         const auto* bytes = find_attribute(in, attribute::kFlowBytes);
         const auto* counts = find_attribute(in, attribute::kFlowCount);
         const auto* shares = find_attribute(in, attribute::kFlowLinkShare);
-        const auto* startup = find_attribute(in, attribute::kStartup);
         const int size = peers->int32_list().values_size();
         if (sent == nullptr || nvlink == nullptr || bytes == nullptr || counts == nullptr ||
-            shares == nullptr || startup == nullptr || sent->bool_list().values_size() != size ||
-            nvlink->bool_list().values_size() != size ||
+            shares == nullptr || find_attribute(in, attribute::kStartup) == nullptr ||
+            sent->bool_list().values_size() != size || nvlink->bool_list().values_size() != size ||
             bytes->double_list().values_size() != size ||
             counts->int32_list().values_size() != size ||
             shares->double_list().values_size() != size) {
@@ -277,8 +287,7 @@ private:
         constexpr std::int64_t kGpusMax = 1 << 20;
         collective.flows_gpus_per_node =
             static_cast<std::int32_t>(required(in, attribute::kGpusPerNode, kGpusMax));
-        collective.startup = Seconds(startup->double_val() * 1e-6);
-        bool fit = startup->double_val() >= 0 && startup->double_val() < 1e12;
+        bool fit = true;
         for (int i = 0; i < size; ++i) {
             const ChakraFlow flow{
                 peers->int32_list().values(i),  sent->bool_list().values(i),

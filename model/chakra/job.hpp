@@ -51,9 +51,9 @@ struct ChakraCollective {
     chakra::CollectiveCommType type = chakra::ALL_REDUCE;
     Bytes bytes;                    // as Chakra counts: what a rank brings along
     std::vector<ChakraPart> parts;  // by rank, ascending
-    // Whether the parts say what flows, on nodes of so many GPUs, after so long.
+    Seconds startup;                // before the first byte, as far as r1sim wrote it
+    // Whether the parts say what flows, on nodes of so many GPUs.
     std::int32_t flows_gpus_per_node = 0;
-    Seconds startup;
 };
 
 struct ChakraJob {

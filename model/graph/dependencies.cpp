@@ -137,9 +137,8 @@ void Dependencies::add_collectives(std::uint32_t program) {
             if (!joins_programs(comm)) {
                 continue;
             }
-            const bool staged = comm->group == GroupKind::data_parallel ||
-                                comm->group == GroupKind::expert_data_parallel;
-            const std::int32_t stage = staged ? items[i].contexts[ops[o].context].stage : -1;
+            const std::int32_t stage =
+                is_staged(comm->group) ? items[i].contexts[ops[o].context].stage : -1;
             const CollectiveKey key{static_cast<std::int64_t>(comm->group), stage,
                                     count[{comm->group, stage}]++};
             const auto [entry, is_new] = collective_by_key_.try_emplace(key, collectives_.size());

@@ -59,8 +59,9 @@ struct RankProgram {
 // group is a run of neighbours and a pipeline message stays on its rail.
 struct Instances {
     std::int32_t pipeline_parallel = 1;  // programs
-    std::int32_t data_parallel = 1;      // ranks that run each program
+    std::int32_t data_parallel = 1;      // ranks that run each program, those of tensor groups too
     std::int32_t expert_parallel = 1;    // divides data_parallel
+    std::int32_t tensor_parallel = 1;    // divides data_parallel
     bool operator==(const Instances&) const = default;
 
     [[nodiscard]] std::int32_t ranks() const { return pipeline_parallel * data_parallel; }
@@ -100,8 +101,8 @@ public:
     [[nodiscard]] std::int64_t edges() const { return edges_; }            // instantiated
     [[nodiscard]] std::int64_t ops_stored() const { return ops_stored_; }  // held
 
-    // Ranks of the group of `kind` that `rank` communicates in for `stage` (used by
-    // data_parallel and expert_data_parallel only), ascending.
+    // Ranks of the group of `kind` that `rank` communicates in for `stage` (used by groups that
+    // is_staged() only), ascending.
     [[nodiscard]] std::vector<RankId> group(GroupKind kind, RankId rank, std::int32_t stage) const;
     [[nodiscard]] std::int64_t group_size(GroupKind kind, std::int32_t stage) const;
 

@@ -110,6 +110,9 @@ std::int64_t ExecutionGraph::group_size(GroupKind kind, std::int32_t stage) cons
         case GroupKind::data_parallel: return instances_.data_parallel * copies();
         case GroupKind::expert_data_parallel:
             return instances_.data_parallel / instances_.expert_parallel * copies();
+        case GroupKind::tensor_parallel: return instances_.tensor_parallel;
+        case GroupKind::tensor_data_parallel:
+            return instances_.data_parallel / instances_.tensor_parallel * copies();
         case GroupKind::embedding:
             return static_cast<std::int64_t>(holders_.front().size() + holders_.back().size());
         case GroupKind::world: return instances_.ranks();
@@ -121,30 +124,27 @@ std::vector<RankId> ExecutionGraph::group(GroupKind kind, RankId rank, std::int3
     std::vector<RankId> members;
     const std::int32_t program = instances_.program_of(rank);
     const std::int32_t replica = instances_.replica_of(rank);
-    const std::int32_t ep = instances_.expert_parallel;
+    const auto add_neighbours = [&](std::int32_t size) {
+        for (std::int32_t i = 0; i < size; ++i) {
+            members.push_back(instances_.rank(program, replica / size * size + i));
+        }
+    };
+    const auto add_holders = [&](std::int32_t step) {
+        for (const std::int32_t holder : holders(stage)) {
+            for (std::int32_t i = replica % step; i < instances_.data_parallel; i += step) {
+                members.push_back(instances_.rank(holder, i));
+            }
+        }
+    };
     switch (kind) {
         case GroupKind::pipeline:
             members.push_back(rank);  // the peer is the item's
             break;
-        case GroupKind::expert_parallel:
-            for (std::int32_t i = 0; i < ep; ++i) {
-                members.push_back(instances_.rank(program, replica / ep * ep + i));
-            }
-            break;
-        case GroupKind::data_parallel:
-            for (const std::int32_t holder : holders(stage)) {
-                for (std::int32_t i = 0; i < instances_.data_parallel; ++i) {
-                    members.push_back(instances_.rank(holder, i));
-                }
-            }
-            break;
-        case GroupKind::expert_data_parallel:
-            for (const std::int32_t holder : holders(stage)) {
-                for (std::int32_t i = replica % ep; i < instances_.data_parallel; i += ep) {
-                    members.push_back(instances_.rank(holder, i));
-                }
-            }
-            break;
+        case GroupKind::expert_parallel: add_neighbours(instances_.expert_parallel); break;
+        case GroupKind::tensor_parallel: add_neighbours(instances_.tensor_parallel); break;
+        case GroupKind::data_parallel: add_holders(1); break;
+        case GroupKind::expert_data_parallel: add_holders(instances_.expert_parallel); break;
+        case GroupKind::tensor_data_parallel: add_holders(instances_.tensor_parallel); break;
         case GroupKind::embedding:
             for (const auto* ends : {&holders_.front(), &holders_.back()}) {
                 for (const std::int32_t holder : *ends) {

@@ -203,14 +203,18 @@ void check_item(const Item& item, const ChunkTemplate& chunk, std::size_t progra
 }
 
 void check_instances(const Instances& instances, std::size_t programs, Problems& problems) {
-    if (instances.pipeline_parallel < 1 || instances.data_parallel < 1 ||
-        instances.expert_parallel < 1 || instances.data_parallel % instances.expert_parallel != 0) {
-        problems.push_back(
-            fmt::format("expert-parallel groups of {} do not divide {} data-parallel"
-                        " ranks",
-                        instances.expert_parallel, instances.data_parallel));
-    } else if (instances.data_parallel >
-               std::numeric_limits<std::int32_t>::max() / instances.pipeline_parallel) {
+    const bool are_ranks = instances.pipeline_parallel >= 1 && instances.data_parallel >= 1;
+    for (const auto& [what, size] : {std::pair("expert", instances.expert_parallel),
+                                     std::pair("tensor", instances.tensor_parallel)}) {
+        if (!are_ranks || size < 1 || instances.data_parallel % size != 0) {
+            problems.push_back(
+                fmt::format("{}-parallel groups of {} do not divide {} data-parallel"
+                            " ranks",
+                            what, size, instances.data_parallel));
+        }
+    }
+    if (are_ranks && instances.data_parallel >
+                         std::numeric_limits<std::int32_t>::max() / instances.pipeline_parallel) {
         problems.push_back("more ranks than can be numbered");
     }
     if (static_cast<std::int64_t>(programs) != instances.pipeline_parallel) {
@@ -306,15 +310,12 @@ void check_messages(const std::vector<ChunkTemplate>& templates,
 
 bool joins_programs(const Op& op) {
     const CommOp* comm = op.comm();
-    return comm != nullptr && comm->group != GroupKind::pipeline &&
-           comm->group != GroupKind::expert_parallel;  // all of one program
+    return comm != nullptr && comm->group != GroupKind::pipeline && !is_of_one_program(comm->group);
 }
 
 std::pair<GroupKind, std::int32_t> collective_group(const Item& item, const Op& op) {
     const GroupKind group = op.comm()->group;
-    const bool staged =
-        group == GroupKind::data_parallel || group == GroupKind::expert_data_parallel;
-    return {group, staged ? item.contexts[op.context].stage : -1};
+    return {group, is_staged(group) ? item.contexts[op.context].stage : -1};
 }
 
 void check_collectives(const std::vector<ChunkTemplate>& templates,
@@ -333,6 +334,7 @@ void check_collectives(const std::vector<ChunkTemplate>& templates,
         for (const std::int32_t stage : programs[p].stages) {
             groups[{GroupKind::data_parallel, stage}][program];
             groups[{GroupKind::expert_data_parallel, stage}][program];
+            groups[{GroupKind::tensor_data_parallel, stage}][program];
             if (stage == 0 || stage == last_stage) {
                 groups[{GroupKind::embedding, -1}][program];
             }

@@ -144,6 +144,9 @@ GraphHash hash_of(const std::vector<ChunkTemplate>& templates,
     hasher.number(instances.pipeline_parallel);
     hasher.number(instances.data_parallel);
     hasher.number(instances.expert_parallel);
+    if (instances.tensor_parallel > 1) {
+        hasher.number(instances.tensor_parallel);
+    }
     return hasher.finish();
 }
 

@@ -237,7 +237,7 @@ Op read_op(ObjectReader& reader) {
     if (reader.has("collective")) {
         CommOp comm;
         read_enum<Collective, kCollectiveCount>(reader, "collective", comm.collective);
-        read_enum<GroupKind, 6>(reader, "group", comm.group);
+        read_enum<GroupKind, kGroupKindCount>(reader, "group", comm.group);
         read_extent(reader, "payload_bytes", comm.payload_bytes);
         read_extent(reader, "metadata_bytes", comm.metadata_bytes);
         reader.required("tokens", comm.tokens, kNotNegative);
@@ -348,6 +348,7 @@ Instances read_instances(ObjectReader reader) {
     reader.required("pipeline_parallel", instances.pipeline_parallel, {1, kInt32Max});
     reader.required("data_parallel", instances.data_parallel, {1, kInt32Max});
     reader.required("expert_parallel", instances.expert_parallel, {1, kInt32Max});
+    reader.optional("tensor_parallel", instances.tensor_parallel, {1, kInt32Max});
     reader.finish();
     return instances;
 }
@@ -362,6 +363,9 @@ Json graph_to_json(const ExecutionGraph& graph) {
                   {{"pipeline_parallel", instances.pipeline_parallel},
                    {"data_parallel", instances.data_parallel},
                    {"expert_parallel", instances.expert_parallel}}}};
+    if (instances.tensor_parallel > 1) {
+        json["instances"]["tensor_parallel"] = instances.tensor_parallel;
+    }
     Json& templates = json["templates"] = Json::array();
     for (const ChunkTemplate& chunk : graph.templates()) {
         templates.push_back(template_to_json(chunk));

@@ -62,7 +62,7 @@ const std::array<KernelSignature, kKernelCount>& table() {
         {K::cross_entropy_backward, "cross_entropy_backward", C::memory, rows, 3, 3, 1, 1},
         {K::sample, "sample", C::memory, rows, 2, 2, 1, 1},
         {K::argmax, "argmax", C::memory, rows, 1, 1, 1, 1},
-        {K::gradient_norm, "gradient_norm", C::memory, count, 1, 3, 1, 1},
+        {K::gradient_norm, "gradient_norm", C::memory, count, 1, 4, 1, 1},
         {K::adamw, "adamw", C::memory, count, 5, 5, 4, 4},
         {K::ema_update, "ema_update", C::memory, count, 2, 2, 1, 1},
         {K::bias_update, "bias_update", C::memory, count, 2, 4096, 1, 4096},

@@ -40,9 +40,9 @@ std::string_view name(Collective collective) {
 }
 
 std::string_view name(GroupKind kind) {
-    static constexpr std::array<std::string_view, 6> names = {
-        "pipeline", "expert_parallel", "data_parallel", "expert_data_parallel", "embedding",
-        "world"};
+    static constexpr std::array<std::string_view, kGroupKindCount> names = {
+        "pipeline",  "expert_parallel", "data_parallel",   "expert_data_parallel",
+        "embedding", "world",           "tensor_parallel", "tensor_data_parallel"};
     return names[static_cast<std::size_t>(kind)];
 }
 

@@ -97,8 +97,20 @@ enum class GroupKind : std::uint8_t {
     expert_data_parallel,  // all holders of the same routed experts
     embedding,             // first and last stage of a pipeline, where both hold the embedding
     world,
+    tensor_parallel,       // the ranks that share the weights of one copy of a layer
+    tensor_data_parallel,  // all holders of the same part of such weights
 };
+inline constexpr std::size_t kGroupKindCount = 8;
 std::string_view name(GroupKind kind);
+// Groups of a stage's ranks, which may be of several programs.
+constexpr bool is_staged(GroupKind kind) {
+    return kind == GroupKind::data_parallel || kind == GroupKind::expert_data_parallel ||
+           kind == GroupKind::tensor_data_parallel;
+}
+// Groups whose ranks run the same program.
+constexpr bool is_of_one_program(GroupKind kind) {
+    return kind == GroupKind::expert_parallel || kind == GroupKind::tensor_parallel;
+}
 
 struct CommOp {
     Collective collective = Collective::send;

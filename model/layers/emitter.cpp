@@ -70,6 +70,53 @@ KernelId wgrad_kernel(bool fp8, bool grouped) {
 
 }  // namespace
 
+void tensor_collective(Emitter& e, Collective collective, std::vector<TensorId> inputs,
+                       std::vector<TensorId> outputs) {
+    CommOp comm;
+    comm.collective = collective;
+    comm.group = GroupKind::tensor_parallel;
+    for (const TensorId id : collective == Collective::all_gather ? outputs : inputs) {
+        comm.payload_bytes += bytes(e.builder().at(id));
+    }
+    e.builder().set_stream(Stream::collective);
+    e.builder().communicate(comm, std::move(inputs), std::move(outputs));
+    e.builder().set_stream(Stream::compute);
+}
+
+TensorId gathered(Emitter& e, const std::string& name, TensorId own) {
+    if (e.sizes().tensor_parallel == 1) {
+        return own;
+    }
+    const Tensor tensor = e.builder().at(own);
+    std::vector<Extent> shape = tensor.shape;
+    shape.front() = e.sizes().group_tokens();
+    return e.activation(name + ".gathered", tensor.dtype, shape);
+}
+
+TensorId gather_tokens(Emitter& e, const std::string& name, TensorId own) {
+    const TensorId whole = gathered(e, name, own);
+    if (whole != own) {
+        tensor_collective(e, Collective::all_gather, {own}, {whole});
+    }
+    return whole;
+}
+
+std::string partial_name(const Emitter& e, const std::string& name) {
+    return e.sizes().tensor_parallel == 1 ? name : name + ".partial";
+}
+
+TensorId scatter_tokens(Emitter& e, const std::string& name, TensorId partial) {
+    if (e.sizes().tensor_parallel == 1) {
+        return partial;
+    }
+    const Tensor tensor = e.builder().at(partial);
+    std::vector<Extent> shape = tensor.shape;
+    shape.front() = e.sizes().tokens();
+    const TensorId own = e.activation(name, tensor.dtype, shape);
+    tensor_collective(e, Collective::reduce_scatter, {partial}, {own});
+    return own;
+}
+
 TensorId rms_norm(Emitter& e, const std::string& weight, const std::string& output, TensorId input,
                   std::int64_t width) {
     const Extent rows = e.builder().at(input).shape.front();

@@ -19,11 +19,12 @@ enum class CacheUse : std::uint8_t {
     decode,   // the next tokens, sampled from logits; absorbed attention
 };
 
-// Sizes of one micro-batch on one rank. Fixed for a graph.
+// Sizes of one micro-batch on one rank of a tensor-parallel group. Fixed for a graph.
 struct LayerSizes {
     ModelConfig config;
     Precision precision;
     Recompute recompute;
+    std::int64_t tensor_parallel = 1;  // ranks that share a micro-batch, and layers' weights
     std::int64_t sequences = 1;        // of a micro-batch
     std::int64_t sequence_length = 0;  // with a cache: the new tokens of each sequence
     std::int64_t local_experts = 0;    // (routed + redundant) / expert_parallel
@@ -32,7 +33,10 @@ struct LayerSizes {
     bool inference = false;
     CacheUse cache = CacheUse::none;
 
-    [[nodiscard]] std::int64_t tokens() const { return sequences * sequence_length; }
+    // The rank's own, where each token is one rank's; and where heads or columns of weights are
+    // shared out instead, those of its whole tensor-parallel group.
+    [[nodiscard]] std::int64_t tokens() const { return group_tokens() / tensor_parallel; }
+    [[nodiscard]] std::int64_t group_tokens() const { return sequences * sequence_length; }
     [[nodiscard]] bool fp8() const { return precision.gemm == DType::e4m3; }
 
     bool operator==(const LayerSizes&) const = default;
@@ -88,6 +92,19 @@ private:
     const LayerSizes& sizes_;
     std::string prefix_;
 };
+
+// ---- Tensor parallelism with sequence parallelism (arXiv 2205.05198) ---------------------------
+// Both are `own` or `partial` as they are where the group is one rank.
+// Rows of all ranks of the group, "<name>.gathered".
+TensorId gather_tokens(Emitter& e, const std::string& name, TensorId own);
+TensorId gathered(Emitter& e, const std::string& name, TensorId own);  // made elsewhere
+// Sums over the group, of which the rank gets its own tokens' rows: `name`.
+TensorId scatter_tokens(Emitter& e, const std::string& name, TensorId partial);
+// Of what is to be scattered under that name: "<name>.partial", or the name itself.
+std::string partial_name(const Emitter& e, const std::string& name);
+// Any of the group's collectives, several tensors at once.
+void tensor_collective(Emitter& e, Collective collective, std::vector<TensorId> inputs,
+                       std::vector<TensorId> outputs);
 
 // y = x * rsqrt(mean(x^2) + eps) * weight. x, y: [rows, width] BF16.
 TensorId rms_norm(Emitter& e, const std::string& weight, const std::string& output, TensorId input,

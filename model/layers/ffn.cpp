@@ -16,7 +16,8 @@ TensorId Ffn::forward(Emitter& e, const Operand& input) const {
         outputs.push_back(act.scale);
     }
     e.compute(KernelId::swiglu, {rows, width}, inputs, outputs);
-    const TensorId out = linear(e, "down_proj", "output", act, e.config().hidden_size, grouping);
+    const TensorId out = linear(e, "down_proj", is_part ? "output.partial" : "output", act,
+                                e.config().hidden_size, grouping);
     if (!e.sizes().inference) {
         // The backward pass keeps the SwiGLU's inputs, in FP8 (arXiv 2412.19437, sec. 3.3.3).
         quantize(e, "gate_up", gate_up, rows, 2 * width, fp8);
@@ -54,8 +55,9 @@ TensorId Ffn::backward_input(Emitter& e, const Operand& output_grad) const {
         transpose(e, "act", operand(e, "act", rows, width, fp8));
     }
     const Operand d_gate_up_q = quantize(e, "gate_up.grad", d_gate_up, rows, 2 * width, fp8);
-    const TensorId dx = linear_backward_input(e, "gate_up_proj", "input.grad", d_gate_up_q,
-                                              e.config().hidden_size, grouping);
+    const TensorId dx =
+        linear_backward_input(e, "gate_up_proj", is_part ? "input.grad.partial" : "input.grad",
+                              d_gate_up_q, e.config().hidden_size, grouping);
     transpose(e, "gate_up.grad", d_gate_up_q);
     return dx;
 }
@@ -79,11 +81,16 @@ namespace {
 struct Dense {
     explicit Dense(Emitter& layer)
         : tokens(layer.sizes().tokens()),
+          group_tokens(layer.sizes().group_tokens()),
           hidden(layer.config().hidden_size),
           fp8(layer.sizes().fp8()),
-          ffn{layer.config().intermediate_size, {}, {}} {}
+          ffn{layer.config().intermediate_size / layer.sizes().tensor_parallel,
+              {},
+              {},
+              layer.sizes().tensor_parallel > 1} {}
 
     std::int64_t tokens;
+    std::int64_t group_tokens;  // rows of the FFN
     std::int64_t hidden;
     bool fp8;
     Ffn ffn;
@@ -97,7 +104,10 @@ void DenseFfn::forward(Emitter& layer) {
     const TensorId residual = layer.activation("attn.residual", dense.tokens, dense.hidden);
     const TensorId h =
         rms_norm(layer, "post_attention_layernorm", "mlp.input", residual, dense.hidden);
-    dense.ffn.forward(e, quantize(e, "input", h, dense.tokens, dense.hidden, dense.fp8));
+    const TensorId partial =
+        dense.ffn.forward(e, quantize(e, "input", gather_tokens(e, "input", h), dense.group_tokens,
+                                      dense.hidden, dense.fp8));
+    scatter_tokens(e, "output", partial);
 }
 
 void DenseFfn::finish_forward(Emitter& layer, TensorId output) {
@@ -113,15 +123,16 @@ void DenseFfn::backward_input(Emitter& layer, TensorId output_grad) {
     const Dense dense(layer);
     Emitter e = layer.sub("mlp.");
     const TensorId residual = layer.activation("attn.residual", dense.tokens, dense.hidden);
-    const Operand grad =
-        quantize(e, "output.grad", output_grad, dense.tokens, dense.hidden, dense.fp8);
-    const TensorId dh = dense.ffn.backward_input(e, grad);
+    const Operand grad = quantize(e, "output.grad", gather_tokens(e, "output.grad", output_grad),
+                                  dense.group_tokens, dense.hidden, dense.fp8);
+    const TensorId dh = scatter_tokens(e, "input.grad", dense.ffn.backward_input(e, grad));
     transpose(e, "output.grad", grad);
     const TensorId h =
         layer.sizes().recompute.rms_norm
             ? rms_norm(layer, "post_attention_layernorm", "mlp.input", residual, dense.hidden)
             : e.activation("input", dense.tokens, dense.hidden);
-    transpose_bf16(e, "input", h, dense.tokens, dense.hidden, dense.fp8);
+    transpose_bf16(e, "input", gather_tokens(e, "input", h), dense.group_tokens, dense.hidden,
+                   dense.fp8);
     rms_norm_backward(layer, "post_attention_layernorm", "attn.residual.grad", residual, dh,
                       dense.hidden, output_grad);
 }
@@ -129,10 +140,12 @@ void DenseFfn::backward_input(Emitter& layer, TensorId output_grad) {
 void DenseFfn::backward_weight(Emitter& layer, TensorId output_grad) {
     const Dense dense(layer);
     Emitter e = layer.sub("mlp.");
-    dense.ffn.backward_weight_down(e, transposed_operand(e, "output.grad", dense.tokens,
-                                                         dense.hidden, dense.fp8, output_grad));
+    dense.ffn.backward_weight_down(
+        e, transposed_operand(e, "output.grad", dense.group_tokens, dense.hidden, dense.fp8,
+                              gathered(e, "output.grad", output_grad)));
+    const std::string input = dense.ffn.is_part && !dense.fp8 ? "input.gathered" : "input";
     dense.ffn.backward_weight_gate_up(
-        e, transposed_operand(e, "input", dense.tokens, dense.hidden, dense.fp8));
+        e, transposed_operand(e, input, dense.group_tokens, dense.hidden, dense.fp8));
 }
 
 }  // namespace r1

@@ -7,19 +7,40 @@ namespace r1 {
 namespace {
 
 TensorId ids(Emitter& e, const char* name) {
-    return e.builder().tensor(name, DType::i32, {e.sizes().tokens()}, TensorRole::input);
+    return e.builder().tensor(name, DType::i32, {e.sizes().group_tokens()}, TensorRole::input);
+}
+
+// Words are shared out over the tensor-parallel group.
+std::int64_t local_vocabulary(const Emitter& e) {
+    return e.config().vocab_size / e.sizes().tensor_parallel;
 }
 
 TensorId embedding_table(Emitter& e) {
     return e.builder().tensor("model.embed_tokens.weight", DType::bf16,
-                              {e.config().vocab_size, e.config().hidden_size},
-                              TensorRole::parameter);
+                              {local_vocabulary(e), e.config().hidden_size}, TensorRole::parameter);
 }
 
 TensorId embedding_gradient(Emitter& e) {
     return e.builder().tensor("model.embed_tokens.weight.grad", DType::f32,
-                              {e.config().vocab_size, e.config().hidden_size},
-                              TensorRole::gradient);
+                              {local_vocabulary(e), e.config().hidden_size}, TensorRole::gradient);
+}
+
+// Where words are shared out, a row is the sum of all ranks' rows: zeros but for one.
+void embed(Emitter& e, TensorId tokens, TensorId output) {
+    const bool is_part = e.sizes().tensor_parallel > 1;
+    const std::int64_t rows = e.sizes().group_tokens();
+    const TensorId found =
+        is_part ? e.activation("embedding.partial", rows, e.config().hidden_size) : output;
+    e.compute(KernelId::embedding, {rows, e.config().hidden_size}, {tokens, embedding_table(e)},
+              {found});
+    if (is_part) {
+        tensor_collective(e, Collective::reduce_scatter, {found}, {output});
+    }
+}
+
+void embed_backward(Emitter& e, TensorId table_grad, TensorId tokens, TensorId output_grad) {
+    e.compute(KernelId::embedding_backward, {e.sizes().group_tokens(), e.config().hidden_size},
+              {tokens, gather_tokens(e, "embedding.grad", output_grad)}, {table_grad});
 }
 
 TensorId sampled_tokens(Emitter& e) {
@@ -33,16 +54,27 @@ struct Head {
     const char* labels;
     bool feeds_mtp;  // the normed input has a second reader
 
-    std::int64_t tokens = e.sizes().tokens();
+    std::int64_t own_tokens = e.sizes().tokens();
+    std::int64_t tokens = e.sizes().group_tokens();  // whose logits of some words these are
     std::int64_t hidden = e.config().hidden_size;
-    std::int64_t vocab = e.config().vocab_size;
+    std::int64_t vocab = local_vocabulary(e);
 
-    [[nodiscard]] TensorId normed() const { return e.activation("final_norm", tokens, hidden); }
+    [[nodiscard]] TensorId own_normed() const {
+        return e.activation("final_norm", own_tokens, hidden);
+    }
+    [[nodiscard]] TensorId normed() const { return gathered(e, "final_norm", own_normed()); }
     [[nodiscard]] TensorId logits() const {
         return e.activation("logits", DType::bf16, {tokens, vocab});
     }
     [[nodiscard]] TensorId logits_grad() const {
         return e.activation("logits.grad", DType::bf16, {tokens, vocab});
+    }
+    [[nodiscard]] TensorId of_token(const char* name) const {
+        return e.activation(name, DType::f32, {tokens});
+    }
+    // Of the rank's words, or of all.
+    [[nodiscard]] TensorId log_sum_exp() const {
+        return of_token(e.sizes().tensor_parallel == 1 ? "log_sum_exp" : "log_sum_exp.whole");
     }
     [[nodiscard]] TensorId weight() const {
         return e.builder().tensor(
@@ -51,31 +83,34 @@ struct Head {
     }
 
     void predict(TensorId input) const {
-        rms_norm(e, norm, "final_norm", input, hidden);
+        gather_tokens(e, "final_norm", rms_norm(e, norm, "final_norm", input, hidden));
         e.compute(KernelId::gemm_bf16, {tokens, vocab, hidden}, {normed(), weight()}, {logits()});
     }
 
     void forward(TensorId input) const {
         predict(input);
         e.compute(KernelId::cross_entropy, {tokens, vocab}, {logits(), ids(e, labels)},
-                  {e.activation("nll", DType::f32, {tokens}),
-                   e.activation("log_sum_exp", DType::f32, {tokens})});
+                  {of_token("nll"), of_token("log_sum_exp")});
+        if (e.sizes().tensor_parallel > 1) {
+            tensor_collective(e, Collective::all_reduce, {of_token("nll"), of_token("log_sum_exp")},
+                              {of_token("nll.whole"), log_sum_exp()});
+        }
     }
 
     void backward_input(TensorId input, TensorId input_grad) const {
         e.compute(KernelId::cross_entropy_backward, {tokens, vocab},
-                  {logits(), e.activation("log_sum_exp", DType::f32, {tokens}), ids(e, labels)},
-                  {logits_grad()});
-        TensorId grad = e.activation("final_norm.grad", tokens, hidden);
+                  {logits(), log_sum_exp(), ids(e, labels)}, {logits_grad()});
+        TensorId grad = e.activation(partial_name(e, "final_norm.grad"), tokens, hidden);
         e.compute(KernelId::gemm_bf16, {tokens, hidden, vocab}, {logits_grad(), weight()}, {grad});
+        grad = scatter_tokens(e, "final_norm.grad", grad);
         if (feeds_mtp) {
-            grad =
-                residual_add(e, "final_norm.grad.sum",
-                             {grad, e.activation("final_norm.grad.mtp", tokens, hidden)}, hidden);
+            grad = residual_add(e, "final_norm.grad.sum",
+                                {grad, e.activation("final_norm.grad.mtp", own_tokens, hidden)},
+                                hidden);
         }
         const TensorId scale = e.parameter(std::string(norm) + ".weight", DType::bf16, {hidden});
         const TensorId scale_grad = e.gradient(std::string(norm) + ".weight", {hidden});
-        e.compute(KernelId::rms_norm_backward, {tokens, hidden}, {input, grad, scale},
+        e.compute(KernelId::rms_norm_backward, {own_tokens, hidden}, {input, grad, scale},
                   {input_grad, scale_grad});
     }
 
@@ -119,14 +154,11 @@ struct MtpEntry {
 
 }  // namespace
 
-void embedding_forward(Emitter& e, TensorId output) {
-    e.compute(KernelId::embedding, {e.sizes().tokens(), e.config().hidden_size},
-              {ids(e, "tokens"), embedding_table(e)}, {output});
-}
+void embedding_forward(Emitter& e, TensorId output) { embed(e, ids(e, "tokens"), output); }
 
 void embedding_backward(Emitter& e, TensorId output_grad) {
-    e.compute(KernelId::embedding_backward, {e.sizes().tokens(), e.config().hidden_size},
-              {ids(e, "tokens"), output_grad}, {embedding_gradient(e)});
+    const TensorId table_grad = embedding_gradient(e);
+    embed_backward(e, table_grad, ids(e, "tokens"), output_grad);
 }
 
 void head_forward(Emitter& e, TensorId input) { trunk_head(e).forward(input); }
@@ -149,8 +181,7 @@ void final_norm_forward(Emitter& e, TensorId input) {
 void mtp_entry_forward(Emitter& e, TensorId output) {
     const MtpEntry mtp(e);
     const TensorId embedded = mtp.act("embedded");
-    e.compute(KernelId::embedding, {mtp.tokens, mtp.hidden},
-              {mtp.next_tokens(), embedding_table(e)}, {embedded});
+    embed(e, mtp.next_tokens(), embedded);
     const TensorId a = rms_norm(e, "enorm", "embedded.norm", embedded, mtp.hidden);
     const TensorId b = rms_norm(e, "hnorm", "trunk.norm", mtp.trunk(), mtp.hidden);
     e.compute(KernelId::concat, {mtp.tokens, 2 * mtp.hidden}, {a, b}, {mtp.joined().data});
@@ -178,8 +209,9 @@ void mtp_entry_backward_input(Emitter& e, TensorId output_grad) {
 void mtp_entry_backward_weight(Emitter& e, TensorId output_grad) {
     const MtpEntry mtp(e);
     linear_backward_weight(e, "eh_proj", {output_grad, {}, mtp.tokens, mtp.hidden}, mtp.joined());
-    e.compute(KernelId::embedding_backward, {mtp.tokens, mtp.hidden},
-              {ids(e, "mtp.tokens"), mtp.act("embedded.grad")}, {embedding_gradient(e)});
+    const TensorId table_grad = embedding_gradient(e);
+    const TensorId tokens = ids(e, "mtp.tokens");
+    embed_backward(e, table_grad, tokens, mtp.act("embedded.grad"));
 }
 
 void mtp_head_forward(Emitter& e, TensorId input) { mtp_head(e).forward(input); }

@@ -24,6 +24,9 @@ struct Ffn {
     std::int64_t width = 0;
     Grouping grouping;
     TensorId route;  // routed experts: router weights of the rows, applied to the activation
+    // Columns of the whole FFN's: results are "output.partial" and "input.grad.partial", to be
+    // summed over the tensor-parallel group.
+    bool is_part = false;
 
     // Makes "output".
     TensorId forward(Emitter& e, const Operand& input) const;

@@ -7,18 +7,38 @@ namespace {
 struct Mla {
     explicit Mla(Emitter& emitter) : e(emitter), c(emitter.config()) {}
 
+    // Latents are of the rank's own tokens; what is by heads is of the group's, for the rank's
+    // heads.
     Emitter& e;
     const ModelConfig& c;
     std::int64_t tokens = e.sizes().tokens();
+    std::int64_t head_tokens = e.sizes().group_tokens();
     bool fp8 = e.sizes().fp8();
-    std::int64_t kv_width = c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim);
+    std::int64_t heads = c.num_attention_heads / e.sizes().tensor_parallel;
+    std::int64_t query_width = heads * c.qk_head_dim();
+    std::int64_t value_width = heads * c.v_head_dim;
+    std::int64_t kv_width = heads * (c.qk_nope_head_dim + c.v_head_dim);
     std::int64_t kv_a_width = c.kv_lora_rank + c.qk_rope_head_dim;
 
     [[nodiscard]] TensorId act(const char* name, std::int64_t width) const {
         return e.activation(name, tokens, width);
     }
+    [[nodiscard]] TensorId by_head(const char* name, std::int64_t width) const {
+        return e.activation(name, head_tokens, width);
+    }
     [[nodiscard]] TensorId lse() const {
-        return e.activation("lse", DType::f32, {tokens, c.num_attention_heads});
+        return e.activation("lse", DType::f32, {head_tokens, heads});
+    }
+    [[nodiscard]] TensorId q_latent() const {
+        return gathered(e, "q_a_norm", act("q_a_norm", c.q_lora_rank));
+    }
+    [[nodiscard]] TensorId kv_latent() const {
+        return gathered(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank));
+    }
+    // Where rope finds the rotary keys that heads share: beside the latents, or gathered alone.
+    [[nodiscard]] TensorId rotary_keys() const {
+        return e.sizes().tensor_parallel == 1 ? act("kv_a", kv_a_width)
+                                              : by_head("k_rope", c.qk_rope_head_dim);
     }
 
     void latent_norms() const {
@@ -28,28 +48,39 @@ struct Mla {
         rms_norm(e, "kv_a_layernorm", "kv_a_norm", act("kv_a", kv_a_width), c.kv_lora_rank);
     }
 
+    // What all heads need of every token.
+    void gather_latents() const {
+        if (e.sizes().tensor_parallel > 1) {
+            tensor_collective(e, Collective::all_gather,
+                              {act("q_a_norm", c.q_lora_rank), act("kv_a_norm", c.kv_lora_rank),
+                               act("kv_a", kv_a_width)},
+                              {q_latent(), kv_latent(), rotary_keys()});
+        }
+    }
+
     void query_up_projection() const {
         if (c.q_lora_rank > 0) {
             const Operand q_a =
-                quantize(e, "q_a_norm", act("q_a_norm", c.q_lora_rank), tokens, c.q_lora_rank, fp8);
-            linear(e, "q_b_proj", "q", q_a, c.query_dim());
+                quantize(e, "q_a_norm", q_latent(), head_tokens, c.q_lora_rank, fp8);
+            linear(e, "q_b_proj", "q", q_a, query_width);
         }
     }
 
     // Up-projections of the latents, and the rotated queries and assembled keys.
     void up_projections() const {
+        gather_latents();
         query_up_projection();
-        const Operand kv_a = quantize(e, "kv_a_norm", act("kv_a_norm", c.kv_lora_rank), tokens,
-                                      c.kv_lora_rank, fp8 && !e.sizes().inference);
+        const Operand kv_a = quantize(e, "kv_a_norm", kv_latent(), head_tokens, c.kv_lora_rank,
+                                      fp8 && !e.sizes().inference);
         const TensorId kv = linear(e, "kv_b_proj", "kv", kv_a, kv_width);
-        e.compute(KernelId::rope, {tokens, 2 * c.query_dim()},
-                  {act("q", c.query_dim()), act("kv_a", kv_a_width), kv},
-                  {act("q_rope", c.query_dim()), act("k", c.query_dim())});
+        e.compute(KernelId::rope, {head_tokens, 2 * query_width},
+                  {by_head("q", query_width), rotary_keys(), kv},
+                  {by_head("q_rope", query_width), by_head("k", query_width)});
     }
 
     [[nodiscard]] std::vector<Extent> attention_dims() const {
-        return {e.sizes().sequences, e.sizes().sequence_length, c.num_attention_heads,
-                c.qk_head_dim(), c.v_head_dim};
+        return {e.sizes().sequences, e.sizes().sequence_length, heads, c.qk_head_dim(),
+                c.v_head_dim};
     }
 
     [[nodiscard]] TensorId positions() const {
@@ -86,15 +117,16 @@ struct Mla {
     // Attention of whole sequences: "o".
     void whole_attention() const {
         up_projections();
-        e.compute(KernelId::mla_attention, attention_dims(),
-                  {act("q_rope", c.query_dim()), act("k", c.query_dim()), act("kv", kv_width)},
-                  {act("o", c.value_dim()), lse()});
+        e.compute(
+            KernelId::mla_attention, attention_dims(),
+            {by_head("q_rope", query_width), by_head("k", query_width), by_head("kv", kv_width)},
+            {by_head("o", value_width), lse()});
     }
 
     // Attention outputs are stored in 12 bits under FP8 (E5M6, sec. 3.3.3), else in BF16.
     [[nodiscard]] TensorId stored_output() const {
-        return fp8 ? e.activation("o.stored", DType::e5m6, {tokens, c.value_dim()})
-                   : act("o", c.value_dim());
+        return fp8 ? e.activation("o.stored", DType::e5m6, {head_tokens, value_width})
+                   : by_head("o", value_width);
     }
 };
 
@@ -119,12 +151,14 @@ void mla_forward(Emitter& layer, TensorId input) {
         mla.fill_cache();
         mla.cached_attention();
     }
-    const TensorId o = mla.act("o", c.value_dim());
+    const TensorId o = mla.by_head("o", mla.value_width);
     if (mla.fp8 && !e.sizes().inference) {
-        e.compute(KernelId::quantize_fp8, {mla.tokens, c.value_dim()}, {o}, {mla.stored_output()});
+        e.compute(KernelId::quantize_fp8, {mla.head_tokens, mla.value_width}, {o},
+                  {mla.stored_output()});
     }
-    const Operand o_operand = quantize(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
-    const TensorId out = linear(e, "o_proj", "output", o_operand, c.hidden_size);
+    const Operand o_operand = quantize(e, "o", o, mla.head_tokens, mla.value_width, mla.fp8);
+    const TensorId out = scatter_tokens(
+        e, "output", linear(e, "o_proj", partial_name(e, "output"), o_operand, c.hidden_size));
     residual_add(layer, "attn.residual", {input, out}, c.hidden_size);
 }
 
@@ -145,19 +179,24 @@ namespace {
 void backward_latents(const Mla& mla, TensorId dq, TensorId dkv, TensorId dk_rope) {
     Emitter& e = mla.e;
     const ModelConfig& c = mla.c;
-    const Operand dkv_q = quantize(e, "kv.grad", dkv, mla.tokens, mla.kv_width, mla.fp8);
-    const TensorId dkv_norm =
-        linear_backward_input(e, "kv_b_proj", "kv_a_norm.grad", dkv_q, c.kv_lora_rank);
+    const Operand dkv_q = quantize(e, "kv.grad", dkv, mla.head_tokens, mla.kv_width, mla.fp8);
+    TensorId dkv_norm = linear_backward_input(e, "kv_b_proj", partial_name(e, "kv_a_norm.grad"),
+                                              dkv_q, c.kv_lora_rank);
     transpose(e, "kv.grad", dkv_q);
-    transpose_bf16(e, "kv_a_norm", mla.act("kv_a_norm", c.kv_lora_rank), mla.tokens, c.kv_lora_rank,
-                   mla.fp8);
-    const Operand dq_q = quantize(e, "q.grad", dq, mla.tokens, c.query_dim(), mla.fp8);
+    transpose_bf16(e, "kv_a_norm", mla.kv_latent(), mla.head_tokens, c.kv_lora_rank, mla.fp8);
+    const Operand dq_q = quantize(e, "q.grad", dq, mla.head_tokens, mla.query_width, mla.fp8);
     transpose(e, "q.grad", dq_q);
     if (c.q_lora_rank > 0) {
-        const TensorId dq_norm =
-            linear_backward_input(e, "q_b_proj", "q_a_norm.grad", dq_q, c.q_lora_rank);
-        transpose_bf16(e, "q_a_norm", mla.act("q_a_norm", c.q_lora_rank), mla.tokens, c.q_lora_rank,
-                       mla.fp8);
+        TensorId dq_norm = linear_backward_input(e, "q_b_proj", partial_name(e, "q_a_norm.grad"),
+                                                 dq_q, c.q_lora_rank);
+        transpose_bf16(e, "q_a_norm", mla.q_latent(), mla.head_tokens, c.q_lora_rank, mla.fp8);
+        if (e.sizes().tensor_parallel > 1) {
+            const std::vector<TensorId> partial = {dq_norm, dkv_norm, dk_rope};
+            dq_norm = mla.act("q_a_norm.grad", c.q_lora_rank);
+            dkv_norm = mla.act("kv_a_norm.grad", c.kv_lora_rank);
+            dk_rope = mla.act("k_rope.grad", c.qk_rope_head_dim);
+            tensor_collective(e, Collective::reduce_scatter, partial, {dq_norm, dkv_norm, dk_rope});
+        }
         rms_norm_backward(e, "q_a_layernorm", "q_a.grad", mla.act("q_a", c.q_lora_rank), dq_norm,
                           c.q_lora_rank);
     }
@@ -181,7 +220,7 @@ TensorId backward_down_projections(const Mla& mla) {
         from_q = linear_backward_input(e, "q_a_proj", "input.grad.q", dq_a, c.hidden_size);
         transpose(e, "q_a.grad", dq_a);
     } else {
-        const Operand dq = operand(e, "q.grad", mla.tokens, c.query_dim(), mla.fp8);
+        const Operand dq = operand(e, "q.grad", mla.tokens, mla.query_width, mla.fp8);
         from_q = linear_backward_input(e, "q_proj", "input.grad.q", dq, c.hidden_size);
     }
     return residual_add(e, "input.grad", {from_q, from_kv}, c.hidden_size);
@@ -194,16 +233,16 @@ void mla_backward_input(Emitter& layer, TensorId input, TensorId residual_grad,
     Emitter e = layer.sub("self_attn.");
     const Mla mla(e);
     const ModelConfig& c = mla.c;
-    const Operand dout =
-        quantize(e, "output.grad", residual_grad, mla.tokens, c.hidden_size, mla.fp8);
+    const Operand dout = quantize(e, "output.grad", gather_tokens(e, "output.grad", residual_grad),
+                                  mla.head_tokens, c.hidden_size, mla.fp8);
     TensorId o = mla.stored_output();
     if (mla.fp8) {
-        const TensorId restored = mla.act("o.restored", c.value_dim());
-        e.compute(KernelId::dequantize_fp8, {mla.tokens, c.value_dim()}, {o}, {restored});
+        const TensorId restored = mla.by_head("o.restored", mla.value_width);
+        e.compute(KernelId::dequantize_fp8, {mla.head_tokens, mla.value_width}, {o}, {restored});
         o = restored;
     }
-    const TensorId d_o = linear_backward_input(e, "o_proj", "o.grad", dout, c.value_dim());
-    transpose_bf16(e, "o", o, mla.tokens, c.value_dim(), mla.fp8);
+    const TensorId d_o = linear_backward_input(e, "o_proj", "o.grad", dout, mla.value_width);
+    transpose_bf16(e, "o", o, mla.head_tokens, mla.value_width, mla.fp8);
     transpose(e, "output.grad", dout);
     if (e.sizes().recompute.rms_norm) {
         mla.latent_norms();
@@ -211,17 +250,18 @@ void mla_backward_input(Emitter& layer, TensorId input, TensorId residual_grad,
     if (e.sizes().recompute.mla_up_projection) {
         mla.up_projections();
     }
-    const TensorId dq_rope = mla.act("q_rope.grad", c.query_dim());
-    const TensorId dk = mla.act("k.grad", c.query_dim());
-    const TensorId dv = mla.act("v.grad", c.value_dim());
+    const TensorId dq_rope = mla.by_head("q_rope.grad", mla.query_width);
+    const TensorId dk = mla.by_head("k.grad", mla.query_width);
+    const TensorId dv = mla.by_head("v.grad", mla.value_width);
     e.compute(KernelId::mla_attention_backward, mla.attention_dims(),
-              {d_o, mla.act("q_rope", c.query_dim()), mla.act("k", c.query_dim()),
-               mla.act("kv", mla.kv_width), o, mla.lse()},
+              {d_o, mla.by_head("q_rope", mla.query_width), mla.by_head("k", mla.query_width),
+               mla.by_head("kv", mla.kv_width), o, mla.lse()},
               {dq_rope, dk, dv});
-    const TensorId dq = mla.act("q.grad", c.query_dim());
-    const TensorId dkv = mla.act("kv.grad", mla.kv_width);
-    const TensorId dk_rope = mla.act("k_rope.grad", c.qk_rope_head_dim);
-    e.compute(KernelId::rope_backward, {mla.tokens, 2 * c.query_dim()}, {dq_rope, dk, dv},
+    const TensorId dq = mla.by_head("q.grad", mla.query_width);
+    const TensorId dkv = mla.by_head("kv.grad", mla.kv_width);
+    const TensorId dk_rope =
+        mla.by_head(partial_name(e, "k_rope.grad").c_str(), c.qk_rope_head_dim);
+    e.compute(KernelId::rope_backward, {mla.head_tokens, 2 * mla.query_width}, {dq_rope, dk, dv},
               {dq, dkv, dk_rope});
     backward_latents(mla, dq, dkv, dk_rope);
     const TensorId dh = backward_down_projections(mla);
@@ -240,24 +280,35 @@ void mla_backward_weight(Emitter& layer) {
     Emitter e = layer.sub("self_attn.");
     const Mla mla(e);
     const ModelConfig& c = mla.c;
-    const TensorId output_grad = layer.activation("attn.residual.grad", mla.tokens, c.hidden_size);
-    const auto wgrad = [&](const char* weight, const char* grad, std::int64_t out,
-                           const char* input, std::int64_t in, TensorId bf16_grad = {}) {
-        linear_backward_weight(e, weight,
-                               transposed_operand(e, grad, mla.tokens, out, mla.fp8, bf16_grad),
-                               transposed_operand(e, input, mla.tokens, in, mla.fp8));
+    const TensorId output_grad = gathered(
+        e, "output.grad", layer.activation("attn.residual.grad", mla.tokens, c.hidden_size));
+    struct Side {
+        const char* name;
+        std::int64_t width;
+        TensorId bf16{};
     };
+    const auto wgrad = [&](const char* weight, std::int64_t rows, const Side& grad,
+                           const Side& input) {
+        linear_backward_weight(
+            e, weight, transposed_operand(e, grad.name, rows, grad.width, mla.fp8, grad.bf16),
+            transposed_operand(e, input.name, rows, input.width, mla.fp8, input.bf16));
+    };
+    const bool reads_gathered = !mla.fp8 && e.sizes().tensor_parallel > 1;
+    const Side input{"input", c.hidden_size};
     // The order of the published trace.
-    wgrad("o_proj", "output.grad", c.hidden_size, "o", c.value_dim(), output_grad);
-    wgrad("kv_b_proj", "kv.grad", mla.kv_width, "kv_a_norm", c.kv_lora_rank);
+    wgrad("o_proj", mla.head_tokens, {"output.grad", c.hidden_size, output_grad},
+          {"o", mla.value_width});
+    wgrad("kv_b_proj", mla.head_tokens, {"kv.grad", mla.kv_width},
+          {"kv_a_norm", c.kv_lora_rank, reads_gathered ? mla.kv_latent() : TensorId{}});
     if (c.q_lora_rank > 0) {
-        wgrad("q_b_proj", "q.grad", c.query_dim(), "q_a_norm", c.q_lora_rank);
+        wgrad("q_b_proj", mla.head_tokens, {"q.grad", mla.query_width},
+              {"q_a_norm", c.q_lora_rank, reads_gathered ? mla.q_latent() : TensorId{}});
     }
-    wgrad("kv_a_proj_with_mqa", "kv_a.grad", mla.kv_a_width, "input", c.hidden_size);
+    wgrad("kv_a_proj_with_mqa", mla.tokens, {"kv_a.grad", mla.kv_a_width}, input);
     if (c.q_lora_rank > 0) {
-        wgrad("q_a_proj", "q_a.grad", c.q_lora_rank, "input", c.hidden_size);
+        wgrad("q_a_proj", mla.tokens, {"q_a.grad", c.q_lora_rank}, input);
     } else {
-        wgrad("q_proj", "q.grad", c.query_dim(), "input", c.hidden_size);
+        wgrad("q_proj", mla.tokens, {"q.grad", mla.query_width}, input);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "model/layers/optimizer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "model/base/check.hpp"
@@ -11,6 +12,17 @@ namespace {
 
 bool is_expert(const Tensor& tensor) { return tensor.name.find(".experts.") != std::string::npos; }
 
+// Heads, columns of the dense FFN and words are shared out over a tensor-parallel group; shared
+// experts are not: their tokens are.
+bool is_shared_out(const Tensor& tensor) {
+    static constexpr std::array<const char*, 7> kParts = {
+        "self_attn.q_b_proj.", "self_attn.kv_b_proj.", "self_attn.o_proj.", ".mlp.gate_up_proj.",
+        ".mlp.down_proj.",     "model.embed_tokens.",  "lm_head."};
+    return std::any_of(kParts.begin(), kParts.end(), [&](const char* part) {
+        return tensor.name.find(part) != std::string::npos;
+    });
+}
+
 double total_elements(const std::vector<Tensor>& tensors) {
     double total = 0;
     for (const Tensor& tensor : tensors) {
@@ -19,9 +31,9 @@ double total_elements(const std::vector<Tensor>& tensors) {
     return total;
 }
 
-// One of the two kinds of parameters of a stage, in its update.
+// One of the kinds of parameters of a stage, in its update.
 struct ParameterShard {
-    const char* name;  // "dense" or "experts"
+    const char* name;  // "dense", "tensor" or "experts"
     const std::vector<Tensor>& parameters;
     const std::vector<Tensor>& gradients;
     GroupKind group;
@@ -49,6 +61,10 @@ std::vector<ParameterShard> shards(const StageState& state, const OptimizerSizes
     if (!state.dense_gradients.empty()) {
         result.push_back({"dense", state.dense_parameters, state.dense_gradients,
                           GroupKind::data_parallel, sizes.data_parallel, zero});
+    }
+    if (!state.tensor_gradients.empty()) {
+        result.push_back({"tensor", state.tensor_parameters, state.tensor_gradients,
+                          GroupKind::tensor_data_parallel, sizes.tensor_data_parallel, zero});
     }
     if (!state.expert_gradients.empty()) {
         result.push_back({"experts", state.expert_parameters, state.expert_gradients,
@@ -100,7 +116,7 @@ TensorId norm_tensor(ChunkBuilder& builder, const char* name) {
 }  // namespace
 
 StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uint8_t context,
-                       const std::vector<std::string>& shared) {
+                       const std::vector<std::string>& shared, bool is_sharded) {
     std::map<std::string, Tensor> found;  // ordered: the same state from any list of chunks
     for (const ChunkTemplate* chunk : chunks) {
         for (Tensor tensor : chunk->tensors) {
@@ -121,6 +137,8 @@ StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uin
             state.router_biases.push_back(tensor);
         } else if (is_expert(tensor)) {
             (gradient ? state.expert_gradients : state.expert_parameters).push_back(tensor);
+        } else if (is_sharded && is_shared_out(tensor)) {
+            (gradient ? state.tensor_gradients : state.tensor_parameters).push_back(tensor);
         } else {
             (gradient ? state.dense_gradients : state.dense_parameters).push_back(tensor);
         }
@@ -133,10 +151,12 @@ ChunkTemplate optimizer_reduce_chunk(const StageState& state, const OptimizerSiz
     ChunkBuilder builder("reduce gradients", continues ? 2 : 1);
     builder.set_phase(Phase::optimizer);
     if (sizes.sync_embedding) {
+        const std::vector<Tensor>& gradients =
+            state.tensor_gradients.empty() ? state.dense_gradients : state.tensor_gradients;
         const auto embedding = std::find_if(
-            state.dense_gradients.begin(), state.dense_gradients.end(),
+            gradients.begin(), gradients.end(),
             [](const Tensor& t) { return t.name == "model.embed_tokens.weight.grad"; });
-        R1_CHECK(embedding != state.dense_gradients.end());
+        R1_CHECK(embedding != gradients.end());
         const std::vector<TensorId> gradient = declare(builder, {*embedding});
         communicate(builder, Collective::all_reduce, GroupKind::embedding,
                     bytes(*embedding).constant, gradient, gradient);

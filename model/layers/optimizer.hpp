@@ -14,18 +14,22 @@ namespace r1 {
 struct StageState {
     std::vector<Tensor> dense_parameters;
     std::vector<Tensor> dense_gradients;
+    std::vector<Tensor> tensor_parameters;  // parts of a tensor-parallel group's weights
+    std::vector<Tensor> tensor_gradients;
     std::vector<Tensor> expert_parameters;
     std::vector<Tensor> expert_gradients;
     std::vector<Tensor> router_biases;
     std::vector<Tensor> expert_loads;
 };
-// From the stage's chunks. `shared` names tensors that another stage of the rank already owns.
+// From the stage's chunks. `shared` names tensors that another stage of the rank already owns;
+// `is_sharded`: tensor-parallel groups are larger than one.
 StageState stage_state(const std::vector<const ChunkTemplate*>& chunks, std::uint8_t context,
-                       const std::vector<std::string>& shared);
+                       const std::vector<std::string>& shared, bool is_sharded);
 
 struct OptimizerSizes {
     std::int64_t data_parallel = 1;         // holders of a dense parameter
     std::int64_t expert_data_parallel = 1;  // holders of a routed expert
+    std::int64_t tensor_data_parallel = 1;  // holders of the same part of a weight
     int zero_stage = 1;
     bool sync_embedding = false;  // the embedding lies in two stages on different ranks
     bool ema = false;             // a moving average of the parameters is kept

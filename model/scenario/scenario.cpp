@@ -201,6 +201,7 @@ TrainingSetup Scenario::training_setup() const {
     setup.sizes.recompute = plan.recompute;
     setup.sizes.sequences = workload.micro_batch_sequences;
     setup.sizes.sequence_length = workload.sequence_length;
+    setup.sizes.tensor_parallel = plan.tensor_parallel;
     setup.sizes.local_experts =
         (model.n_routed_experts + plan.redundant_experts) / plan.expert_parallel;
     setup.sizes.inference = workload.kind == WorkloadKind::prefill;

@@ -23,6 +23,7 @@ public:
             expert_all_to_all();
         }
         spread_over_gpus();
+        tensors();
         experts();
         batch();
         size();
@@ -39,36 +40,75 @@ private:
 
     void spread_over_gpus() {
         ParallelPlan& plan = s_.plan;
-        if (plan.tensor_parallel > 1) {
-            error("/plan/tensor_parallel", "tensor parallelism is not implemented in this version");
-            plan.tensor_parallel = 1;
-        }
         const std::int64_t gpus = s_.cluster.gpus();
-        const std::int64_t pipeline = plan.pipeline_parallel;
+        const std::int64_t tensor = plan.tensor_parallel;
+        // Of one replica.
+        const std::int64_t ranks = plan.pipeline_parallel * tensor;
+        const std::string product =
+            tensor == 1 ? std::to_string(ranks)
+                        : fmt::format("{} x {} = {}", plan.pipeline_parallel, tensor, ranks);
         if (plan.data_parallel == 0) {
-            if (pipeline > gpus) {
+            if (ranks > gpus) {
                 error("/plan/pipeline_parallel",
-                      fmt::format("{} ranks do not fit on {} GPUs", pipeline, gpus));
-            } else if (gpus % pipeline != 0) {
+                      fmt::format("{} ranks do not fit on {} GPUs", product, gpus));
+            } else if (gpus % ranks != 0) {
                 error("/plan/pipeline_parallel",
-                      fmt::format("does not divide the {} GPUs of the cluster; set data_parallel "
+                      fmt::format("{}does not divide the {} GPUs of the cluster; set data_parallel "
                                   "to leave some idle",
-                                  gpus));
+                                  tensor == 1 ? "" : product + ", with tensor_parallel, ", gpus));
             }
-            plan.data_parallel = static_cast<int>(std::max<std::int64_t>(1, gpus / pipeline));
+            plan.data_parallel = static_cast<int>(std::max<std::int64_t>(1, gpus / ranks));
         } else if (s_.ranks() > gpus) {
             error("/plan/data_parallel",
-                  fmt::format("{} x {} = {} ranks do not fit on {} GPUs", pipeline,
-                              plan.data_parallel, s_.ranks(), gpus));
+                  fmt::format("{} x {}{} = {} ranks do not fit on {} GPUs", plan.pipeline_parallel,
+                              tensor == 1 ? "" : fmt::format("{} x ", tensor), plan.data_parallel,
+                              s_.ranks(), gpus));
+        }
+    }
+
+    // What a tensor-parallel group shares out.
+    void tensors() {
+        const std::int64_t tensor = s_.plan.tensor_parallel;
+        if (tensor == 1) {
+            return;
+        }
+        const auto refuse = [&](const std::string& why) {
+            error("/plan/tensor_parallel", std::to_string(tensor) + " " + why);
+        };
+        if (s_.workload.kind != WorkloadKind::train) {
+            refuse("ranks share the layers of training only in this version");
+        }
+        if (s_.model.q_lora_rank == 0) {
+            refuse("ranks cannot share a query projection without q_lora_rank in this version");
+        }
+        if (s_.cluster.gpus_per_node % tensor != 0) {
+            refuse(fmt::format("does not divide the {} GPUs of a node", s_.cluster.gpus_per_node));
+        }
+        const std::pair<const char*, std::int64_t> parts[] = {
+            {"attention heads", s_.model.num_attention_heads},
+            {"columns of the dense FFN", s_.model.intermediate_size},
+            {"words of the vocabulary", s_.model.vocab_size},
+            {"tokens of a micro-batch",
+             s_.workload.micro_batch_sequences * s_.workload.sequence_length}};
+        for (const auto& [what, count] : parts) {
+            if (count % tensor != 0) {
+                refuse(fmt::format("does not divide the {} {}", count, what));
+            }
         }
     }
 
     void experts() {
         const ParallelPlan& plan = s_.plan;
         const std::int64_t ep = plan.expert_parallel;
-        if (plan.data_parallel % ep != 0) {
-            error("/plan/expert_parallel",
-                  fmt::format("{} does not divide data_parallel {}", ep, plan.data_parallel));
+        // A tensor-parallel group shares out its tokens, so its ranks are as good as replicas.
+        const std::int64_t ranks = std::int64_t{plan.data_parallel} * plan.tensor_parallel;
+        if (ranks % ep != 0) {
+            error(
+                "/plan/expert_parallel",
+                fmt::format("{} does not divide data_parallel {}{}", ep, plan.data_parallel,
+                            plan.tensor_parallel == 1 ? ""
+                                                      : fmt::format(" x tensor_parallel {} = {}",
+                                                                    plan.tensor_parallel, ranks)));
         }
         const std::int64_t copies = s_.model.n_routed_experts + plan.redundant_experts;
         if (s_.model.has_experts() && copies % ep != 0) {

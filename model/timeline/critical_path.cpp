@@ -19,6 +19,7 @@ std::string_view resource_name(const Op& op) {
     switch (comm->group) {
         case GroupKind::expert_parallel: return "expert_all_to_all";
         case GroupKind::pipeline: return "pipeline_messages";
+        case GroupKind::tensor_parallel: return "tensor_parallel_collectives";
         default: return "data_parallel_collectives";
     }
 }
@@ -54,11 +55,14 @@ public:
 private:
     [[nodiscard]] bool are_members(std::int32_t a, std::int32_t b, GroupKind kind) const {
         const std::int32_t ep = instances_.expert_parallel;
+        const std::int32_t tp = instances_.tensor_parallel;
         switch (kind) {
             case GroupKind::pipeline:
             case GroupKind::embedding: return a == b;
             case GroupKind::expert_parallel: return a / ep == b / ep;
             case GroupKind::expert_data_parallel: return a % ep == b % ep;
+            case GroupKind::tensor_parallel: return a / tp == b / tp;
+            case GroupKind::tensor_data_parallel: return a % tp == b % tp;
             case GroupKind::data_parallel:
             case GroupKind::world: return true;
         }
@@ -93,7 +97,7 @@ public:
                     consider({sender, send->item, send->op});
                 }
             }
-        } else if (comm->group == GroupKind::expert_parallel) {
+        } else if (is_of_one_program(comm->group)) {
             consider_members(op.lane, here, comm->group);
         } else if (const auto collective = dependencies_.collective_of(here)) {
             for (const ProgramOp member : dependencies_.collectives()[*collective]) {

@@ -26,14 +26,18 @@ ItemKind item_kind(ChunkKind kind) {
     return ItemKind::forward;
 }
 
+Instances instances_of(const ParallelPlan& plan, int pipeline_parallel) {
+    return {pipeline_parallel, plan.data_parallel * plan.tensor_parallel, plan.expert_parallel,
+            plan.tensor_parallel};
+}
+
 class StepBuilder {
 public:
     explicit StepBuilder(const TrainingSetup& setup)
         : setup_(setup),
           options_(setup.plan.schedule_options(setup.micro_batches)),
           layouts_(stage_layouts(setup.stage_layers)),
-          builder_({setup.plan.pipeline_parallel, setup.plan.data_parallel,
-                    setup.plan.expert_parallel}) {
+          builder_(instances_of(setup.plan, setup.plan.pipeline_parallel)) {
         for (const StageLayout& layout : layouts_) {
             blocks_.push_back(stage_blocks(setup_.sizes, layout));
         }
@@ -166,8 +170,10 @@ private:
             const int stage = stages[i];
             const ChunkTemplate backward = backward_chunk("state", blocks(stage), true, true);
             const ChunkTemplate forward = forward_chunk("state", blocks(stage));
-            const StageState state = stage_state({&forward, &backward}, 0, shared);
-            for (const Tensor& tensor : state.dense_parameters) {
+            const bool is_sharded = plan.tensor_parallel > 1;
+            const StageState state = stage_state({&forward, &backward}, 0, shared, is_sharded);
+            for (const Tensor& tensor :
+                 is_sharded ? state.tensor_parameters : state.dense_parameters) {
                 if (tensor.name.rfind("model.embed_tokens", 0) == 0) {
                     shared = {tensor.name, tensor.name + ".grad"};
                 }
@@ -175,8 +181,10 @@ private:
             OptimizerSizes sizes;
             sizes.zero_stage = plan.zero_stage;
             sizes.ema = setup_.ema;
-            sizes.data_parallel = plan.data_parallel * holders(stage);
-            sizes.expert_data_parallel = plan.data_parallel / plan.expert_parallel * holders(stage);
+            const std::int64_t ranks = plan.data_parallel * plan.tensor_parallel;
+            sizes.data_parallel = ranks * holders(stage);
+            sizes.expert_data_parallel = ranks / plan.expert_parallel * holders(stage);
+            sizes.tensor_data_parallel = plan.data_parallel * holders(stage);
             const ModelConfig& config = setup_.sizes.config;
             sizes.sync_embedding =
                 (stage == 0 || stage == last_stage()) && !holds_both_ends &&
@@ -218,7 +226,7 @@ ExecutionGraph build_training_graph(const TrainingSetup& setup) {
 ExecutionGraph build_overlapped_pair_graph(const TrainingSetup& setup, std::int64_t layers) {
     const StageLayout layout{setup.sizes.config.first_k_dense_replace, layers, false, false};
     const std::vector<Block> blocks = stage_blocks(setup.sizes, layout);
-    GraphBuilder builder({1, setup.plan.data_parallel, setup.plan.expert_parallel});
+    GraphBuilder builder(instances_of(setup.plan, 1));
     RankProgram program;
     program.stages = {0, 1};
     const Context forward{0, 0, 0};

@@ -26,10 +26,8 @@ std::uint64_t whole_micros(double micros) {
 class ProcessGroups {
 public:
     std::string name(GroupKind kind, std::int32_t stage, RankId first) {
-        const bool staged =
-            kind == GroupKind::data_parallel || kind == GroupKind::expert_data_parallel;
         const auto entry =
-            numbers_.try_emplace({kind, staged ? stage : -1, first}, numbers_.size());
+            numbers_.try_emplace({kind, is_staged(kind) ? stage : -1, first}, numbers_.size());
         return std::to_string(entry.first->second);
     }
 
@@ -203,7 +201,7 @@ private:
                 add_message(node, static_cast<std::uint32_t>(node.other), out);
                 break;
             case NodeKind::exchange: add_exchange(node, op, out); break;
-            default: add_collective(item, op, out);
+            default: add_collective(node, item, op, out);
         }
     }
 
@@ -227,7 +225,7 @@ private:
     }
 
     // As Chakra counts: of a gather, what each rank brings along.
-    void add_collective(const Item& item, const Op& op, chakra::Node& out) {
+    void add_collective(const ReplayNode& node, const Item& item, const Op& op, chakra::Node& out) {
         const CommOp& comm = *op.comm();
         const std::int32_t stage = item.contexts[op.context].stage;
         double bytes = comm.payload_bytes.constant;
@@ -242,6 +240,10 @@ private:
         add_attribute(out, attribute::kCommType).set_int64_val(type);
         add_attribute(out, attribute::kCommSize).set_int64_val(std::llround(bytes));
         add_group(comm, stage, out);
+        // Latencies, and within a node what kernels take beyond their bytes.
+        const std::uint32_t collective = dag_.collective_of[node.work][place_];
+        const Seconds delay = dag_.collectives[collective].activity.delay;
+        add_attribute(out, attribute::kStartup).set_double_val(delay.value() * 1e6);
     }
 
     // comm_size: what the rank sends over both networks.

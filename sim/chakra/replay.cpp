@@ -232,6 +232,7 @@ private:
             members.emplace_back(part.rank);
         }
         const Ring ring = ring_of(collective);
+        activity.delay = collective.startup;
         for (std::size_t place = 0; place < members.size(); ++place) {
             const std::uint32_t rank = members[place].value;
             const RingPart part =

@@ -129,7 +129,12 @@ place='edited\.json:[0-9]+:[0-9]+: '
     bad scenario '.plan.pipeline_parallel = 24 | del(.plan.data_parallel)' "does not divide the 2048"
     bad scenario '.plan.data_parallel = 1' "64 does not divide data_parallel 1"
     bad scenario '.plan.data_parallel = 0' "/plan/data_parallel: must be from 1"
-    bad scenario '.plan.tensor_parallel = 2' "tensor parallelism is not implemented"
+    bad scenario '.plan.tensor_parallel = 3 | del(.plan.data_parallel)' \
+        "16 x 3 = 48, with tensor_parallel, does not divide the 2048 GPUs" \
+        "/plan/tensor_parallel: 3 does not divide the 8 GPUs of a node" \
+        "3 does not divide the 128 attention heads"
+    bad scenario '.plan.tensor_parallel = 2 | .plan.data_parallel = 16' \
+        "64 does not divide data_parallel 16 x tensor_parallel 2 = 32"
     bad scenario '.plan.stage_layers = [0, 0]' "2 entries for 16 stages"
     bad scenario '.plan.stage_layers = [range(16) | 4]' "add up to 64, the model has 61 layers"
     bad scenario '.plan.stage_layers = [0, 5, (range(14) | 4)]' "stage 0 has no decoder layer"

@@ -124,11 +124,19 @@ TEST_CASE("chakra: a job larger than the cluster is refused", "[sim][chakra]") {
 // Times are doubles on both sides, cut into ops instead of segments on one: some picoseconds.
 TEST_CASE("chakra: a simulated step replays in the same time, however it was folded",
           "[sim][chakra][slow]") {
-    for (const std::string schedule : {"dualpipe", "1f1b"}) {
+    const std::vector<std::string> alone = {"workload.global_batch_sequences=96"};
+    // Collectives within nodes, which take what NCCL was measured to.
+    const std::vector<std::string> shared = {"workload.global_batch_sequences=48",
+                                             "plan.tensor_parallel=2", "plan.data_parallel=8"};
+    for (const auto& [schedule, more] :
+         {std::pair<std::string, std::vector<std::string>>("dualpipe", alone),
+          {"1f1b", alone},
+          {"1f1b", shared}}) {
         for (const std::string fold : {"stage", "ep_group", "none"}) {
             INFO(schedule << ", " << fold);
-            const Setting setting = test::tiny_h800_setting(
-                schedule, 2, {"replay.fold=" + fold, "workload.global_batch_sequences=96"});
+            std::vector<std::string> overrides = more;
+            overrides.push_back("replay.fold=" + fold);
+            const Setting setting = test::tiny_h800_setting(schedule, 2, overrides);
             const Simulation simulation = test::simulated(setting);
             const ChakraJob job = job_of(exported(setting, simulation));
             CHECK(chakra_warnings(job, setting.topology).empty());

@@ -69,6 +69,24 @@ TEST_CASE("folding: ranks that do the same take the same time, folded or not", "
     }
 }
 
+TEST_CASE("folding: tensor-parallel groups take the same time, folded or not", "[sim][folding]") {
+    const auto simulated = [&](const std::string& fold) {
+        return test::simulated(test::tiny_h800_setting(
+            "dualpipe", 2,
+            {"replay.fold=" + fold, "plan.tensor_parallel=2", "plan.data_parallel=16",
+             "workload.global_batch_sequences=128"}));
+    };
+    const Simulation stage = simulated("stage");
+    const Simulation all = simulated("none");
+    // Experts get what the rank's own part of the tokens brings.
+    const Simulation alone = test::simulated(test::tiny_h800_setting("dualpipe", 2));
+    const auto rows = static_cast<std::size_t>(Symbol::routed_rows);
+    CHECK(2 * stage.symbols[rows] == alone.symbols[rows]);
+    CHECK(all.timeline.lanes.size() == 64);
+    check_same_times(stage, simulated("ep_group"));
+    check_same_times(stage, all);
+}
+
 TEST_CASE("folding: without folding there is a flow for each pair that bytes go between",
           "[sim][folding]") {
     const Simulation all = folded("none", "1f1b");
@@ -98,6 +116,16 @@ TEST_CASE("folding: both engines agree on every folding", "[sim][folding][engine
         REQUIRE(both.engine_difference.has_value());
         CHECK(both.engine_difference->op_max < 1e-5);
     }
+}
+
+TEST_CASE("folding: both engines agree on tensor-parallel groups", "[sim][folding][engine][slow]") {
+    const Simulation both = test::simulated(test::tiny_h800_setting(
+        "1f1b", 2,
+        {"replay.fold=none", "replay.engine=both", "plan.tensor_parallel=2", "plan.data_parallel=8",
+         "workload.global_batch_sequences=32",
+         "cluster.overrides=[{\"link\": \"node1.nic3\", \"degrade\": 0.5}]"}));
+    REQUIRE(both.engine_difference.has_value());
+    CHECK(both.engine_difference->op_max < 1e-5);
 }
 
 TEST_CASE("folding: a slow link slows its own rank more than the others", "[sim][folding]") {

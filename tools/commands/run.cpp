@@ -52,6 +52,11 @@ Setting setting_of(const Invocation& invocation) {
             fmt::format("run executes workloads of kind train; '{}' is simulated only",
                         name(setting.scenario.workload.kind)));
     }
+    if (setting.scenario.plan.tensor_parallel > 1) {
+        throw FeatureError(
+            "run holds whole layers on a rank; plan.tensor_parallel is simulated "
+            "only");
+    }
     if (setting.scenario.routing.placement == PlacementPolicy::balanced) {
         throw FeatureError(
             "run holds experts one after the other; routing.placement 'balanced' is "
