@@ -19,15 +19,6 @@ Json base_scenario(const CapacityPlan& plan, const CandidateCluster& cluster) {
     return scenario;
 }
 
-// Whether what is wrong there can be a matter of the candidate.
-bool may_be_chosen(const std::string& pointer) {
-    const auto below = [&](const std::string& part) {
-        return (pointer + "/").starts_with(part + "/");
-    };
-    return below("/plan") || below("/cluster") || below("/workload/global_batch_sequences") ||
-           below("/workload/micro_batch_sequences") || below("/routing/node_limit");
-}
-
 std::string in_a_sentence(const std::vector<Diagnostic>& problems) {
     std::string text;
     for (const Diagnostic& problem : problems) {
@@ -66,20 +57,6 @@ CandidateScenarios::CandidateScenarios(const CapacityPlan& plan) : plan_(plan) {
                 Document::from_json(scenario(candidate), plan.document.file()), {}, {}));
         }
     }
-    check_shared();
-}
-
-// With the first candidate, whatever else is wrong with that one.
-void CandidateScenarios::check_shared() const {
-    Diagnostics found;
-    read_scenario(bases_.front(), found);
-    Diagnostics shared;
-    for (const Diagnostic& problem : found.errors()) {
-        if (!may_be_chosen(problem.pointer)) {
-            shared.error(plan_.document.diagnostic(problem.pointer, problem.message));
-        }
-    }
-    shared.throw_if_errors();
 }
 
 Json CandidateScenarios::scenario(const Candidate& candidate) const {

@@ -24,8 +24,7 @@ std::vector<Candidate> enumerate_candidates(const CapacityPlan& plan);
 // Scenarios of candidates. Thread-safe once made.
 class CandidateScenarios {
 public:
-    // Loads what all candidates name. Throws InputError, which names places of the plan, for what
-    // is wrong whatever the candidate.
+    // Loads what all candidates name. Throws InputError.
     explicit CandidateScenarios(const CapacityPlan& plan);
 
     // A scenario file that `simulate` accepts.
@@ -35,8 +34,6 @@ public:
                                                  std::string& why_not) const;
 
 private:
-    void check_shared() const;
-
     const CapacityPlan& plan_;
     std::vector<Document> bases_;  // by cluster: of its first candidate
 };

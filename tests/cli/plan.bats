@@ -182,6 +182,67 @@ small() {
         "/prices/pue"
     malformed '.candidates.gpus = [range(8; 40000; 8)]' "too many"
     malformed 'del(.goal) | .objective = "fun"' "/objective"
+    malformed '.candidates.gpus = []' "/candidates/gpus: must list"
+    malformed '.candidates.clusters[1].gpus = []' "/candidates/clusters/1/gpus: must list"
+    malformed '.candidates.pipeline_parallel = []' "/candidates/pipeline_parallel: must be a list"
+    malformed '.candidates.clusters[1].calibration = "h100_publishd"' \
+        "edited.json:.*/candidates/clusters/1/calibration.*did you mean 'h100_published'"
+    malformed '.candidates.clusters = ["cpu_local"]' \
+        "/candidates/clusters/0: needs a 'calibration'.*'cpu_published'"
+}
+
+@test "plan: all problems at once" {
+    at_once() { # FILTER REGEXP...
+        small "$1"
+        shift
+        run -3 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json"
+        output=$stderr
+        for pattern in "$@"; do
+            holds "$pattern"
+        done
+    }
+    # Whatever cannot be loaded, the rest is read.
+    at_once '.prices = "rental_3usd" | .model = "tiny-r2" | .goal.dayz = 1 | .objective = "fun"
+        | .workload = {sequence_lenght: 4, global_batch_sequences: 4}
+        | .candidates.pipeline_paralel = [1] | .candidates.clusters[0] = "h800_8x9"
+        | .routing = {skeww: 1} | .replay.stragglers = {per_rank: -1}' \
+        "edited.json:[0-9]+:[0-9]+: /prices: cannot" "did you mean 'rental_2usd'" \
+        "/model: cannot" "did you mean 'tiny-r1'" "/goal/dayz" "/objective" \
+        "edited.json:[0-9]+:[0-9]+: /workload/sequence_lenght" "/candidates/pipeline_paralel" \
+        "/candidates/clusters/0: cannot" "/routing/skeww" "/replay/stragglers/per_rank"
+    [[ ! "$output" =~ "/prices: expects" && ! "$output" =~ "/model: expects" ]]
+    # A batch that the candidates choose is not missed in the workload.
+    at_once 'del(.workload.global_batch_sequences) | .candidates.global_batch_sequences = []' \
+        "/candidates/global_batch_sequences"
+    [[ ! "$output" =~ "missing key" ]]
+    at_once '.workload.sequence_length = 1e6 | .candidates.gpus = [12]' "max_position_embeddings"
+}
+
+@test "plan: --set reaches into the files that a plan names" {
+    small '.candidates += {clusters: ["h800_8x8"], gpus: [64], pipeline_parallel: [2],
+        expert_parallel: [16], schedule: ["1f1b"]}'
+    answer() { # SET-ARGUMENT...
+        run -0 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json "${@/#/--set=}"
+    }
+    answer model.num_hidden_layers=5 candidates.clusters.0.cluster.nvlink.bandwidth_gb_per_s=450 \
+        candidates.clusters.0.cluster.device.sms=100 candidates.clusters.0.usd_per_gpu_hour=7
+    jq '.candidates[0].scenario' <<<"$output" >"$BATS_TEST_TMPDIR/scenario.json"
+    json '.candidates[0].scenario | .model.num_hidden_layers == 5
+        and .cluster.nvlink.bandwidth_gb_per_s == 450 and .cluster.device.sms == 100
+        and .prices.usd_per_gpu_hour == 7'
+    step=$("$R1SIM" simulate "$BATS_TEST_TMPDIR/scenario.json" --json | jq .step.time_s)
+    json '.candidates[0].step_time_s == $step' --argjson step "$step"
+    # A whole member comes before the fields of its file, wherever it stands.
+    answer candidates.clusters.0.cluster.device.sms=100 candidates.clusters.0=h100_8x8 \
+        model.num_hidden_layers=5 model=deepseek-v3
+    json '.candidates[0] | .cluster == "h100_8x8" and .scenario.cluster.device.sms == 100
+        and .scenario.model.num_hidden_layers == 5 and .scenario.model.hidden_size == 7168'
+    answer goal.days=30
+    json '.candidates[0].scenario.model == "tiny-r1"'
+    refused_with 3 "^--set: /candidates/clusters/0/cluster/nvlink/bandwidth: unknown" \
+        plan "$BATS_TEST_TMPDIR/edited.json" --set candidates.clusters.0.cluster.nvlink.bandwidth=4
+    refused_with 3 "/model/num_hidden_layers.*/goal/days.x: runs|/goal/days.*/model/num_hidden" \
+        plan "$BATS_TEST_TMPDIR/edited.json" --set model.num_hidden_layers=-1 --set /goal/days/x=1
 }
 
 @test "plan: serving is not in this version" {
