@@ -32,8 +32,13 @@ public:
     // The same, loaded and checked; or what is wrong with it, in a sentence.
     [[nodiscard]] std::optional<Setting> setting(const Candidate& candidate,
                                                  std::string& why_not) const;
+    // Whether setting() has something; much faster where it has not.
+    [[nodiscard]] bool has_setting(const Candidate& candidate) const;
+    [[nodiscard]] bool has_whole_nodes(const Candidate& candidate) const;
 
 private:
+    [[nodiscard]] Document document(const Candidate& candidate) const;
+
     const CapacityPlan& plan_;
     std::vector<Document> bases_;  // by cluster: of its first candidate
 };

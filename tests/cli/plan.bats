@@ -138,11 +138,41 @@ small() {
     infeasible constraints.gpus constraints.gpus=8
     infeasible constraints.power_mw constraints.power_mw=0.001
     infeasible constraints.memory constraints.memory=1e-6
-    # No scenario at all: nothing is near.
-    run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json \
-        --set candidates.gpus=[12]
-    json '.nearest == [] and .search.bounded == 0
-        and all(.candidates[]; .why_not | test("no whole nodes"))'
+}
+
+@test "plan: where no candidate is a scenario, the nearest numbers that make one" {
+    near() { # CONSTRAINT NEEDED SET-ARGUMENT
+        run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json --set "$3"
+        conforms plan_answer
+        json '.search.bounded == 0 and .nearest[0].changes
+            == [{constraint: $constraint, given: (.nearest[0].changes[0].given), needed: $needed}]' \
+            --arg constraint "$1" --argjson needed "$2"
+    }
+    near candidates.gpus 16 candidates.gpus=[12]
+    json 'all(.candidates[]; .why_not | test("no whole nodes"))'
+    near candidates.expert_parallel 8 candidates.expert_parallel=[7]
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[8] >/dev/null
+}
+
+@test "plan: where no run ends, what would have to change" {
+    small '.candidates += {clusters: ["h800_8x8"], gpus: [64], pipeline_parallel: [2],
+        expert_parallel: [16], schedule: ["1f1b"]} | .goal.tokens = 1e13 | .goal.days = 500'
+    hopeless() { # CONSTRAINT WHY-NOT SET-ARGUMENT
+        run -4 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json --set "$3"
+        conforms plan_answer
+        json '.nearest[0].changes | length == 1 and .[0].constraint == $constraint' \
+            --arg constraint "$1"
+        json '.candidates[0].why_not | test($why_not)' --arg why_not "$2"
+        needed=$(jq '.nearest[0].changes[0].needed' <<<"$output")
+    }
+    hopeless prices.checkpoint.interval_s "checkpoint comes every 1e\\+09 s$" \
+        prices.checkpoint.interval_s=1e9
+    "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
+        --set prices.checkpoint.interval_s="$needed" >/dev/null
+    hopeless failures.mtbf_hours "a restart of 600 s do not get through" \
+        'prices.failures={"gpu_mtbf_hours": 0.2}'
+    "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
+        --set prices.failures="{\"gpu_mtbf_hours\": $(jq -n "$needed * 64")}" >/dev/null
 }
 
 @test "plan: the nearest answer is one" {
