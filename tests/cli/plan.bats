@@ -152,6 +152,8 @@ small() {
     json 'all(.candidates[]; .why_not | test("no whole nodes"))'
     near candidates.expert_parallel 8 candidates.expert_parallel=[7]
     "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[8] >/dev/null
+    run -4 "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[7]
+    holds "It would be a scenario with candidates.expert_parallel 8 instead of 7:"
 }
 
 @test "plan: where no run ends, what would have to change" {
@@ -173,6 +175,37 @@ small() {
         'prices.failures={"gpu_mtbf_hours": 0.2}'
     "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
         --set prices.failures="{\"gpu_mtbf_hours\": $(jq -n "$needed * 64")}" >/dev/null
+}
+
+@test "plan: the table tells apart what differs, and says what it leaves out" {
+    small '.candidates += {clusters: ["h800_8x8", {cluster: "h800_8x8", usd_per_gpu_hour: 3}],
+        gpus: [64], pipeline_parallel: [2], expert_parallel: [16], schedule: ["1f1b"],
+        comm_sms: [0, 16, 20], global_batch_sequences: [192, 384]}
+        | .search = {simulate_min: 99} | .goal.tokens = 1e9'
+    run -0 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" -o "$BATS_TEST_TMPDIR/answer.json"
+    rows=$(grep -c "^ *64  h800_8x8\[[01]\] .* comm_sms [0-9]* global_batch_sequences [0-9]*$" \
+        <<<"$output")
+    [ "$rows" -eq 10 ]
+    holds "and 2 more, which the JSON lists"
+    holds "Steps are of batches of different sizes"
+    [ "$(grep "^ *64  h800" <<<"$output" | sort | uniq -d | wc -l)" -eq 0 ]
+    # The run takes an hour: days and what is saved have digits.
+    holds " 0\.0[0-9]{3} +[0-9.]+ +[0-9.]+ +0\.0  PP2"
+    holds "compute +saves +0\.0000[1-9] days"
+    jq -e '[.candidates[].cluster_index] | unique == [0, 1]' "$BATS_TEST_TMPDIR/answer.json"
+    jq -e 'all(.candidates[]; .cluster == "h800_8x8")' "$BATS_TEST_TMPDIR/answer.json"
+    # Candidates that are not feasible are no rows beside feasible ones, and are never called so.
+    run -0 "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set goal.days=1e9 \
+        --set constraints.gpus=32 --set search.simulate_min=99
+    holds "Feasible, the best first"
+    [[ ! "$output" =~ "    64  h" ]]
+    run -4 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --set constraints.gpus=8
+    holds "Simulated, none of them feasible"
+    [[ ! "$output" =~ "Feasible, the best" ]]
+    holds "It would be with constraints.gpus 64 instead of 8:"
+    # Columns keep apart whatever their numbers.
+    run -0 "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --set goal.tokens=1e18
+    holds "18\.760  +34[0-9]{5}\.[0-9]  "
 }
 
 @test "plan: the nearest answer is one" {
