@@ -1,42 +1,10 @@
 // A scenario file with everything that it names, and --set (declared in scenario.hpp).
-#include <algorithm>
-
+#include "model/scenario/named_members.hpp"
 #include "model/scenario/scenario.hpp"
 
 namespace r1 {
 
 namespace {
-
-// Runs `load`, which puts the file of a member in place. A file that cannot be read becomes a
-// problem of the member that names it, and loading goes on.
-template <class Load>
-void try_load(const Document& document, const std::string& pointer,
-              std::vector<Diagnostic>& problems, Load load) {
-    try {
-        load();
-    } catch (const InputError& error) {
-        problems.push_back(document.diagnostic(pointer, "cannot be loaded:"));
-        problems.insert(problems.end(), error.diagnostics().begin(), error.diagnostics().end());
-    }
-}
-
-// A member that is a file or a preset, by its name; an inline object stays.
-template <class Load>
-void put_in_place(Document& document, const std::string& pointer, std::vector<Diagnostic>& problems,
-                  Load load) {
-    const Json* value = document.find(pointer);
-    if (value != nullptr && value->is_string()) {
-        const std::string name = value->get<std::string>();
-        try_load(document, pointer, problems, [&] { document.graft(pointer, load(name)); });
-    }
-}
-
-// Without its file, what is said about a member only follows.
-bool lies_below(const std::string& pointer, const std::vector<Diagnostic>& causes) {
-    return std::any_of(causes.begin(), causes.end(), [&](const Diagnostic& cause) {
-        return !cause.pointer.empty() && (pointer + "/").starts_with(cause.pointer + "/");
-    });
-}
 
 // The cluster and the calibration below `prefix`.
 void put_hardware_in_place(Document& document, const std::string& prefix,
@@ -110,12 +78,8 @@ Document complete_scenario_document(Document document, const std::filesystem::pa
     std::vector<Diagnostic> problems;
     const auto apply = [&](Moment moment) {
         for (const Override& override : overrides) {
-            if (moment_of(override.pointer) == moment && !lies_below(override.pointer, problems) &&
-                !document.set(override.pointer, override.value, override.location)) {
-                problems.push_back(
-                    {override.location, override.pointer,
-                     "runs through a value that is not an object, or past the end of an array",
-                     ""});
+            if (moment_of(override.pointer) == moment) {
+                apply_override(document, override, problems);
             }
         }
     };

@@ -19,15 +19,6 @@ Json base_scenario(const CapacityPlan& plan, const CandidateCluster& cluster) {
     return scenario;
 }
 
-// Whether what is wrong there can be a matter of the candidate.
-bool may_be_chosen(const std::string& pointer) {
-    const auto below = [&](const std::string& part) {
-        return (pointer + "/").starts_with(part + "/");
-    };
-    return below("/plan") || below("/cluster") || below("/workload/global_batch_sequences") ||
-           below("/workload/micro_batch_sequences") || below("/routing/node_limit");
-}
-
 std::string in_a_sentence(const std::vector<Diagnostic>& problems) {
     std::string text;
     for (const Diagnostic& problem : problems) {
@@ -66,20 +57,6 @@ CandidateScenarios::CandidateScenarios(const CapacityPlan& plan) : plan_(plan) {
                 Document::from_json(scenario(candidate), plan.document.file()), {}, {}));
         }
     }
-    check_shared();
-}
-
-// With the first candidate, whatever else is wrong with that one.
-void CandidateScenarios::check_shared() const {
-    Diagnostics found;
-    read_scenario(bases_.front(), found);
-    Diagnostics shared;
-    for (const Diagnostic& problem : found.errors()) {
-        if (!may_be_chosen(problem.pointer)) {
-            shared.error(plan_.document.diagnostic(problem.pointer, problem.message));
-        }
-    }
-    shared.throw_if_errors();
 }
 
 Json CandidateScenarios::scenario(const Candidate& candidate) const {
@@ -94,25 +71,43 @@ Json CandidateScenarios::scenario(const Candidate& candidate) const {
 
 std::optional<Setting> CandidateScenarios::setting(const Candidate& candidate,
                                                    std::string& why_not) const {
-    const CandidateCluster& cluster = plan_.clusters[candidate.cluster];
-    if (candidate.gpus % cluster.gpus_per_node != 0) {
-        why_not =
-            fmt::format("{} GPUs are no whole nodes of {}", candidate.gpus, cluster.gpus_per_node);
+    if (!has_whole_nodes(candidate)) {
+        why_not = fmt::format("{} GPUs are no whole nodes of {}", candidate.gpus,
+                              plan_.clusters[candidate.cluster].gpus_per_node);
         return std::nullopt;
-    }
-    Document document = bases_[candidate.cluster];
-    const Location place{document.file(), 0, 0};
-    document.set("/cluster/nodes", Json(candidate.gpus / cluster.gpus_per_node), place);
-    for (const auto& [pointer, value] : candidate.choices) {
-        document.set(pointer, value, place);
     }
     try {
         std::vector<std::string> notes;
-        return read_setting(document, notes);
+        return read_setting(document(candidate), notes);
     } catch (const InputError& error) {
         why_not = in_a_sentence(error.diagnostics());
         return std::nullopt;
     }
+}
+
+bool CandidateScenarios::has_setting(const Candidate& candidate) const {
+    if (!has_whole_nodes(candidate)) {
+        return false;
+    }
+    Diagnostics problems;
+    read_scenario(document(candidate), problems);  // without cluster and calibration
+    std::string why_not;
+    return problems.ok() && setting(candidate, why_not);
+}
+
+bool CandidateScenarios::has_whole_nodes(const Candidate& candidate) const {
+    return candidate.gpus % plan_.clusters[candidate.cluster].gpus_per_node == 0;
+}
+
+Document CandidateScenarios::document(const Candidate& candidate) const {
+    Document document = bases_[candidate.cluster];
+    const Location place{document.file(), 0, 0};
+    document.set("/cluster/nodes",
+                 Json(candidate.gpus / plan_.clusters[candidate.cluster].gpus_per_node), place);
+    for (const auto& [pointer, value] : candidate.choices) {
+        document.set(pointer, value, place);
+    }
+    return document;
 }
 
 }  // namespace r1

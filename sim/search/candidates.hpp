@@ -24,8 +24,7 @@ std::vector<Candidate> enumerate_candidates(const CapacityPlan& plan);
 // Scenarios of candidates. Thread-safe once made.
 class CandidateScenarios {
 public:
-    // Loads what all candidates name. Throws InputError, which names places of the plan, for what
-    // is wrong whatever the candidate.
+    // Loads what all candidates name. Throws InputError.
     explicit CandidateScenarios(const CapacityPlan& plan);
 
     // A scenario file that `simulate` accepts.
@@ -33,9 +32,12 @@ public:
     // The same, loaded and checked; or what is wrong with it, in a sentence.
     [[nodiscard]] std::optional<Setting> setting(const Candidate& candidate,
                                                  std::string& why_not) const;
+    // Whether setting() has something; much faster where it has not.
+    [[nodiscard]] bool has_setting(const Candidate& candidate) const;
+    [[nodiscard]] bool has_whole_nodes(const Candidate& candidate) const;
 
 private:
-    void check_shared() const;
+    [[nodiscard]] Document document(const Candidate& candidate) const;
 
     const CapacityPlan& plan_;
     std::vector<Document> bases_;  // by cluster: of its first candidate

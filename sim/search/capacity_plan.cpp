@@ -7,9 +7,9 @@
 
 #include "model/plan/parallel_plan.hpp"
 #include "model/routing/routing_spec.hpp"
-#include "sim/cost/calibration.hpp"
-#include "sim/hardware/presets.hpp"
-#include "sim/hardware/topology.hpp"
+#include "model/scenario/named_members.hpp"
+#include "model/scenario/scenario.hpp"
+#include "sim/search/plan_files.hpp"
 
 namespace r1 {
 
@@ -36,25 +36,37 @@ constexpr std::array<AxisSpec, 10> kAxes = {
      {"micro_batch_sequences", "workload", nullptr},
      {"global_batch_sequences", "workload", nullptr}}};
 
-// A file that the plan names, as the working directory sees it; presets stay.
-std::string seen_from_here(const std::string& name, const std::filesystem::path& base) {
-    const bool is_file = name.find('/') != std::string::npos || name.ends_with(".json");
-    const std::filesystem::path path(name);
-    return is_file && !path.is_absolute() ? (base / path).lexically_normal().string() : name;
+// Whether what is wrong there can be a matter of the candidate.
+bool may_be_chosen(const std::string& pointer) {
+    const auto below = [&](const std::string& part) {
+        return (pointer + "/").starts_with(part + "/");
+    };
+    return below("/plan") || below("/cluster") || below("/workload/global_batch_sequences") ||
+           below("/workload/micro_batch_sequences") || below("/routing/node_limit");
 }
 
 class PlanReader {
 public:
-    PlanReader(Document document, std::filesystem::path base)
-        : document_(std::move(document)), base_(std::move(base)) {}
+    // `problems` that are known already: what is said below their places only follows.
+    PlanReader(Document document, std::filesystem::path base, std::vector<Diagnostic> problems)
+        : document_(std::move(document)), base_(std::move(base)), problems_(std::move(problems)) {}
 
     CapacityPlan run() && {
         ObjectReader reader(document_, "", diagnostics_);
         if (reader.is_object()) {
             read_members(reader);
             reader.finish();
+            check_scenario_members();
         }
-        diagnostics_.throw_if_errors();
+        const std::vector<Diagnostic> causes = problems_;
+        for (const Diagnostic& problem : diagnostics_.errors()) {
+            if (!lies_below(problem.pointer, causes)) {
+                problems_.push_back(problem);
+            }
+        }
+        if (!problems_.empty()) {
+            throw InputError(std::move(problems_));
+        }
         plan_.document = std::move(document_);
         return std::move(plan_);
     }
@@ -133,7 +145,7 @@ private:
         reader.finish();
     }
 
-    // What all candidates share. Its own reader checks the insides, once it is a scenario.
+    // What all candidates share; check_scenario_members() checks the insides.
     void read_scenario_members(ObjectReader& reader) {
         Json& scenario = plan_.scenario;
         scenario = {{"schema", "r1sim.scenario/1"}, {"name", plan_.name}};
@@ -164,6 +176,7 @@ private:
         if (scenario.contains("routing") &&
             scenario["routing"].value("source", Json()) == "captured") {
             error("/routing/source", "what one run recorded does not fit other plans");
+            scenario.erase("routing");
         }
         scenario["replay"] = {{"engine", "fluid"}, {"fold", "stage"}};
         if (auto replay = reader.object("replay", false)) {
@@ -199,16 +212,73 @@ private:
         }
     }
 
+    // As the scenario's own reader does, with the first candidate, whatever else is wrong there.
+    void check_scenario_members() {
+        Document scenario = first_scenario();
+        if (!lies_below("/model", problems_)) {
+            put_in_place(scenario, "/model", problems_,
+                         [&](const std::string& name) { return load_model_document(name, base_); });
+        }
+        Diagnostics found;
+        try {
+            read_scenario(scenario, found);
+        } catch (const FeatureError&) {
+            // Of another kind of workload: /workload/kind was reported.
+        }
+        for (const Diagnostic& problem : found.errors()) {
+            // Of the whole: a member that is missing was reported, too.
+            if (!problem.pointer.empty() && !may_be_chosen(problem.pointer)) {
+                diagnostics_.error(problem);
+            }
+        }
+    }
+
+    // What cannot be read, is left out or has a value that fits; the rest knows its places.
+    [[nodiscard]] Document first_scenario() const {
+        const Location here{document_.file(), 0, 0};
+        Document scenario = Document::from_json(plan_.scenario, document_.file());
+        for (const std::string part :
+             {"/model", "/workload", "/plan", "/routing", "/replay/stragglers"}) {
+            if (scenario.find(part) != nullptr) {
+                scenario.graft(part, document_.part(part));
+            }
+        }
+        const auto set_missing = [&](const std::string& pointer, Json value) {
+            if (scenario.find(pointer) == nullptr) {
+                scenario.set(pointer, std::move(value), here);
+            }
+        };
+        set_missing("/workload", {{"sequence_length", 1}, {"global_batch_sequences", 1}});
+        set_missing("/workload/kind", "train");
+        if (document_.find("/candidates/global_batch_sequences") != nullptr) {
+            set_missing("/workload/global_batch_sequences", 1);
+        }
+        const CandidateCluster cluster =
+            plan_.clusters.empty() ? CandidateCluster{} : plan_.clusters.front();
+        const std::int64_t gpus = cluster.gpus.empty() ? 1 : cluster.gpus.front();
+        scenario.set(
+            "/cluster",
+            {{"nodes", gpus / cluster.gpus_per_node}, {"gpus_per_node", cluster.gpus_per_node}},
+            here);
+        scenario.set("/calibration", Json::object(), here);
+        set_missing("/plan", Json::object());
+        for (const PlanAxis& axis : plan_.axes) {
+            scenario.set(axis.pointer, axis.values.front(), here);
+        }
+        return scenario;
+    }
+
     void read_candidates(ObjectReader& reader) {
-        std::vector<std::int64_t> gpus;
-        reader.optional("gpus", gpus, {1, 1 << 24});
+        CandidateCluster defaults;
+        defaults.usd_per_gpu_hour = plan_.prices.usd_per_gpu_hour;
+        read_gpus_to_try(reader, defaults.gpus);
         const Json* clusters = reader.raw("clusters");
         if (clusters == nullptr || !clusters->is_array() || clusters->empty()) {
             reader.error(clusters == nullptr ? "" : "clusters",
                          "'clusters' must list at least one cluster");
         } else {
             for (std::size_t i = 0; i < clusters->size(); ++i) {
-                read_cluster(fmt::format("/candidates/clusters/{}", i), gpus);
+                read_cluster(fmt::format("/candidates/clusters/{}", i), defaults);
             }
         }
         for (const AxisSpec& axis : kAxes) {
@@ -226,6 +296,16 @@ private:
                   fmt::format("{} candidates are too many: at most {}", count, kCandidatesMax));
         }
         reader.finish();
+    }
+
+    void read_cluster(const std::string& pointer, const CandidateCluster& defaults) {
+        if (lies_below(pointer + "/cluster", problems_)) {
+            return;  // --set reaches into one that could not be loaded
+        }
+        if (auto cluster =
+                read_candidate_cluster(document_, pointer, base_, defaults, diagnostics_)) {
+            plan_.clusters.push_back(*std::move(cluster));
+        }
     }
 
     void read_axis(ObjectReader& reader, const AxisSpec& spec) {
@@ -269,71 +349,9 @@ private:
         }
     }
 
-    // A name, or an object with more than that.
-    void read_cluster(const std::string& pointer, const std::vector<std::int64_t>& gpus) {
-        CandidateCluster cluster;
-        cluster.usd_per_gpu_hour = plan_.prices.usd_per_gpu_hour;
-        cluster.gpus = gpus;
-        std::string topology_pointer = pointer;
-        if (!document_.find(pointer)->is_string()) {
-            ObjectReader reader(document_, pointer, diagnostics_);
-            if (!reader.is_object()) {
-                return;
-            }
-            topology_pointer = reader.pointer("cluster");
-            reader.accept("cluster");
-            if (!reader.has("cluster")) {
-                reader.error("", "missing key 'cluster'");
-            }
-            reader.optional("calibration", cluster.calibration);
-            reader.optional("usd_per_gpu_hour", cluster.usd_per_gpu_hour, kUsd);
-            reader.optional("gpus", cluster.gpus, {1, 1 << 24});
-            reader.finish();
-        }
-        const Json* named = document_.find(topology_pointer);
-        if (named == nullptr) {
-            return;
-        }
-        try {
-            load_cluster(*named, topology_pointer, cluster);
-            plan_.clusters.push_back(std::move(cluster));
-        } catch (const InputError& problems) {
-            error(topology_pointer, "cannot be loaded:");
-            for (const Diagnostic& problem : problems.diagnostics()) {
-                diagnostics_.error(problem);
-            }
-        }
-    }
-
-    void load_cluster(const Json& named, const std::string& pointer, CandidateCluster& cluster) {
-        Diagnostics problems;
-        Topology topology;
-        if (named.is_string()) {
-            const Document document = load_topology(named.get<std::string>(), base_);
-            topology = read_topology(document, "", problems);
-            cluster.topology = document.root();
-        } else {
-            graft_device(document_, pointer, base_);
-            topology = read_topology(document_, pointer, problems);
-            cluster.topology = *document_.find(pointer);
-        }
-        problems.throw_if_errors();
-        cluster.name = topology.name;
-        cluster.gpus_per_node = topology.gpus_per_node;
-        if (cluster.gpus.empty()) {
-            cluster.gpus = {topology.gpus()};
-        }
-        if (cluster.calibration.empty()) {
-            cluster.calibration = topology.device.name + "_published";
-        }
-        const Document calibration = load_calibration(cluster.calibration, base_);
-        read_calibration(calibration, "", problems);
-        problems.throw_if_errors();
-        cluster.calibration = seen_from_here(cluster.calibration, base_);
-    }
-
     Document document_;
     std::filesystem::path base_;
+    std::vector<Diagnostic> problems_;
     Diagnostics diagnostics_;
     CapacityPlan plan_;
 };
@@ -349,30 +367,10 @@ std::string_view name(Objective objective) {
 
 CapacityPlan load_capacity_plan(const std::filesystem::path& file,
                                 const std::vector<Override>& overrides) {
-    Document document = Document::from_file(file);
     std::vector<Diagnostic> problems;
-    const auto apply = [&](bool whole_prices) {
-        for (const Override& override : overrides) {
-            if ((override.pointer == "/prices") == whole_prices &&
-                !document.set(override.pointer, override.value, {"--set", 0, 0})) {
-                problems.push_back(
-                    {{"--set", 0, 0},
-                     override.pointer,
-                     "runs through a value that is not an object, or past the end of an array",
-                     ""});
-            }
-        }
-    };
-    // As for the members of a scenario: the file, then fields of it.
-    apply(true);
-    if (const Json* prices = document.find("/prices"); prices != nullptr && prices->is_string()) {
-        document.graft("/prices", load_run_prices(prices->get<std::string>(), file.parent_path()));
-    }
-    apply(false);
-    if (!problems.empty()) {
-        throw InputError(std::move(problems));
-    }
-    return PlanReader(std::move(document), file.parent_path()).run();
+    Document document =
+        complete_plan_document(Document::from_file(file), file.parent_path(), overrides, problems);
+    return PlanReader(std::move(document), file.parent_path(), std::move(problems)).run();
 }
 
 }  // namespace r1

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/base/json.hpp"
+#include "sim/search/candidate_cluster.hpp"
 #include "sim/search/run_prices.hpp"
 
 namespace r1 {
@@ -30,15 +31,6 @@ struct PlanConstraints {
     std::optional<double> gpus;
     std::optional<double> power_mw;  // of the facility
     double memory = 1;               // share of a GPU's memory that may be planned
-};
-
-struct CandidateCluster {
-    std::string name;
-    Json topology;  // its device in place; `nodes` follow from the GPUs of a candidate
-    std::int64_t gpus_per_node = 1;
-    std::string calibration;  // file or preset
-    double usd_per_gpu_hour = 0;
-    std::vector<std::int64_t> gpus;  // to try
 };
 
 // A field of the scenario and what it may be.

@@ -1,18 +1,28 @@
 #include "sim/search/limits.hpp"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 namespace r1 {
 
 namespace {
 
+// With so many decimals, or more where they would hide a small one.
+std::string figure_of(double value, int decimals) {
+    return std::abs(value) < 10 ? fmt::format("{:.4g}", value)
+                                : fmt::format("{:.{}f}", value, decimals);
+}
+
 std::string sentence(const NeededChange& miss, const CandidateAnswer& answer, bool at_least) {
     const char* least = at_least ? "at least " : "";
     if (miss.constraint == "goal.days") {
-        return fmt::format("takes {}{:.1f} days, not {:g}", least, miss.needed, miss.given);
+        return fmt::format("takes {}{} days, not {:g}", least, figure_of(miss.needed, 1),
+                           miss.given);
     }
     if (miss.constraint == "constraints.usd") {
-        return fmt::format("costs {}{:.0f} USD, not {:.0f}", least, miss.needed, miss.given);
+        return fmt::format("costs {}{} USD, not {}", least, figure_of(miss.needed, 0),
+                           figure_of(miss.given, 0));
     }
     if (miss.constraint == "constraints.gpus") {
         return fmt::format("{:.0f} GPUs are more than {:g}", miss.needed, miss.given);
@@ -43,6 +53,13 @@ std::vector<NeededChange> misses(const CapacityPlan& plan, const CandidateAnswer
     check("constraints.memory", plan.constraints.memory,
           answer.memory->largest.total() / answer.memory->capacity);
     return result;
+}
+
+std::string say_worse(Objective objective, double value, double best) {
+    return objective == Objective::cost ? fmt::format("costs at least {} USD, the best {}",
+                                                      figure_of(value, 0), figure_of(best, 0))
+                                        : fmt::format("takes at least {} days, the best {}",
+                                                      figure_of(value, 2), figure_of(best, 2));
 }
 
 std::string say(const std::vector<NeededChange>& misses, const CandidateAnswer& answer,

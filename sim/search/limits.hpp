@@ -14,5 +14,7 @@ std::vector<NeededChange> misses(const CapacityPlan& plan, const CandidateAnswer
 // In a sentence; `at_least`: the run is a bound.
 std::string say(const std::vector<NeededChange>& misses, const CandidateAnswer& answer,
                 bool at_least);
+// Of a candidate that the best one beats.
+std::string say_worse(Objective objective, double value, double best);
 
 }  // namespace r1

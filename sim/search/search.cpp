@@ -11,7 +11,9 @@
 #include "model/base/check.hpp"
 #include "model/timeline/critical_path.hpp"
 #include "sim/path_resources.hpp"
+#include "sim/search/endless_run.hpp"
 #include "sim/search/limits.hpp"
+#include "sim/search/nearest_scenario.hpp"
 #include "sim/search/parallel.hpp"
 #include "sim/search/step_bound.hpp"
 #include "sim/shared_work.hpp"
@@ -30,22 +32,6 @@ constexpr std::array<const char*, 5> kConstraints = {"goal.days", "constraints.u
                                                      "constraints.gpus", "constraints.power_mw",
                                                      "constraints.memory"};
 
-constexpr double kDaysMax = 1e12;  // longer than stars last
-
-// Why nobody lives to see the end of the run; empty if one may.
-std::string why_endless(const RunTerms& terms, const RunEstimate& run) {
-    if (run.days <= kDaysMax) {
-        return "";
-    }
-    if (std::isinf(terms.job.mtbf.value())) {
-        return fmt::format("never ends: takes {:.3g} days", run.days);
-    }
-    return fmt::format(
-        "never ends: something fails every {:.3g} s, and a checkpoint of {:.3g} s and a restart of "
-        "{:.3g} s do not get through",
-        terms.job.mtbf.value(), terms.job.checkpoint_write.value(), terms.job.restart.value());
-}
-
 class Search {
 public:
     Search(const CapacityPlan& plan, const CandidateScenarios& scenarios,
@@ -56,7 +42,7 @@ public:
           shared_(options.jobs),
           left_(static_cast<std::size_t>(plan.search.simulate_max)) {
         for (Candidate& candidate : enumerate_candidates(plan)) {
-            answers_.push_back({std::move(candidate), {}, {}, {}, {}, {}, {}, {}, {}});
+            answers_.push_back({std::move(candidate), {}, {}, {}, {}, {}, {}, {}, {}, {}});
         }
     }
 
@@ -113,6 +99,8 @@ private:
             answer.why_not = why_endless(*answer.terms, run);
             if (answer.why_not.empty()) {
                 answer.bound = run;
+            } else {
+                answer.endless_step = least.time;
             }
         } catch (const InputError& error) {  // a link that the cluster has not
             answer.why_not = error.diagnostics().front().message;
@@ -130,10 +118,11 @@ private:
             answer.why_not = error.diagnostics().front().message;
             return;
         }
-        const RunEstimate run =
-            estimate_run(*answer.terms, from_ps(simulation.timeline.makespan()));
+        const Seconds step_time = from_ps(simulation.timeline.makespan());
+        const RunEstimate run = estimate_run(*answer.terms, step_time);
         answer.why_not = why_endless(*answer.terms, run);
         if (!answer.why_not.empty()) {
+            answer.endless_step = step_time;
             return;
         }
         answer.run = run;
@@ -354,6 +343,42 @@ private:
                 [](const CandidateAnswer&) { return true; },
                 [this](const CandidateAnswer& answer) { return misfit(answer, *answer.run); }));
         }
+        if (result_.nearest.empty()) {
+            find_nearest_to_end();
+        }
+        if (std::none_of(answers_.begin(), answers_.end(),
+                         [](const CandidateAnswer& answer) { return answer.plan.has_value(); })) {
+            result_.nearest = nearest_scenarios(plan_, scenarios_);
+        }
+    }
+
+    // Of the runs that never end, the one that needs fewest and least changes by its bound.
+    void find_nearest_to_end() {
+        const auto changes = [this](const CandidateAnswer& answer) {
+            return changes_to_end(plan_, answer, *answer.endless_step);
+        };
+        std::optional<std::size_t> nearest;
+        std::pair<std::size_t, double> least;
+        for (std::size_t i = 0; i < answers_.size(); ++i) {
+            if (!answers_[i].endless_step) {
+                continue;
+            }
+            const std::vector<NeededChange> list = changes(answers_[i]);
+            if (list.empty()) {
+                continue;
+            }
+            const NeededChange& first = list.front();
+            const std::pair size(list.size(), std::abs(std::log(first.needed / first.given)));
+            if (!nearest || size < least) {
+                nearest = i;
+                least = size;
+            }
+        }
+        if (nearest) {
+            progress("simulating the nearest candidate …");
+            simulate(answers_[*nearest]);
+            result_.nearest.push_back({*nearest, changes(answers_[*nearest])});
+        }
     }
 
     // ---- the answer
@@ -371,11 +396,7 @@ private:
                 answer.feasible = missed.empty();
                 answer.why_not = say(missed, answer, !answer.run);
             } else if (value(run) >= least) {
-                answer.why_not = plan_.objective == Objective::cost
-                                     ? fmt::format("costs at least {:.0f} USD, the best {:.0f}",
-                                                   run.cost_usd, least)
-                                     : fmt::format("takes at least {:.2f} days, the best {:.2f}",
-                                                   run.days, least);
+                answer.why_not = say_worse(plan_.objective, value(run), least);
             } else {
                 result_.proven = false;
                 answer.why_not = fmt::format("not simulated: search.simulate_max is {}",

@@ -36,8 +36,9 @@ struct CandidateAnswer {
     std::optional<ParallelPlan> plan;  // resolved; nothing: the scenario is none
     std::optional<RunTerms> terms;
     std::optional<CandidateMemory> memory;
-    std::optional<RunEstimate> bound;  // at least
-    std::optional<RunEstimate> run;    // simulated
+    std::optional<Seconds> endless_step;  // at least, where the run never ends: no bound, no run
+    std::optional<RunEstimate> bound;     // at least
+    std::optional<RunEstimate> run;       // simulated
     std::optional<SimulatedStep> step;
 };
 

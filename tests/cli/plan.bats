@@ -138,11 +138,74 @@ small() {
     infeasible constraints.gpus constraints.gpus=8
     infeasible constraints.power_mw constraints.power_mw=0.001
     infeasible constraints.memory constraints.memory=1e-6
-    # No scenario at all: nothing is near.
-    run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json \
-        --set candidates.gpus=[12]
-    json '.nearest == [] and .search.bounded == 0
-        and all(.candidates[]; .why_not | test("no whole nodes"))'
+}
+
+@test "plan: where no candidate is a scenario, the nearest numbers that make one" {
+    near() { # CONSTRAINT NEEDED SET-ARGUMENT
+        run -4 --separate-stderr "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --json --set "$3"
+        conforms plan_answer
+        json '.search.bounded == 0 and .nearest[0].changes
+            == [{constraint: $constraint, given: (.nearest[0].changes[0].given), needed: $needed}]' \
+            --arg constraint "$1" --argjson needed "$2"
+    }
+    near candidates.gpus 16 candidates.gpus=[12]
+    json 'all(.candidates[]; .why_not | test("no whole nodes"))'
+    near candidates.expert_parallel 8 candidates.expert_parallel=[7]
+    "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[8] >/dev/null
+    run -4 "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[7]
+    holds "It would be a scenario with candidates.expert_parallel 8 instead of 7:"
+}
+
+@test "plan: where no run ends, what would have to change" {
+    small '.candidates += {clusters: ["h800_8x8"], gpus: [64], pipeline_parallel: [2],
+        expert_parallel: [16], schedule: ["1f1b"]} | .goal.tokens = 1e13 | .goal.days = 500'
+    hopeless() { # CONSTRAINT WHY-NOT SET-ARGUMENT
+        run -4 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json --set "$3"
+        conforms plan_answer
+        json '.nearest[0].changes | length == 1 and .[0].constraint == $constraint' \
+            --arg constraint "$1"
+        json '.candidates[0].why_not | test($why_not)' --arg why_not "$2"
+        needed=$(jq '.nearest[0].changes[0].needed' <<<"$output")
+    }
+    hopeless prices.checkpoint.interval_s "checkpoint comes every 1e\\+09 s$" \
+        prices.checkpoint.interval_s=1e9
+    "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
+        --set prices.checkpoint.interval_s="$needed" >/dev/null
+    hopeless failures.mtbf_hours "a restart of 600 s do not get through" \
+        'prices.failures={"gpu_mtbf_hours": 0.2}'
+    "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" \
+        --set prices.failures="{\"gpu_mtbf_hours\": $(jq -n "$needed * 64")}" >/dev/null
+}
+
+@test "plan: the table tells apart what differs, and says what it leaves out" {
+    small '.candidates += {clusters: ["h800_8x8", {cluster: "h800_8x8", usd_per_gpu_hour: 3}],
+        gpus: [64], pipeline_parallel: [2], expert_parallel: [16], schedule: ["1f1b"],
+        comm_sms: [0, 16, 20], global_batch_sequences: [192, 384]}
+        | .search = {simulate_min: 99} | .goal.tokens = 1e9'
+    run -0 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" -o "$BATS_TEST_TMPDIR/answer.json"
+    rows=$(grep -c "^ *64  h800_8x8\[[01]\] .* comm_sms [0-9]* global_batch_sequences [0-9]*$" \
+        <<<"$output")
+    [ "$rows" -eq 10 ]
+    holds "and 2 more, which the JSON lists"
+    holds "Steps are of batches of different sizes"
+    [ "$(grep "^ *64  h800" <<<"$output" | sort | uniq -d | wc -l)" -eq 0 ]
+    # The run takes an hour: days and what is saved have digits.
+    holds " 0\.0[0-9]{3} +[0-9.]+ +[0-9.]+ +0\.0  PP2"
+    holds "compute +saves +0\.0000[1-9] days"
+    jq -e '[.candidates[].cluster_index] | unique == [0, 1]' "$BATS_TEST_TMPDIR/answer.json"
+    jq -e 'all(.candidates[]; .cluster == "h800_8x8")' "$BATS_TEST_TMPDIR/answer.json"
+    # Candidates that are not feasible are no rows beside feasible ones, and are never called so.
+    run -0 "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set goal.days=1e9 \
+        --set constraints.gpus=32 --set search.simulate_min=99
+    holds "Feasible, the best first"
+    [[ ! "$output" =~ "    64  h" ]]
+    run -4 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --set constraints.gpus=8
+    holds "Simulated, none of them feasible"
+    [[ ! "$output" =~ "Feasible, the best" ]]
+    holds "It would be with constraints.gpus 64 instead of 8:"
+    # Columns keep apart whatever their numbers.
+    run -0 "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --set goal.tokens=1e18
+    holds "18\.760  +34[0-9]{5}\.[0-9]  "
 }
 
 @test "plan: the nearest answer is one" {
@@ -182,6 +245,67 @@ small() {
         "/prices/pue"
     malformed '.candidates.gpus = [range(8; 40000; 8)]' "too many"
     malformed 'del(.goal) | .objective = "fun"' "/objective"
+    malformed '.candidates.gpus = []' "/candidates/gpus: must list"
+    malformed '.candidates.clusters[1].gpus = []' "/candidates/clusters/1/gpus: must list"
+    malformed '.candidates.pipeline_parallel = []' "/candidates/pipeline_parallel: must be a list"
+    malformed '.candidates.clusters[1].calibration = "h100_publishd"' \
+        "edited.json:.*/candidates/clusters/1/calibration.*did you mean 'h100_published'"
+    malformed '.candidates.clusters = ["cpu_local"]' \
+        "/candidates/clusters/0: needs a 'calibration'.*'cpu_published'"
+}
+
+@test "plan: all problems at once" {
+    at_once() { # FILTER REGEXP...
+        small "$1"
+        shift
+        run -3 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json"
+        output=$stderr
+        for pattern in "$@"; do
+            holds "$pattern"
+        done
+    }
+    # Whatever cannot be loaded, the rest is read.
+    at_once '.prices = "rental_3usd" | .model = "tiny-r2" | .goal.dayz = 1 | .objective = "fun"
+        | .workload = {sequence_lenght: 4, global_batch_sequences: 4}
+        | .candidates.pipeline_paralel = [1] | .candidates.clusters[0] = "h800_8x9"
+        | .routing = {skeww: 1} | .replay.stragglers = {per_rank: -1}' \
+        "edited.json:[0-9]+:[0-9]+: /prices: cannot" "did you mean 'rental_2usd'" \
+        "/model: cannot" "did you mean 'tiny-r1'" "/goal/dayz" "/objective" \
+        "edited.json:[0-9]+:[0-9]+: /workload/sequence_lenght" "/candidates/pipeline_paralel" \
+        "/candidates/clusters/0: cannot" "/routing/skeww" "/replay/stragglers/per_rank"
+    [[ ! "$output" =~ "/prices: expects" && ! "$output" =~ "/model: expects" ]]
+    # A batch that the candidates choose is not missed in the workload.
+    at_once 'del(.workload.global_batch_sequences) | .candidates.global_batch_sequences = []' \
+        "/candidates/global_batch_sequences"
+    [[ ! "$output" =~ "missing key" ]]
+    at_once '.workload.sequence_length = 1e6 | .candidates.gpus = [12]' "max_position_embeddings"
+}
+
+@test "plan: --set reaches into the files that a plan names" {
+    small '.candidates += {clusters: ["h800_8x8"], gpus: [64], pipeline_parallel: [2],
+        expert_parallel: [16], schedule: ["1f1b"]}'
+    answer() { # SET-ARGUMENT...
+        run -0 --separate-stderr "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --json "${@/#/--set=}"
+    }
+    answer model.num_hidden_layers=5 candidates.clusters.0.cluster.nvlink.bandwidth_gb_per_s=450 \
+        candidates.clusters.0.cluster.device.sms=100 candidates.clusters.0.usd_per_gpu_hour=7
+    jq '.candidates[0].scenario' <<<"$output" >"$BATS_TEST_TMPDIR/scenario.json"
+    json '.candidates[0].scenario | .model.num_hidden_layers == 5
+        and .cluster.nvlink.bandwidth_gb_per_s == 450 and .cluster.device.sms == 100
+        and .prices.usd_per_gpu_hour == 7'
+    step=$("$R1SIM" simulate "$BATS_TEST_TMPDIR/scenario.json" --json | jq .step.time_s)
+    json '.candidates[0].step_time_s == $step' --argjson step "$step"
+    # A whole member comes before the fields of its file, wherever it stands.
+    answer candidates.clusters.0.cluster.device.sms=100 candidates.clusters.0=h100_8x8 \
+        model.num_hidden_layers=5 model=deepseek-v3
+    json '.candidates[0] | .cluster == "h100_8x8" and .scenario.cluster.device.sms == 100
+        and .scenario.model.num_hidden_layers == 5 and .scenario.model.hidden_size == 7168'
+    answer goal.days=30
+    json '.candidates[0].scenario.model == "tiny-r1"'
+    refused_with 3 "^--set: /candidates/clusters/0/cluster/nvlink/bandwidth: unknown" \
+        plan "$BATS_TEST_TMPDIR/edited.json" --set candidates.clusters.0.cluster.nvlink.bandwidth=4
+    refused_with 3 "/model/num_hidden_layers.*/goal/days.x: runs|/goal/days.*/model/num_hidden" \
+        plan "$BATS_TEST_TMPDIR/edited.json" --set model.num_hidden_layers=-1 --set /goal/days/x=1
 }
 
 @test "plan: serving is not in this version" {

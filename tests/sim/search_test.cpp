@@ -134,6 +134,28 @@ TEST_CASE("search: a run that failures never let end is no candidate", "[sim][se
         CHECK(answer.feasible == false);
         CHECK(answer.why_not.find("never ends") == 0);
     }
+    // Half the time would go to steps if failures came so seldom.
+    REQUIRE(result.nearest.size() == 1);
+    REQUIRE(result.nearest[0].changes.size() == 1);
+    const NeededChange& change = result.nearest[0].changes[0];
+    CHECK(change.constraint == "failures.mtbf_hours");
+    const CandidateAnswer& nearest = result.candidates[result.nearest[0].candidate];
+    CHECK(change.given == nearest.terms->job.mtbf.value() / 3600);
+    RunTerms terms = *nearest.terms;
+    terms.job.mtbf = Seconds(change.needed * 3600);
+    CHECK(estimate_run(terms, *nearest.endless_step).goodput == Approx(0.5).epsilon(1e-5));
+}
+
+TEST_CASE("search: where no candidate is a scenario, the nearest number that makes one",
+          "[sim][search]") {
+    Json plan = small_plan();
+    plan["candidates"]["gpus"] = {6};  // 2 ranks of 3, or 1 of 6, and experts on 4
+    const SearchResult result = searched(plan);
+    REQUIRE_FALSE(result.nearest.empty());
+    REQUIRE(result.nearest[0].changes.size() == 1);
+    const NeededChange& change = result.nearest[0].changes[0];
+    plan["candidates"][change.constraint.substr(change.constraint.find('.') + 1)] = {change.needed};
+    CHECK(searched(plan).feasible);
 }
 
 TEST_CASE("search: fine-tuning begins with a checkpoint", "[sim][search]") {

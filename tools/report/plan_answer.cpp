@@ -70,6 +70,7 @@ Json candidate_json(const CapacityPlan& plan, const CandidateScenarios& scenario
     const RunEstimate run = answer.run.value_or(RunEstimate());
     const auto of_run = [&](double value) { return answer.run ? finite_or_null(value) : Json(); };
     return {{"cluster", plan.clusters[answer.candidate.cluster].name},
+            {"cluster_index", answer.candidate.cluster},
             {"gpus", answer.candidate.gpus},
             {"plan", plan_json(answer, scenario)},
             {"feasible", answer.feasible ? Json(*answer.feasible) : Json()},
