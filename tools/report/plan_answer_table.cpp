@@ -49,8 +49,9 @@ public:
                 }
             }
         }
-        for (const char* shown : {"pipeline_parallel", "expert_parallel", "data_parallel",
-                                  "schedule", "micro_batch_sequences", "recompute"}) {
+        for (const char* shown :
+             {"pipeline_parallel", "expert_parallel", "data_parallel", "tensor_parallel",
+              "schedule", "micro_batch_sequences", "recompute"}) {
             differing_.erase(shown);  // always
         }
     }
@@ -69,9 +70,10 @@ public:
     [[nodiscard]] std::string plan(const Json& candidate) const {
         const Json& plan = candidate.at("plan");
         std::string text =
-            fmt::format("PP{} EP{} DP{} {}", plan.value("pipeline_parallel", Json()).dump(),
+            fmt::format("PP{} EP{} DP{} {}{}", plan.value("pipeline_parallel", Json()).dump(),
                         plan.value("expert_parallel", Json(1)).dump(),
-                        plan.value("data_parallel", Json("?")).dump(), plan.value("schedule", "?"));
+                        plan.value("data_parallel", Json("?")).dump(), tensor_parallel(plan),
+                        plan.value("schedule", "?"));
         if (const Json& sequences = plan.at("micro_batch_sequences"); sequences != 1) {
             text += fmt::format(" x{}", sequences.dump());
         }
@@ -94,6 +96,11 @@ public:
     }
 
 private:
+    static std::string tensor_parallel(const Json& plan) {
+        const Json ranks = plan.value("tensor_parallel", Json(1));
+        return ranks == 1 ? "" : fmt::format("TP{} ", ranks.dump());
+    }
+
     std::set<std::string> shared_names_;
     std::set<std::string> differing_;
 };
