@@ -7,6 +7,17 @@ setup() {
     [ -e "$BATS_FILE_TMPDIR/one/desktop.json" ] || skip "no chromium"
 }
 
+# long_names FILE: the report or sweep with names longer than any box, with and without places to
+# break them.
+long_names() {
+    local name
+    name=$(printf 'NameWithoutAnySpaces%.0s' {1..8})
+    sed -e 's/"stage\([0-9]*\.n\)/"rank64\1/g' -e "s|two schedules|$name|g" \
+        -e "s|/plan/schedule|/cluster/$name|g" -e "s|\"dualpipe\"|\"$name\"|g" "$1" |
+        jq --arg name "$name" 'if has("scenario") then .scenario.name = $name
+            | .scenario.cluster.name = $name | .warnings += [$name] else . end'
+}
+
 # Pages and what a browser finds there, once. B has another topology.
 setup_file() {
     load ../cli/common
@@ -18,9 +29,15 @@ setup_file() {
     "$R1SIM" report "$here/a.json" "$here/b.json" --html "$here/two.html"
     jq -f tests/web/sweep_result.jq "$here/a.json" >"$here/sweep.json"
     "$R1SIM" report "$here/sweep.json" --html "$here/sweep.html"
-    tests/web/browse "$here/one.html" "$here/one" desktop phone dark
-    tests/web/browse "$here/two.html" "$here/two" desktop
-    tests/web/browse "$here/sweep.html" "$here/sweep" phone
+    long_names "$here/a.json" >"$here/long.json"
+    long_names "$here/sweep.json" >"$here/long_sweep.json"
+    "$R1SIM" report "$here/long.json" "$here/b.json" --html "$here/long.html"
+    "$R1SIM" report "$here/long_sweep.json" --html "$here/long_sweep.html"
+    tests/web/browse "$here/one.html" "$here/one" desktop phone dark 1400 500
+    tests/web/browse "$here/two.html" "$here/two" desktop 1400 500 390
+    tests/web/browse "$here/sweep.html" "$here/sweep" phone 1400 500
+    tests/web/browse "$here/long.html" "$here/long" 1400 500 390
+    tests/web/browse "$here/long_sweep.html" "$here/long_sweep" 1400 500 390
 }
 
 # found PAGE/LOOK FILTER: of what the browser found, true.
@@ -33,7 +50,7 @@ found() {
 }
 
 @test "page: no error, no message on the console, no request" {
-    for page in one two sweep; do
+    for page in one two sweep long long_sweep; do
         [ "$(jq length "$BATS_FILE_TMPDIR/$page/console.json")" -eq 0 ]
     done
     for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
@@ -53,11 +70,13 @@ found() {
         "Step by /plan/schedule", "Points"] and .charts == 2 and .painted == 2'
 }
 
-@test "page: nothing is cut off at desktop and phone width" {
-    for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
-        found "$look" '.cut == [] and .page_width <= .window_width'
+@test "page: nothing is cut off or wider than its box, from desktop to phone width" {
+    for look in one/{desktop,phone,dark,1400,500} two/{desktop,1400,500,390} \
+        sweep/{phone,1400,500} long/{1400,500,390} long_sweep/{1400,500,390}; do
+        found "$look" '.cut == [] and .overflows == [] and .page_width <= .window_width'
     done
     found one/phone '.window_width == 390'
+    found long/1400 '.hottest[0] | startswith("rank64")'
 }
 
 @test "page: every number is the report's, in the unit that it shows" {
