@@ -117,6 +117,11 @@ TEST_CASE("sweep result: points of other batches are compared by token", "[tools
     CHECK(result["compared_per"] == "token");
     CHECK(result["pareto_front"].size() == 1);
     CHECK(result["best"]["point"] == 1);
+    // 8 s and 30 USD for 4000 tokens.
+    const std::string table = sweep_table(result, false);
+    CHECK(table.find("  point  s/M tokens  tokens/s  USD/M tokens  memory GB\n"
+                     "  1            2000       500          7500      5e-08\n") !=
+          std::string::npos);
     CHECK(sweep_result("n", "hash", {}, Json::array())["best"].is_null());
 }
 

@@ -30,7 +30,9 @@ setup_file() {
     jq -f tests/web/sweep_result.jq "$here/a.json" >"$here/sweep.json"
     "$R1SIM" report "$here/sweep.json" --html "$here/sweep.html"
     long_names "$here/a.json" >"$here/long.json"
-    long_names "$here/sweep.json" >"$here/long_sweep.json"
+    jq '.compared_per = "token" | .lines[1].memory.fits = false' "$here/sweep.json" \
+        >"$here/tokens.json"
+    long_names "$here/tokens.json" >"$here/long_sweep.json"
     "$R1SIM" report "$here/long.json" "$here/b.json" --html "$here/long.html"
     "$R1SIM" report "$here/long_sweep.json" --html "$here/long_sweep.html"
     tests/web/browse "$here/one.html" "$here/one" desktop phone dark 1400 500
@@ -44,7 +46,7 @@ setup_file() {
 found() {
     jq -e "$2" "$BATS_FILE_TMPDIR/$1.json" >/dev/null || {
         echo "false of $1: $2"
-        jq -c 'del(.numbers)' "$BATS_FILE_TMPDIR/$1.json"
+        jq -c 'del(.numbers, .cells)' "$BATS_FILE_TMPDIR/$1.json"
         return 1
     }
 }
@@ -68,6 +70,18 @@ found() {
     found two/desktop '.charts >= 14 and .painted >= .charts'
     found sweep/phone '.headings == ["two schedules", "Pareto front: time, cost and memory",
         "Step by /plan/schedule", "Points"] and .charts == 2 and .painted == 2'
+}
+
+@test "page: a sweep's chart and table show what its points are compared by" {
+    local chart="Cost of a step by its time: 1 on the front, 1 others, 0 do not fit"
+    found sweep/phone '.chart_labels[0] == "'"$chart"'"
+        and (["time of a step", "cost of a step"] - .columns == [])'
+    chart="Cost of a million tokens by its time: 1 on the front, 0 others, 1 do not fit"
+    found long_sweep/1400 '.chart_labels[0] == "'"$chart"'"
+        and (["time of a million tokens", "cost of a million tokens"] - .columns == [])'
+    # Of the only point of the front.
+    found long_sweep/1400 '[.cells[] | select(endswith(" ms"))][0] == "'"$(jq -r \
+        '1e9 / .best.tokens_per_s * 10 | round / 10' "$BATS_FILE_TMPDIR/tokens.json")"' ms"'
 }
 
 @test "page: nothing is cut off or wider than its box, from desktop to phone width" {

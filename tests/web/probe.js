@@ -42,6 +42,9 @@
         cut: cut.map((e) => `${e.tagName}.${e.className}`),
         overflows,
         charts: document.querySelectorAll('.chart').length,
+        chart_labels: [...document.querySelectorAll('.chart')].map((e) => e.getAttribute('aria-label')),
+        columns: [...document.querySelectorAll('th')].map((e) => e.textContent),
+        cells: [...document.querySelectorAll('td')].map((e) => e.textContent),
         painted: [...document.querySelectorAll('.chart canvas')].filter(painted).length,
         requests: performance.getEntriesByType('resource').map((e) => e.name),
     };
