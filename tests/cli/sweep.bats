@@ -23,17 +23,6 @@ without_run_info() {
     jq -c 'del(.run_info)' "$1"
 }
 
-# bundled SCHEMA: the schema, with what it takes from report.schema.json put inside.
-bundled() {
-    "$R1SIM" schema "$1" | jq --slurpfile report scenarios/report.schema.json '
-        def to_inside: if startswith("#") then "#/$defs/report/" + .[2:] else . end;
-        def from_report: walk(if type == "object" and (."$ref" | type) == "string"
-                              then ."$ref" |= to_inside else . end);
-        walk(if type == "object" and (."$ref" | type) == "string"
-             then ."$ref" |= sub("^report.schema.json#/"; "#/$defs/report/") else . end)
-        | ."$defs".report = ($report[0] | from_report)'
-}
-
 # sweep ARGUMENT...: to $folder/lines.jsonl.
 sweep() {
     "$R1SIM" sweep "$folder/sweep.json" "${small[@]}" -o "$folder/lines.jsonl" "$@"
@@ -82,7 +71,7 @@ sweep() {
 
 @test "sweep: lines, result and file conform to their schemas" {
     sweep --json >"$folder/result.json"
-    bundled sweep_line >"$folder/schema.json"
+    "$R1SIM" schema sweep_line >"$folder/schema.json"
     problems=$(jq -r --slurpfile schema "$folder/schema.json" -f tests/cli/conforms.jq \
         "$folder/lines.jsonl")
     [ -z "$problems" ] || { echo "$problems"; false; }
