@@ -69,6 +69,14 @@ sweep() {
     holds "Effect of /plan/schedule"
 }
 
+@test "sweep: lines are the same wherever it was started, errors included" {
+    sweep >/dev/null
+    cp "$folder/lines.jsonl" "$folder/here.jsonl"
+    (cd "$folder" && "$R1SIM" sweep sweep.json "${small[@]}" -o lines.jsonl >/dev/null)
+    same <(without_run_info "$folder/here.jsonl") <(without_run_info "$folder/lines.jsonl")
+    jq -se '.[1].error | startswith("sweep.json:")' "$folder/lines.jsonl"
+}
+
 @test "sweep: lines, result and file conform to their schemas" {
     sweep --json >"$folder/result.json"
     "$R1SIM" schema sweep_line >"$folder/schema.json"
