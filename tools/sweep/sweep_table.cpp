@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kFrontShownMax = 20;
 constexpr std::size_t kValueWidthMax = 40;
+constexpr std::size_t kRefusalsShownMax = 10;
 
 using Row = std::vector<std::string>;
 
@@ -55,11 +56,16 @@ std::string counts(const Json& result) {
         text += fmt::format(", {} of them in more memory than the GPUs have", without_room);
     }
     text += "\n";
-    for (const Json& refusal : result.at("refused")) {
+    const Json& refused = result.at("refused");
+    for (std::size_t i = 0; i < std::min(refused.size(), kRefusalsShownMax); ++i) {
+        const Json& refusal = refused[i];
         const std::string error = refusal.at("error").get<std::string>();
         text += fmt::format("{} refused with exit code {}, first point {}: {}\n",
                             refusal.at("points").get<int>(), refusal.at("exit_code").get<int>(),
                             refusal.at("first").get<int>(), error.substr(0, error.find('\n')));
+    }
+    if (refused.size() > kRefusalsShownMax) {
+        text += fmt::format("and others for {} more causes\n", refused.size() - kRefusalsShownMax);
     }
     return text;
 }

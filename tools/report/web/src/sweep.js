@@ -116,7 +116,11 @@ function verdict(result) {
     const { of, amounts } = comparison(result);
     const found = result.compared_per === 'token' && best && amounts(best.step_time_s, best.tokens_per_s, best.usd);
     const compared = found ? [`a step, ${seconds(found[0])} ${of}`, `a step, ${usd(found[1])} ${of}`] : ['a step', 'a step'];
-    const refused = result.refused.map((r) => `${r.points} refused with exit ${r.exit_code}: ${r.error.split('\n')[0]}`);
+    const kShown = 10;
+    const refused = result.refused.slice(0, kShown).map((r) => `${r.points} refused with exit ${r.exit_code}: ${r.error.split('\n')[0]}`);
+    if (result.refused.length > kShown) {
+        refused.push(`and others for ${result.refused.length - kShown} more causes`);
+    }
     return el(
         'div.strip',
         null,
