@@ -2,7 +2,7 @@
 # what its sources give. Each says that it is skipped where Chromium or npm is missing.
 if(R1_BATS AND TARGET r1sim)
     add_test(NAME "web: page" COMMAND "${CMAKE_SOURCE_DIR}/tests/web/page")
-    set_tests_properties("web: page" PROPERTIES LABELS web TIMEOUT 120 SKIP_RETURN_CODE 77
+    set_tests_properties("web: page" PROPERTIES LABELS web TIMEOUT 240 SKIP_RETURN_CODE 77
         PROCESSORS 2 ENVIRONMENT "R1SIM=$<TARGET_FILE:r1sim>")
 endif()
 

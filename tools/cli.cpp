@@ -14,6 +14,7 @@
 #include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
 #include "model/tokenizer/utf8.hpp"
+#include "tools/processes.hpp"
 
 namespace r1 {
 
@@ -229,8 +230,10 @@ std::vector<std::string> Invocation::scenario_arguments() const {
 
 bool Invocation::color() const {
     const std::string when = text("color");
+    // mpirun reads its processes' output from a terminal of its own, wherever it writes it to.
+    const bool on_terminal = isatty(STDOUT_FILENO) == 1 && processes() == 1;
     return when == "always" ||
-           (when == "auto" && isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr);
+           (when == "auto" && on_terminal && std::getenv("NO_COLOR") == nullptr);
 }
 
 Invocation Invocation::silenced() const {

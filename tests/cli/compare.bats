@@ -52,6 +52,7 @@ setup_file() {
         {path: "step.new", a: "null", b: "number"},
         {path: "cost.usd", a: "number", b: "null"},
         {path: "memory.fits", a: "boolean", b: "boolean"}]'
+    json '.without_size == ["cost.usd", "memory.fits"]'
 }
 
 @test "compare: --fail-above exits 6, for any metric or the ones named" {
@@ -69,6 +70,27 @@ setup_file() {
     run -6 "$R1SIM" compare "$a" "$b" --fail-above network.links=0
     run -6 "$R1SIM" compare "$a" "$b" --fail-above 'network.links[stage0.nvlink.up]=0'
     run -0 "$R1SIM" compare "$a" "$b" --fail-above 'memory.per_rank[3]=0'
+}
+
+@test "compare: --fail-above is exceeded by what B lacks, and by flags" {
+    local dry=$BATS_TEST_TMPDIR/dry.json flag=$BATS_TEST_TMPDIR/flag.json
+    "$R1SIM" simulate "$main_job" --dry-run -o "$dry" >/dev/null
+    run -6 --separate-stderr "$R1SIM" compare "$a" "$dry" --fail-above 1% --json
+    conforms comparison
+    json '["step.time_s", "cost.usd", "network.links[stage0.nvlink.up].bytes"]
+        - .thresholds[0].exceeded_by == []'
+    run -6 "$R1SIM" compare "$a" "$dry" --fail-above step.time_s=1%
+    holds "step.time_s above 1 %: step.time_s"
+    run -6 "$R1SIM" compare "$a" "$dry" --fail-above 'network.links[stage0.nvlink.up]=1%'
+    run -0 "$R1SIM" compare "$a" "$dry" --fail-above memory=1%
+    # What only B has is there to be named, and no change.
+    run -0 "$R1SIM" compare "$dry" "$a" --fail-above 1% --fail-above step.time_s=1%
+    refused_with 2 "did you mean 'step.time_s'" compare "$dry" "$a" --fail-above step.tim_s=1
+    jq '.memory.fits = false' "$a" >"$flag"
+    run -6 --separate-stderr "$R1SIM" compare "$a" "$flag" --fail-above 1000% --json
+    json '.without_size == ["memory.fits"] and .thresholds[0].exceeded_by == ["memory.fits"]'
+    run -6 "$R1SIM" compare "$a" "$flag" --fail-above memory=0%
+    run -0 "$R1SIM" compare "$a" "$flag" --fail-above step=0%
 }
 
 @test "compare: what it cannot do" {

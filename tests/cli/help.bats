@@ -99,11 +99,41 @@ setup() {
     for file in scenarios/*.schema.json topologies/*.schema.json topologies/*/*.schema.json; do
         kind=$(jq -r '.properties.schema.const | ltrimstr("r1sim.") | rtrimstr("/1")' "$file")
         run -0 "$R1SIM" schema "$kind"
-        [ "$(jq -S . <<<"$output")" = "$(jq -S . "$file")" ]
+        # The file, but for references to others.
+        local own='del(."$defs") | walk(if type == "object" then del(."$ref") else . end)'
+        [ "$(jq -S "$own" <<<"$output")" = "$(jq -S "$own" "$file")" ]
         json '.properties.schema.const == "r1sim." + $kind + "/1"' --arg kind "$kind"
         json '."$schema" == "https://json-schema.org/draft/2020-12/schema"'
         json '.additionalProperties == false'
     done
+}
+
+@test "schema: each is one document that refers to no other" {
+    for file in scenarios/*.schema.json topologies/*.schema.json topologies/*/*.schema.json; do
+        output=$("$R1SIM" schema "$(basename "$file" .schema.json)")
+        json '. as $root | [.. | objects | select(has("$ref"))."$ref"] | unique
+            | all(startswith("#/") and (split("/")[1:] as $path
+                  | $root | getpath($path) | type == "object"))
+            and ([$root | .. | objects | ."$schema" | strings] | length == 1)'
+    done
+    output=$("$R1SIM" schema report)
+    json '."$defs" | keys | map(select(endswith(".json"))) == ["calibration.schema.json", "device.schema.json",
+        "scenario.schema.json", "topology.schema.json"]'
+}
+
+@test "schema: scenarios, topologies and reports conform to theirs" {
+    local file kind
+    for file in scenarios/*.json topologies/*.json; do
+        kind=$(jq -r '.schema // "" | capture("^r1sim\\.(?<kind>scenario|topology)/1$").kind' "$file")
+        [ -n "$kind" ] || continue
+        output=$(<"$file")
+        conforms "$kind"
+    done
+    output=$("$R1SIM" simulate "$main_job" --engine fluid --json)
+    conforms report
+    # What stands in another file is looked at.
+    output=$(jq '.scenario.cluster.nic.latency_us = "3"' <<<"$output")
+    run -1 conforms report
 }
 
 @test "schema: every kind of file that the program reads or writes has one" {

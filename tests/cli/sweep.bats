@@ -23,17 +23,6 @@ without_run_info() {
     jq -c 'del(.run_info)' "$1"
 }
 
-# bundled SCHEMA: the schema, with what it takes from report.schema.json put inside.
-bundled() {
-    "$R1SIM" schema "$1" | jq --slurpfile report scenarios/report.schema.json '
-        def to_inside: if startswith("#") then "#/$defs/report/" + .[2:] else . end;
-        def from_report: walk(if type == "object" and (."$ref" | type) == "string"
-                              then ."$ref" |= to_inside else . end);
-        walk(if type == "object" and (."$ref" | type) == "string"
-             then ."$ref" |= sub("^report.schema.json#/"; "#/$defs/report/") else . end)
-        | ."$defs".report = ($report[0] | from_report)'
-}
-
 # sweep ARGUMENT...: to $folder/lines.jsonl.
 sweep() {
     "$R1SIM" sweep "$folder/sweep.json" "${small[@]}" -o "$folder/lines.jsonl" "$@"
@@ -80,9 +69,17 @@ sweep() {
     holds "Effect of /plan/schedule"
 }
 
+@test "sweep: lines are the same wherever it was started, errors included" {
+    sweep >/dev/null
+    cp "$folder/lines.jsonl" "$folder/here.jsonl"
+    (cd "$folder" && "$R1SIM" sweep sweep.json "${small[@]}" -o lines.jsonl >/dev/null)
+    same <(without_run_info "$folder/here.jsonl") <(without_run_info "$folder/lines.jsonl")
+    jq -se '.[1].error | startswith("sweep.json:")' "$folder/lines.jsonl"
+}
+
 @test "sweep: lines, result and file conform to their schemas" {
     sweep --json >"$folder/result.json"
-    bundled sweep_line >"$folder/schema.json"
+    "$R1SIM" schema sweep_line >"$folder/schema.json"
     problems=$(jq -r --slurpfile schema "$folder/schema.json" -f tests/cli/conforms.jq \
         "$folder/lines.jsonl")
     [ -z "$problems" ] || { echo "$problems"; false; }

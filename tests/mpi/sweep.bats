@@ -11,7 +11,7 @@ setup() {
  "axes": {"/replay/engine": ["fluid"], "/plan/schedule": ["dualpipe", "1f1b"],
           "/workload/sequence_length": [64, 128], "/seed": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}}
 EOF
-    "$R1SIM" sweep "$folder/sweep.json" -o "$folder/alone.jsonl" --color never >"$folder/alone"
+    "$R1SIM" sweep "$folder/sweep.json" -o "$folder/alone.jsonl" >"$folder/alone"
 }
 
 without_run_info() {
@@ -19,8 +19,7 @@ without_run_info() {
 }
 
 @test "mpirun gives the lines and the table of one process, once" {
-    "${mpi_run[@]}" "$R1SIM" sweep "$folder/sweep.json" --color never \
-        -o "$folder/ranks.jsonl" >"$folder/ranks"
+    "${mpi_run[@]}" "$R1SIM" sweep "$folder/sweep.json" -o "$folder/ranks.jsonl" >"$folder/ranks"
     same <(without_run_info "$folder/alone.jsonl") <(without_run_info "$folder/ranks.jsonl")
     same "$folder/alone" "$folder/ranks"
     "${mpi_run[@]}" "$R1SIM" sweep "$folder/sweep.json" --jobs 2 -o "$folder/ranks.jsonl" >/dev/null

@@ -108,6 +108,37 @@ TEST_CASE("sweep result: best and front have room, effects are over all simulate
     CHECK(table.find("is wrong") == std::string::npos);
 }
 
+TEST_CASE("sweep result: refusals are counted by their causes, whatever the numbers",
+          "[tools][sweep]") {
+    const auto refused = [](int point, int code, const std::string& error) {
+        Json line = refused_line(point, {});
+        line["exit_code"] = code;
+        line["error"] = error;
+        return line;
+    };
+    Json lines = {refused(0, 3, "a.json:2:20: /a: 7 does not divide 128\nand 3"),
+                  refused(1, 3, "a.json:2:9: /b: must be 'x', found 'y'"),
+                  refused(2, 3, "a.json:2:23: /a: 11 does not divide 128"),
+                  refused(3, 1, "a.json:2:23: /a: 11 does not divide 128"),
+                  refused(4, 3, "a.json:2:23: /a: 13 does not divide 128\nor 4")};
+    const Json result = sweep_result("n", "hash", {}, lines);
+    std::vector<std::vector<int>> found;
+    for (const Json& entry : result["refused"]) {
+        found.push_back({entry["exit_code"], entry["points"], entry["first"]});
+    }
+    CHECK(found == std::vector<std::vector<int>>{{3, 3, 0}, {3, 1, 1}, {1, 1, 3}});
+    CHECK(result["refused"][0]["error"] == lines[0]["error"]);
+    for (int i = 0; i < 12; ++i) {
+        lines.push_back(
+            refused(5 + i, 3, std::string(1, static_cast<char>('a' + i)) + " is wrong"));
+    }
+    const std::string table = sweep_table(sweep_result("n", "hash", {}, lines), false);
+    CHECK(table.find("3 refused with exit code 3, first point 0: a.json:2:20: /a: 7 does not "
+                     "divide 128\n1 refused with exit code 3, first point 1: ") !=
+          std::string::npos);
+    CHECK(table.find("and others for 5 more causes\n") != std::string::npos);
+}
+
 TEST_CASE("sweep result: points of other batches are compared by token", "[tools][sweep]") {
     // The second takes twice the time for four times the tokens, and costs less a token.
     Json larger = made_line(1, {}, 8, 30, 50);
@@ -117,6 +148,11 @@ TEST_CASE("sweep result: points of other batches are compared by token", "[tools
     CHECK(result["compared_per"] == "token");
     CHECK(result["pareto_front"].size() == 1);
     CHECK(result["best"]["point"] == 1);
+    // 8 s and 30 USD for 4000 tokens.
+    const std::string table = sweep_table(result, false);
+    CHECK(table.find("  point  s/M tokens  tokens/s  USD/M tokens  memory GB\n"
+                     "  1            2000       500          7500      5e-08\n") !=
+          std::string::npos);
     CHECK(sweep_result("n", "hash", {}, Json::array())["best"].is_null());
 }
 

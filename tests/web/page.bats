@@ -7,6 +7,17 @@ setup() {
     [ -e "$BATS_FILE_TMPDIR/one/desktop.json" ] || skip "no chromium"
 }
 
+# long_names FILE: the report or sweep with names longer than any box, with and without places to
+# break them.
+long_names() {
+    local name
+    name=$(printf 'NameWithoutAnySpaces%.0s' {1..8})
+    sed -e 's/"stage\([0-9]*\.n\)/"rank64\1/g' -e "s|two schedules|$name|g" \
+        -e "s|/plan/schedule|/cluster/$name|g" -e "s|\"dualpipe\"|\"$name\"|g" "$1" |
+        jq --arg name "$name" 'if has("scenario") then .scenario.name = $name
+            | .scenario.cluster.name = $name | .warnings += [$name] else . end'
+}
+
 # Pages and what a browser finds there, once. B has another topology.
 setup_file() {
     load ../cli/common
@@ -18,22 +29,30 @@ setup_file() {
     "$R1SIM" report "$here/a.json" "$here/b.json" --html "$here/two.html"
     jq -f tests/web/sweep_result.jq "$here/a.json" >"$here/sweep.json"
     "$R1SIM" report "$here/sweep.json" --html "$here/sweep.html"
-    tests/web/browse "$here/one.html" "$here/one" desktop phone dark
-    tests/web/browse "$here/two.html" "$here/two" desktop
-    tests/web/browse "$here/sweep.html" "$here/sweep" phone
+    long_names "$here/a.json" >"$here/long.json"
+    jq '.compared_per = "token" | .lines[1].memory.fits = false' "$here/sweep.json" \
+        >"$here/tokens.json"
+    long_names "$here/tokens.json" >"$here/long_sweep.json"
+    "$R1SIM" report "$here/long.json" "$here/b.json" --html "$here/long.html"
+    "$R1SIM" report "$here/long_sweep.json" --html "$here/long_sweep.html"
+    tests/web/browse "$here/one.html" "$here/one" desktop phone dark 1400 500
+    tests/web/browse "$here/two.html" "$here/two" desktop 1400 500 390
+    tests/web/browse "$here/sweep.html" "$here/sweep" phone 1400 500
+    tests/web/browse "$here/long.html" "$here/long" 1400 500 390
+    tests/web/browse "$here/long_sweep.html" "$here/long_sweep" 1400 500 390
 }
 
 # found PAGE/LOOK FILTER: of what the browser found, true.
 found() {
     jq -e "$2" "$BATS_FILE_TMPDIR/$1.json" >/dev/null || {
         echo "false of $1: $2"
-        jq -c 'del(.numbers)' "$BATS_FILE_TMPDIR/$1.json"
+        jq -c 'del(.numbers, .cells)' "$BATS_FILE_TMPDIR/$1.json"
         return 1
     }
 }
 
 @test "page: no error, no message on the console, no request" {
-    for page in one two sweep; do
+    for page in one two sweep long long_sweep; do
         [ "$(jq length "$BATS_FILE_TMPDIR/$page/console.json")" -eq 0 ]
     done
     for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
@@ -53,11 +72,25 @@ found() {
         "Step by /plan/schedule", "Points"] and .charts == 2 and .painted == 2'
 }
 
-@test "page: nothing is cut off at desktop and phone width" {
-    for look in one/desktop one/phone one/dark two/desktop sweep/phone; do
-        found "$look" '.cut == [] and .page_width <= .window_width'
+@test "page: a sweep's chart and table show what its points are compared by" {
+    local chart="Cost of a step by its time: 1 on the front, 1 others, 0 do not fit"
+    found sweep/phone '.chart_labels[0] == "'"$chart"'"
+        and (["time of a step", "cost of a step"] - .columns == [])'
+    chart="Cost of a million tokens by its time: 1 on the front, 0 others, 1 do not fit"
+    found long_sweep/1400 '.chart_labels[0] == "'"$chart"'"
+        and (["time of a million tokens", "cost of a million tokens"] - .columns == [])'
+    # Of the only point of the front.
+    found long_sweep/1400 '[.cells[] | select(endswith(" ms"))][0] == "'"$(jq -r \
+        '1e9 / .best.tokens_per_s * 10 | round / 10' "$BATS_FILE_TMPDIR/tokens.json")"' ms"'
+}
+
+@test "page: nothing is cut off or wider than its box, from desktop to phone width" {
+    for look in one/{desktop,phone,dark,1400,500} two/{desktop,1400,500,390} \
+        sweep/{phone,1400,500} long/{1400,500,390} long_sweep/{1400,500,390}; do
+        found "$look" '.cut == [] and .overflows == [] and .page_width <= .window_width'
     done
     found one/phone '.window_width == 390'
+    found long/1400 '.hottest[0] | startswith("rank64")'
 }
 
 @test "page: every number is the report's, in the unit that it shows" {

@@ -10,6 +10,14 @@
     const cut = [...document.querySelectorAll('main *')].filter(
         (e) => !e.closest('.scroll') && !e.closest('svg') && e.getBoundingClientRect().right > innerWidth + 0.5,
     );
+    // Contents wider than their box, folded ones included; 1: widths are rounded.
+    const folded = [...document.querySelectorAll('details:not([open])')];
+    folded.forEach((e) => (e.open = true));
+    const overflowing = [...document.querySelectorAll('body, main *')].filter(
+        (e) => !e.matches('.scroll') && e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1,
+    );
+    const overflows = overflowing.map((e) => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 40)}`);
+    folded.forEach((e) => (e.open = false));
     const painted = (canvas) => {
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
         const colors = new Set();
@@ -32,7 +40,11 @@
         page_width: document.documentElement.scrollWidth,
         window_width: innerWidth,
         cut: cut.map((e) => `${e.tagName}.${e.className}`),
+        overflows,
         charts: document.querySelectorAll('.chart').length,
+        chart_labels: [...document.querySelectorAll('.chart')].map((e) => e.getAttribute('aria-label')),
+        columns: [...document.querySelectorAll('th')].map((e) => e.textContent),
+        cells: [...document.querySelectorAll('td')].map((e) => e.textContent),
         painted: [...document.querySelectorAll('.chart canvas')].filter(painted).length,
         requests: performance.getEntriesByType('resource').map((e) => e.name),
     };

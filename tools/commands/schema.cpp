@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
@@ -46,12 +51,65 @@ std::vector<std::string> schema_kinds() {
     return kinds;
 }
 
+// A schema as one document: the other files that it refers to stand in its $defs, by their names.
+class SchemaBundle {
+public:
+    explicit SchemaBundle(const std::filesystem::path& file) : file_(file.lexically_normal()) {}
+
+    Json document() {
+        Json schema = read(file_);
+        for (const auto& [name, definition] : definitions_.items()) {
+            schema["$defs"][name] = definition;
+        }
+        return schema;
+    }
+
+private:
+    // With all references into the bundle.
+    Json read(const std::filesystem::path& file) {
+        Json schema = Document::from_file(file).root();
+        redirect(schema, file);
+        return schema;
+    }
+
+    void redirect(Json& value, const std::filesystem::path& file) {
+        if (value.is_object() && value.contains("$ref")) {
+            const auto reference = value.at("$ref").get<std::string>();
+            const std::size_t sharp = std::min(reference.find('#'), reference.size());
+            const std::string pointer = reference.substr(std::min(sharp + 1, reference.size()));
+            const std::filesystem::path target =
+                sharp == 0 ? file : file.parent_path() / reference.substr(0, sharp);
+            value["$ref"] = "#" + place_of(target.lexically_normal()) + pointer;
+        }
+        for (Json& member : value) {
+            if (member.is_structured()) {
+                redirect(member, file);
+            }
+        }
+    }
+
+    // Of the file's schema in the bundle; "" of the root.
+    std::string place_of(const std::filesystem::path& file) {
+        const std::string name = file.filename().string();
+        if (file != file_ && !definitions_.contains(name)) {
+            definitions_[name] = Json();  // taken: schemas may refer to each other
+            Json schema = read(file);
+            schema.erase("$schema");  // which only a root has
+            definitions_[name] = std::move(schema);
+        }
+        return file == file_ ? "" : "/$defs/" + name;
+    }
+
+    std::filesystem::path file_;
+    Json definitions_ = Json::object();
+};
+
 int run_schema(const Invocation& invocation) {
     const std::string kind = invocation.text("kind");
     for (const PublishedSchema& schema : kSchemas) {
         if (kind == schema.kind) {
-            const Document document = Document::from_file(data_root() / schema.file);
-            invocation.answer(document.root(), document.root().dump(2) + "\n");
+            const Json document = SchemaBundle(data_root() / schema.file).document();
+            invocation.answer(document, document.dump(2) + "\n");
             return kOk;
         }
     }
@@ -63,7 +121,7 @@ int run_schema(const Invocation& invocation) {
 Command schema_command() {
     Command command;
     command.name = "schema";
-    command.summary = "Prints the JSON Schema of a kind of file.";
+    command.summary = "Prints the JSON Schema of a kind of file, in one piece.";
     command.arguments = "KIND";
     command.positional = "kind";
     command.choices = schema_kinds();

@@ -50,6 +50,22 @@ Members members_of(const Json& value) {
     return members;
 }
 
+// The path of a member of what stands at `path`.
+std::string path_below(const std::string& path, const std::string& member) {
+    return path.empty() ? member.substr(1) : path + member;
+}
+
+// Adds the paths of all numbers and flags.
+void add_figures(const Json& value, const std::string& path, std::vector<std::string>& paths) {
+    if (value.is_number() || value.is_boolean()) {
+        paths.push_back(path);
+    } else if (value.is_structured()) {
+        for (const auto& [member, below] : members_of(value)) {
+            add_figures(*below, path_below(path, member), paths);
+        }
+    }
+}
+
 // The sections of a report that hold results.
 Json results_of(const Json& report) {
     Json results = report;
@@ -85,6 +101,8 @@ Json metric_json(const std::string& path, const Json& a, const Json& b) {
 struct Differences {
     Json metrics = Json::array();  // numbers that both have, equal or not
     Json changes = Json::array();  // all else that differs
+    std::vector<std::string>
+        without_size;  // of these: numbers and flags that B lacks or has not so
 
     void compare(const Json& a, const Json& b, const std::string& path) {
         if (a.is_number() && b.is_number()) {
@@ -99,26 +117,24 @@ struct Differences {
 private:
     void change(const std::string& path, const Json& a, const Json& b) {
         changes.push_back({{"path", path}, {"a", a}, {"b", b}});
+        add_figures(a, path, without_size);
     }
 
     void compare_members(const Json& a, const Json& b, const std::string& path) {
         const Members of_b = members_of(b);
         std::map<std::string, const Json*> left(of_b.begin(), of_b.end());
-        const auto path_of = [&](const std::string& member) {
-            return path.empty() ? member.substr(1) : path + member;
-        };
         for (const auto& [name, value] : members_of(a)) {
             const auto found = left.find(name);
             if (found == left.end()) {
-                change(path_of(name), *value, Json());
+                change(path_below(path, name), *value, Json());
             } else {
-                compare(*value, *found->second, path_of(name));
+                compare(*value, *found->second, path_below(path, name));
                 left.erase(found);
             }
         }
         for (const auto& [name, value] : of_b) {
             if (left.count(name) > 0) {
-                change(path_of(name), Json(), *value);
+                change(path_below(path, name), Json(), *value);
             }
         }
     }
@@ -186,7 +202,14 @@ Json compare_reports(const NamedReport& a, const NamedReport& b) {
             {"scenario", scenario_changes(a.report, b.report)},
             {"metrics", found.metrics},
             {"changes", found.changes},
+            {"without_size", found.without_size},
             {"thresholds", Json::array()}};
+}
+
+std::vector<std::string> figure_names(const Json& report) {
+    std::vector<std::string> names;
+    add_figures(results_of(report), "", names);
+    return names;
 }
 
 std::string comparison_table(const Json& comparison) {

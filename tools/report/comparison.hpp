@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "model/base/json_fwd.hpp"
 
@@ -17,6 +18,9 @@ struct NamedReport {
 // others by their place. Left out: run_info (wall-clock facts), and critical_path.ops, of which
 // each report has its own.
 Json compare_reports(const NamedReport& a, const NamedReport& b);
+
+// The paths of all numbers and flags of a report that compare_reports() looks at.
+std::vector<std::string> figure_names(const Json& report);
 
 std::string comparison_table(const Json& comparison);
 

@@ -253,14 +253,15 @@ Sweep read_sweep(const std::filesystem::path& file, const std::vector<Override>&
     sweep.overrides = overrides;
     SweepReader(document, diagnostics).read(sweep);
     diagnostics.throw_if_errors();
+    sweep.file_folder = file.parent_path();
     if (document.find("/base")->is_string()) {
         const std::filesystem::path base =
-            file.parent_path() / document.find("/base")->get<std::string>();
+            sweep.file_folder / document.find("/base")->get<std::string>();
         sweep.base = Document::from_file(base);
         sweep.folder = base.parent_path();
     } else {
         sweep.base = document.part("/base");
-        sweep.folder = file.parent_path();
+        sweep.folder = sweep.file_folder;
     }
     if (sweep.name.empty()) {
         sweep.name = file.stem().string();

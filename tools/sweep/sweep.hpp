@@ -12,10 +12,11 @@ namespace r1 {
 
 struct Sweep {
     std::string name;
-    Document base;                    // as its file says
-    std::filesystem::path folder;     // that the names in it are relative to
-    std::vector<Override> overrides;  // of the command line: they change the base
-    std::vector<std::string> axes;    // pointers, each once
+    Document base;                      // as its file says
+    std::filesystem::path folder;       // that the names in it are relative to
+    std::filesystem::path file_folder;  // of the sweep file
+    std::vector<Override> overrides;    // of the command line: they change the base
+    std::vector<std::string> axes;      // pointers, each once
     // What each point changes, in the order of its axes. A grid's last axis changes fastest.
     std::vector<std::vector<Override>> points;
     // Of the resolved base (files put in place, overrides applied) and the points: what results

@@ -22,6 +22,26 @@ Json line_head(const Sweep& sweep, std::size_t point, ExitCode code) {
             {"exit_code", static_cast<int>(code)}};
 }
 
+// Of the exception that is being handled. Files are named from the folder of the sweep file, so
+// that lines are the same wherever the sweep was started.
+Failure failure_of_point(const Sweep& sweep) {
+    try {
+        throw;
+    } catch (const InputError& error) {
+        const std::string folder = (sweep.file_folder / "").string();
+        std::vector<Diagnostic> diagnostics = error.diagnostics();
+        for (Diagnostic& diagnostic : diagnostics) {
+            std::string& file = diagnostic.location.file;
+            if (file.starts_with(folder)) {
+                file.erase(0, folder.size());
+            }
+        }
+        return {exit_code_of(error), render(diagnostics)};
+    } catch (const std::exception&) {
+        return current_failure();
+    }
+}
+
 // Whether it has what sweep_result() reads: a file of lines may come from anywhere.
 bool is_whole(const Json& line) {
     const auto is_number = [&](const Json& in, const char* pointer) {
@@ -60,7 +80,7 @@ Json simulate_point(const Sweep& sweep, std::size_t point, SharedWork& shared) {
         line.update(make_summary(setting, simulation, R1_VERSION, peak_memory_bytes()));
         return line;
     } catch (const std::exception&) {
-        return failed_line(sweep, point, current_failure());
+        return failed_line(sweep, point, failure_of_point(sweep));
     }
 }
 

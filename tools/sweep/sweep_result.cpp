@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "tools/sweep/sweep_line.hpp"
 
@@ -101,24 +102,39 @@ Json effect_of(const std::string& axis, const std::vector<const Json*>& lines) {
     return {{"axis", axis}, {"values", values}};
 }
 
-// How many lines ended with each exit code but 0, and what the first of them said.
-Json refusals_of(const Json& lines) {
-    std::map<int, Json> by_code;
-    for (const Json& line : lines) {
-        if (!is_simulated(line)) {
-            const int code = line.at("exit_code").get<int>();
-            Json& entry = by_code
-                              .try_emplace(code, Json{{"exit_code", code},
-                                                      {"points", 0},
-                                                      {"first", line.at("point")},
-                                                      {"error", line.at("error")}})
-                              .first->second;
-            entry["points"] = entry["points"].get<int>() + 1;
+// What an error is about: its first line, with a '#' for each number.
+std::string cause_of(const std::string& error) {
+    std::string cause;
+    for (const char c : error.substr(0, error.find('\n'))) {
+        if (c < '0' || c > '9') {
+            cause += c;
+        } else if (cause.empty() || cause.back() != '#') {
+            cause += '#';
         }
     }
-    Json refusals = Json::array();
-    for (const auto& [code, entry] : by_code) {
-        refusals.push_back(entry);
+    return cause;
+}
+
+// How many lines ended with each exit code but 0 and for each cause, and what the first of them
+// said.
+Json refusals_of(const Json& lines) {
+    Json refusals = Json::array();  // in the order of the points
+    std::map<std::pair<int, std::string>, std::size_t> place_of;
+    for (const Json& line : lines) {
+        if (is_simulated(line)) {
+            continue;
+        }
+        const int code = line.at("exit_code").get<int>();
+        const auto error = line.at("error").get<std::string>();
+        const auto [place, is_new] = place_of.try_emplace({code, cause_of(error)}, refusals.size());
+        if (is_new) {
+            refusals.push_back({{"exit_code", code},
+                                {"points", 0},
+                                {"first", line.at("point")},
+                                {"error", error}});
+        }
+        Json& points = refusals[place->second]["points"];
+        points = points.get<int>() + 1;
     }
     return refusals;
 }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kFrontShownMax = 20;
 constexpr std::size_t kValueWidthMax = 40;
+constexpr std::size_t kRefusalsShownMax = 10;
 
 using Row = std::vector<std::string>;
 
@@ -55,11 +56,16 @@ std::string counts(const Json& result) {
         text += fmt::format(", {} of them in more memory than the GPUs have", without_room);
     }
     text += "\n";
-    for (const Json& refusal : result.at("refused")) {
+    const Json& refused = result.at("refused");
+    for (std::size_t i = 0; i < std::min(refused.size(), kRefusalsShownMax); ++i) {
+        const Json& refusal = refused[i];
         const std::string error = refusal.at("error").get<std::string>();
         text += fmt::format("{} refused with exit code {}, first point {}: {}\n",
                             refusal.at("points").get<int>(), refusal.at("exit_code").get<int>(),
                             refusal.at("first").get<int>(), error.substr(0, error.find('\n')));
+    }
+    if (refused.size() > kRefusalsShownMax) {
+        text += fmt::format("and others for {} more causes\n", refused.size() - kRefusalsShownMax);
     }
     return text;
 }
@@ -75,16 +81,27 @@ std::vector<std::string> axes_to_show(const Json& result) {
     return axes;
 }
 
-Row point_row(const Json& point, const std::vector<std::string>& axes) {
+// "step_time_s" or "usd" of a step, or of a million tokens; "" where a step has no tokens.
+std::string compared_text(const Json& point, const char* key, bool per_token) {
+    const Json& rate = point.at("tokens_per_s");
+    if (per_token && rate.is_null()) {
+        return "";
+    }
+    const double steps =
+        per_token ? 1e6 / (rate.get<double>() * point.at("step_time_s").get<double>()) : 1;
+    return fmt::format("{:.4g}", point.at(key).get<double>() * steps);
+}
+
+Row point_row(const Json& point, const std::vector<std::string>& axes, bool per_token) {
     Row row = {point.at("point").dump()};
     for (const std::string& axis : axes) {
         const Json& values = point.at("axes");
         row.push_back(values.contains(axis) ? value_text(values.at(axis), kValueWidthMax) : "");
     }
-    row.push_back(seconds(point.at("step_time_s")));
+    row.push_back(compared_text(point, "step_time_s", per_token));
     const Json& rate = point.at("tokens_per_s");
     row.push_back(rate.is_null() ? "" : fmt::format("{:.4g}", rate.get<double>()));
-    row.push_back(fmt::format("{:.4g}", point.at("usd").get<double>()));
+    row.push_back(compared_text(point, "usd", per_token));
     row.push_back(gigabytes(point.at("memory_bytes")));
     return row;
 }
@@ -92,20 +109,21 @@ Row point_row(const Json& point, const std::vector<std::string>& axes) {
 std::string front_table(const Json& result, bool color) {
     const Json& front = result.at("pareto_front");
     const std::vector<std::string> axes = axes_to_show(result);
+    const bool per_token = result.at("compared_per") == "token";
     Row head = {"point"};
     head.insert(head.end(), axes.begin(), axes.end());
-    head.insert(head.end(), {"step s", "tokens/s", "USD", "memory GB"});
+    head.insert(head.end(), {per_token ? "s/M tokens" : "step s", "tokens/s",
+                             per_token ? "USD/M tokens" : "USD", "memory GB"});
     std::vector<Row> rows = {head};
     for (const Json& point : front) {
         if (rows.size() <= kFrontShownMax) {
-            rows.push_back(point_row(point, axes));
+            rows.push_back(point_row(point, axes, per_token));
         }
     }
-    const std::string by = result.at("compared_per") == "token"
-                               ? ", time and cost per token, as steps differ in tokens"
-                               : "";
-    std::string text = heading("Best point" + by, color) +
-                       columns({head, point_row(result.at("best"), axes)}, axes.size() + 1);
+    const std::string by = per_token ? ", time and cost per token, as steps differ in tokens" : "";
+    std::string text =
+        heading("Best point" + by, color) +
+        columns({head, point_row(result.at("best"), axes, per_token)}, axes.size() + 1);
     text += heading("Pareto front: time, cost, memory", color) + columns(rows, axes.size() + 1);
     if (front.size() > kFrontShownMax) {
         text += fmt::format("  and {} more\n", front.size() - kFrontShownMax);

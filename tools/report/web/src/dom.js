@@ -33,6 +33,11 @@ export function number(report, pointer, format) {
     return el('span.number', { 'data-pointer': pointer, title: String(value) }, format(value));
 }
 
+// A name of parts, as contents of an element: where it does not fit, it breaks after a part.
+export function breakable(name) {
+    return name.split(/(?<=[./_])/).map((part, i) => (i === 0 ? part : [el('wbr'), part]));
+}
+
 // Columns: [title, class?]; rows: lists of cells, nodes or texts.
 export function table(columns, rows) {
     const cell = (tag) => (content, i) => el(`${tag}${columns[i][1] ? '.' + columns[i][1] : ''}`, null, content);

@@ -13,6 +13,15 @@ const shown = (value) => (typeof value === 'string' ? value : JSON.stringify(val
 const axesText = (axes) => Object.entries(axes).map(([pointer, value]) => `${pointer.split('/').at(-1)} ${shown(value)}`).join(', ');
 const fullest = (line) => Math.max(0, ...line.memory.per_rank.map((rank) => rank.total));
 
+// What points are compared by: steps, or a million tokens where steps differ in tokens. `amounts`: its
+// time and cost by those of the step; null where a step has no tokens.
+function comparison(result) {
+    if (result.compared_per === 'step') {
+        return { of: 'a step', amounts: (time, rate, price) => [time, price] };
+    }
+    return { of: 'a million tokens', amounts: (time, rate, price) => (rate ? [1e6 / rate, (1e6 * price) / (rate * time)] : null) };
+}
+
 function plot(title, height, option) {
     const box = el('div.chart', { role: 'img', 'aria-label': title });
     box.style.height = `${height}px`;
@@ -49,29 +58,38 @@ function effect(result, { axis: pointer, values }) {
 }
 
 function front(result) {
+    const { of, amounts } = comparison(result);
     const best = new Set(result.pareto_front.map(({ point }) => point));
-    const points = (wanted) =>
-        result.lines
-            .filter((line) => line.exit_code === 0 && line.cost && best.has(line.point) === wanted)
-            .map((line) => [line.step.time_s, line.cost.usd, line.point]);
+    const placed = result.lines
+        .filter((line) => line.exit_code === 0 && line.cost)
+        .map((line) => ({ line, place: amounts(line.step.time_s, line.step.tokens_per_s, line.cost.usd) }))
+        .filter(({ place }) => place);
+    const points = (wanted) => placed.filter(({ line }) => wanted(line)).map(({ line, place }) => [...place, line.point]);
+    const onFront = points(({ point }) => best.has(point));
+    const others = points(({ point, memory }) => memory.fits && !best.has(point));
+    const roomless = points(({ memory }) => !memory.fits);
     const tip = ({ value: [time, price, point] }) =>
         `point ${point}: <b>${seconds(time)}</b>, <b>${usd(price)}</b><br>${axesText(result.lines.find((l) => l.point === point).axes)}`;
-    const rows = result.pareto_front.map((p) => [`${p.point}`, axesText(p.axes), seconds(p.step_time_s), usd(p.usd), bytes(p.memory_bytes)]);
+    const rows = result.pareto_front.map((p) => {
+        const found = amounts(p.step_time_s, p.tokens_per_s, p.usd);
+        return [`${p.point}`, axesText(p.axes), ...(found ? [seconds(found[0]), usd(found[1])] : ['–', '–']), bytes(p.memory_bytes)];
+    });
     return el(
         'section',
         null,
         el('h2', null, 'Pareto front: time, cost and memory'),
-        legend([[kFront, 'no other point beats it'], [kPoint, 'other points']]),
-        plot('Cost of a step by its time', 320, (c) => ({
+        legend([[kFront, 'no other point beats it'], [kPoint, 'other points'], ...(roomless.length ? [['framed', 'do not fit in memory']] : [])]),
+        plot(`Cost of ${of} by its time: ${onFront.length} on the front, ${others.length} others, ${roomless.length} do not fit`, 320, (c) => ({
             tooltip: tooltip(c, tip),
-            xAxis: axis(c, { type: 'value', scale: true, name: 'step', nameLocation: 'middle', nameGap: 24, axisLabel: { color: c.faint, fontSize: 11, hideOverlap: true, formatter: seconds } }),
+            xAxis: axis(c, { type: 'value', scale: true, name: `time of ${of}`, nameLocation: 'middle', nameGap: 24, axisLabel: { color: c.faint, fontSize: 11, hideOverlap: true, formatter: seconds } }),
             yAxis: axis(c, { type: 'value', scale: true, axisLabel: { color: c.faint, fontSize: 11, formatter: usd } }),
             series: [
-                { type: 'scatter', data: points(false), symbolSize: 6, itemStyle: { color: kPoint, opacity: 0.7 } },
-                { type: 'scatter', data: points(true), symbol: 'diamond', symbolSize: 11, itemStyle: { color: kFront } },
+                { type: 'scatter', data: roomless, symbolSize: 7, itemStyle: { color: 'transparent', borderColor: c.alarm, borderWidth: 1.5 } },
+                { type: 'scatter', data: others, symbolSize: 6, itemStyle: { color: kPoint, opacity: 0.7 } },
+                { type: 'scatter', data: onFront, symbol: 'diamond', symbolSize: 11, itemStyle: { color: kFront } },
             ],
         })),
-        table([['point'], ['axes', 'wide'], ['step', 'figure'], ['cost', 'figure'], ['memory', 'figure']], rows),
+        table([['point'], ['axes', 'wide'], [`time of ${of}`, 'figure'], [`cost of ${of}`, 'figure'], ['memory', 'figure']], rows),
     );
 }
 
@@ -88,21 +106,28 @@ function points(result) {
               ]
             : [`${line.point}`, axesText(line.axes), el('span.alarm', { title: line.error }, `exit ${line.exit_code}`), '', '', ''],
     );
-    const columns = [['point'], ['axes', 'wide'], ['step', 'figure'], ['tokens a second', 'figure'], ['cost', 'figure'], ['memory', 'figure']];
+    const columns = [['point'], ['axes', 'wide'], ['step', 'figure'], ['tokens a second', 'figure'], ['cost of the step', 'figure'], ['memory', 'figure']];
     return el('section', null, el('h2', null, 'Points'), folded(`All ${rows.length}`, table(columns, rows)));
 }
 
 function verdict(result) {
     const card = (title, value, ...notes) => el('div.card', null, el('h3', null, title), el('p.value', null, value), notes.map((note) => el('p', null, note)));
     const { best } = result;
-    const refused = result.refused.map((r) => `${r.points} refused with exit ${r.exit_code}: ${r.error.split('\n')[0]}`);
+    const { of, amounts } = comparison(result);
+    const found = result.compared_per === 'token' && best && amounts(best.step_time_s, best.tokens_per_s, best.usd);
+    const compared = found ? [`a step, ${seconds(found[0])} ${of}`, `a step, ${usd(found[1])} ${of}`] : ['a step', 'a step'];
+    const kShown = 10;
+    const refused = result.refused.slice(0, kShown).map((r) => `${r.points} refused with exit ${r.exit_code}: ${r.error.split('\n')[0]}`);
+    if (result.refused.length > kShown) {
+        refused.push(`and others for ${result.refused.length - kShown} more causes`);
+    }
     return el(
         'div.strip',
         null,
         best
-            ? card('Best', number(result, '/best/step_time_s', seconds), `point ${best.point}: ${axesText(best.axes)}`)
+            ? card('Best', number(result, '/best/step_time_s', seconds), compared[0], `point ${best.point}: ${axesText(best.axes)}`)
             : card('Best', 'none', 'no point fits'),
-        best && card('Its cost', number(result, '/best/usd', usd), `a step, compared per ${result.compared_per}`),
+        best && card('Its cost', number(result, '/best/usd', usd), compared[1]),
         card('Points', number(result, '/points', plain), `${result.simulated} simulated, ${result.without_room} of them do not fit`, ...refused),
         card('On the front', `${result.pareto_front.length}`, 'in time, cost and memory'),
     );

@@ -1,5 +1,5 @@
 // The strip on top: what came out, how sure that is, and what holds the step back.
-import { at, confidence, el, number } from './dom.js';
+import { at, breakable, confidence, el, number } from './dom.js';
 import { bytes, count, label, percent, plain, seconds, share, usd } from './format.js';
 
 const largest = (map) => Object.entries(map).reduce((a, b) => (b[1] > a[1] ? b : a), ['', -Infinity]);
@@ -76,7 +76,7 @@ function hottest(report) {
     const link = report.network.links[i];
     return card(
         'Hottest link',
-        el('span', { 'data-pointer': '/network/hottest' }, link.id),
+        el('span', { 'data-pointer': '/network/hottest' }, breakable(link.id)),
         [number(report, `/network/links/${i}/mean_utilisation`, share), ' busy, peak ', number(report, `/network/links/${i}/peak_utilisation`, share)],
         ['bandwidth ', sure(report, `network.${link.kind}`)],
     );
