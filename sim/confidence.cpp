@@ -61,11 +61,12 @@ void add_kernels(const Setting& setting, const Simulation& simulation,
     std::set<std::string> extrapolated;
     std::set<std::string> exchanges;  // their curves
     // Rings that leave a node go by what links do, whatever was measured within one.
-    const bool on_one_node = simulation.graph.instances().ranks() <= setting.topology.gpus_per_node;
+    const bool are_on_node = simulation.graph.instances().ranks() <= setting.topology.gpus_per_node;
     for (const ChunkTemplate& chunk : simulation.graph.templates()) {
         for (const Op& op : chunk.ops) {
             if (const CommOp* comm = op.comm()) {
-                if (is_ring(comm->collective) && !on_one_node) {
+                const bool stays = are_on_node || comm->group == GroupKind::tensor_parallel;
+                if (is_ring(comm->collective) && !stays) {
                     continue;
                 }
                 exchanges.insert(communication_curve(cost, simulation.graph, comm->collective));

@@ -159,6 +159,10 @@ void require_positional(const Command& command, const Invocation& invocation) {
 
 int dispatch(const std::vector<std::string>& arguments) {
     const std::string& first = arguments.front();
+    if (first == "help" && arguments.size() > 1) {
+        write_stdout(help(find_command(arguments[1])));
+        return kOk;
+    }
     if (first == "--help" || first == "help") {
         write_stdout(help());
         return kOk;

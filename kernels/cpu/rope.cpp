@@ -1,5 +1,7 @@
 #include "kernels/rope.hpp"
 
+#include <algorithm>
+
 #include "kernels/cpu/parallel_for.hpp"
 #include "kernels/cpu/rows.hpp"
 #include "kernels/cpu/turns.hpp"
@@ -42,9 +44,11 @@ void rope(const RopeArgs& args) {
 
 void rope_latent(const RopeLatentArgs& args) {
     R1_CHECK(args.rope_dim <= kRopeDimMax);
-    const auto width = args.kv_lora_rank + args.rope_dim;
-    parallel_for(args.sequences * args.tokens, width, [&](std::int64_t t) {
-        R1_CHECK(args.positions[t] >= 0 && args.positions[t] < args.cache_rows);
+    const std::int64_t all = args.sequences * args.tokens;
+    R1_CHECK(std::all_of(args.positions, args.positions + all, [&](std::int32_t position) {
+        return position >= 0 && position < args.cache_rows;
+    }));
+    parallel_for(all, args.kv_lora_rank + args.rope_dim, [&](std::int64_t t) {
         const Matrix row = rows_from(args.latent, args.cache_row(t));
         copy_columns(rows_from(args.kv_a_norm, t), 0, 0, row, 0, args.kv_lora_rank);
         const Turns turns(args.positions[t], args.frequencies, args.rope_dim, args.magnitude);

@@ -16,6 +16,13 @@ setup() {
     holds "Exit codes: 0 ok"
 }
 
+@test "help: r1sim help COMMAND is COMMAND --help" {
+    run -0 "$R1SIM" help run
+    [ "$output" = "$("$R1SIM" run --help)" ]
+    run -2 "$R1SIM" help simulat
+    holds "did you mean 'simulate'"
+}
+
 @test "help: without arguments the help goes to stderr, exit 2" {
     run -2 --separate-stderr "$R1SIM"
     [ -z "$output" ]

@@ -515,4 +515,7 @@ compare() {
     json "[.confidence[] | select(.component == \"kernel.all_gather\") | .level] == [\"measured\"]"
     run -0 --separate-stderr "$R1SIM" simulate "$main_job" --json
     json "$rings | length == 0"
+    # Tensor-parallel groups never leave one.
+    run -0 --separate-stderr "$R1SIM" simulate scenarios/train_v3_512_h100.json --engine fluid --json
+    json "$rings | length == 3"
 }
