@@ -74,6 +74,24 @@ TEST_CASE("emulation: streams do not wait for each other of themselves", "[cuda]
     CHECK(HostView(value).values().front() == 0);
 }
 
+TEST_CASE("cuda: what fails while it is recorded ends the recording, and the stream goes on",
+          "[cuda]") {
+    const DeviceKind cuda = cuda_devices(0);
+    const auto device = cuda.make(test::model_config(test::small_model()));
+    DeviceArray<float> value(*cuda.memory, std::vector<float>{1});
+    CHECK_THROWS_WITH(device->record([&] {
+        value.zero();
+        throw std::runtime_error("no such kernel");
+    }),
+                      Catch::Matchers::Contains("no such kernel"));
+    CHECK_THROWS_AS(device->record([&] { cuda.memory->finish(); }), InternalError);
+    CHECK(value.on_host().front() == 1);  // recorded, not done
+    const auto recording = device->record([&] { value.zero(); });
+    CHECK(value.on_host().front() == 1);
+    recording->start();
+    CHECK(value.on_host().front() == 0);
+}
+
 TEST_CASE("cuda: an input is there for every stream that asks for it", "[cuda]") {
     const DeviceKind cuda = cuda_devices(0);
     const Scheduled scheduled(WorkOrder::needed);

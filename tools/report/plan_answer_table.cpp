@@ -1,10 +1,8 @@
 // The terminal view of a plan's answer (declared in plan_answer.hpp).
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <set>
-#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -105,28 +103,6 @@ private:
     std::set<std::string> differing_;
 };
 
-using Row = std::array<std::string, 8>;
-
-std::string aligned(const std::vector<Row>& rows) {
-    std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-    for (const Row& row : rows) {
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            widths[i] = std::max(widths[i], row[i].size());
-        }
-    }
-    std::string text;
-    for (const Row& row : rows) {
-        std::string line;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            const bool is_text = i == 1 || i + 1 == row.size();
-            line += is_text ? fmt::format("  {:<{}}", row[i], widths[i])
-                            : fmt::format("  {:>{}}", row[i], widths[i]);
-        }
-        text += without_trailing_spaces(line);
-    }
-    return text;
-}
-
 // Of the candidates' numbers below `key`, so that the least shows so many digits.
 int decimals_of(const std::vector<const Json*>& candidates, const char* key, int digits) {
     double least = 1e300;
@@ -142,7 +118,7 @@ std::string rows_text(const std::vector<const Json*>& candidates, const Candidat
     const int days = std::max(1, decimals_of(candidates, "days", 3));
     const int hours = decimals_of(candidates, "gpu_hours", 3);
     const int usd = decimals_of(candidates, "cost_usd", 3);
-    std::vector<Row> rows = {
+    std::vector<TextRow> rows = {
         {"GPUs", "cluster", "step s", "days", "GPU-hours", "USD", "GB GPU", "plan"}};
     for (const Json* candidate : candidates) {
         const double bytes = candidate->at("memory").at("total").get<double>();
@@ -152,7 +128,9 @@ std::string rows_text(const std::vector<const Json*>& candidates, const Candidat
              figure(candidate->at("gpu_hours"), hours), figure(candidate->at("cost_usd"), usd),
              fmt::format("{:.1f}", bytes / 1e9), names.plan(*candidate)});
     }
-    return aligned(rows);
+    return text_table(rows, [last = rows.front().size() - 1](std::size_t column) {
+        return column == 1 || column == last;
+    });
 }
 
 // The feasible candidates that were simulated; if there are none, all that were.

@@ -1,5 +1,7 @@
 #include "tools/report/text_line.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
@@ -22,6 +24,27 @@ std::string value_text(const Json& value, std::size_t width_max) {
         --end;
     }
     return text.substr(0, end) + "...";
+}
+
+std::string text_table(const std::vector<TextRow>& rows,
+                       const std::function<bool(std::size_t column)>& is_left) {
+    std::vector<std::size_t> widths;
+    for (const TextRow& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            widths[i] = std::max(widths[i], row[i].size());
+        }
+    }
+    std::string text;
+    for (const TextRow& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            line += is_left(i) ? fmt::format("  {:<{}}", row[i], widths[i])
+                               : fmt::format("  {:>{}}", row[i], widths[i]);
+        }
+        text += without_trailing_spaces(line);
+    }
+    return text;
 }
 
 }  // namespace r1

@@ -16,27 +16,11 @@ constexpr std::size_t kFrontShownMax = 20;
 constexpr std::size_t kValueWidthMax = 40;
 constexpr std::size_t kRefusalsShownMax = 10;
 
-using Row = std::vector<std::string>;
+using Row = TextRow;
 
-// Columns as wide as their widest cell; the first `left` of them start at the left.
-std::string columns(const std::vector<Row>& rows, std::size_t left) {
-    std::vector<std::size_t> widths;
-    for (const Row& row : rows) {
-        widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            widths[i] = std::max(widths[i], row[i].size());
-        }
-    }
-    std::string text;
-    for (const Row& row : rows) {
-        std::string line;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            line += i < left ? fmt::format("  {:<{}}", row[i], widths[i])
-                             : fmt::format("  {:>{}}", row[i], widths[i]);
-        }
-        text += without_trailing_spaces(line);
-    }
-    return text;
+// Columns that start at the left.
+auto first(std::size_t count) {
+    return [count](std::size_t column) { return column < count; };
 }
 
 std::string heading(const std::string& text, bool color) {
@@ -123,8 +107,9 @@ std::string front_table(const Json& result, bool color) {
     const std::string by = per_token ? ", time and cost per token, as steps differ in tokens" : "";
     std::string text =
         heading("Best point" + by, color) +
-        columns({head, point_row(result.at("best"), axes, per_token)}, axes.size() + 1);
-    text += heading("Pareto front: time, cost, memory", color) + columns(rows, axes.size() + 1);
+        text_table({head, point_row(result.at("best"), axes, per_token)}, first(axes.size() + 1));
+    text += heading("Pareto front: time, cost, memory", color) +
+            text_table(rows, first(axes.size() + 1));
     if (front.size() > kFrontShownMax) {
         text += fmt::format("  and {} more\n", front.size() - kFrontShownMax);
     }
@@ -143,7 +128,7 @@ std::string effect_table(const Json& effect, bool color) {
     return heading(fmt::format("Effect of {} (means over the points of each value)",
                                effect.at("axis").get<std::string>()),
                    color) +
-           columns(rows, 1);
+           text_table(rows, first(1));
 }
 
 }  // namespace
