@@ -12,6 +12,7 @@ namespace r1 {
 
 struct GroupedGemmFp8Args {
     std::int64_t experts = 0;
+    std::int64_t rows_max = 0;  // that x has memory for, at least offsets[experts]
     std::int64_t n = 0;
     std::int64_t k = 0;
     const std::int32_t* offsets = nullptr;  // [experts + 1], the first row of each expert

@@ -106,6 +106,7 @@ GemmBf16Args bf16_args(const OpCall& c) {
 GroupedGemmFp8Args grouped_fp8_args(const OpCall& c) {
     GroupedGemmFp8Args args;
     args.experts = c.dims[0];
+    args.rows_max = c.dims[1];
     args.n = c.dims[2];
     args.k = c.dims[3];
     args.offsets = data_of<std::int32_t>(c.inputs.back());

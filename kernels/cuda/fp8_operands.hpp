@@ -36,7 +36,8 @@ inline ProductOperand fp8_blocks(const std::uint8_t* codes, const float* scales,
 // target[column, row] = source[row, column], target's rows `stride` apart.
 void transpose_scales(const float* source, std::int64_t rows, std::int64_t columns, float* target,
                       std::int64_t stride, const Launch& launch);
-void transpose_codes(const std::uint8_t* source, std::int64_t rows, std::int64_t columns,
-                     std::uint8_t* target, const Launch& launch);
+// target[i, column, row] = source[i, row, column] for `matrices` of them.
+void transpose_codes(const std::uint8_t* source, std::int64_t matrices, std::int64_t rows,
+                     std::int64_t columns, std::uint8_t* target, const Launch& launch);
 
 }  // namespace r1::cuda

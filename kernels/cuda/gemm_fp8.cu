@@ -41,7 +41,7 @@ bool by_blas(const GemmFp8Args& args, const Launch& launch) {
     transpose_scales(args.x_scales, args.m, tiles(args.k), x_scales, args.m, launch);
     if (args.w_transposed) {
         auto* w = carver.take<std::uint8_t>(args.n * args.k);
-        transpose_codes(args.w, args.k, args.n, w, launch);
+        transpose_codes(args.w, 1, args.k, args.n, w, launch);
         transpose_scales(args.w_scales, tiles(args.k), tiles(args.n), w_scales,
                          blas_block_stride(args.k), launch);
         p.b = w;

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/fp8.cuh"
+#include "kernels/cuda/hopper_product.hpp"
 #include "kernels/cuda/tile.cuh"
 
 namespace r1::cuda {
@@ -358,7 +359,9 @@ void product(const Product& args, const Launch& launch) {
     R1_CHECK(is_fp8 == (args.a.scales != nullptr) && is_fp8 == (args.b.scales != nullptr));
     R1_CHECK(is_fp8 == (args.b.matrix.dtype == DType::e4m3) && !(is_fp8 && args.a.transposed));
     if (is_fp8) {
-        launch_shape<1, true>(args, launch);
+        if (!hopper_product(args, launch)) {
+            launch_shape<1, true>(args, launch);
+        }
     } else if (args.a.matrix.dtype == DType::f32 || args.b.matrix.dtype == DType::f32) {
         launch_shape<3, false>(args, launch);
     } else {

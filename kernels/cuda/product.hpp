@@ -7,8 +7,10 @@
 // a, then of b, and added in float32. The order of additions depends on k only: a row of y is the
 // same bytes whatever rows are beside it, on any number of multiprocessors.
 //
-// What it reaches on a GPU has not been measured. It is written with mma.sync, which on Hopper
-// gives up to about two thirds of what wgmma does, and multiplies FP8 at the rate of BF16.
+// What it reaches on a GPU has not been measured. FP8 operands along k have a kernel of their own
+// on Hopper (kernels/cuda/hopper_product.hpp), whose tensor cores add the products of 128 elements
+// with some 14 bits. All else is written with mma.sync, which on Hopper gives up to about two
+// thirds of what wgmma does, and multiplies FP8 at the rate of BF16.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +40,7 @@ enum class ProductGroups {
 };
 
 struct Product {
-    std::int64_t m = 0;  // not read with ProductGroups::rows
+    std::int64_t m = 0;  // with ProductGroups::rows: as many as a has memory for
     std::int64_t n = 0;
     std::int64_t k = 0;  // not read with ProductGroups::depth
     ProductOperand a;

@@ -99,6 +99,7 @@ Alternatives grouped(Operands& o, const GemmShape& s, int groups, const Launch& 
     if (s.is_fp8) {
         GroupedGemmFp8Args a;
         set_groups(a, groups, offsets);
+        a.rows_max = s.m;
         a.n = s.n;
         a.k = s.k;
         a.x = pools.fp8_a.as<std::uint8_t>();

@@ -26,7 +26,7 @@ namespace {
 constexpr std::size_t kStackBytes = 256 * 1024;
 constexpr unsigned kWarp = 32;
 
-enum class State { ready, at_block_barrier, at_warp_barrier, done };
+enum class State { ready, at_block_barrier, at_warp_barrier, at_condition, done };
 
 // A fiber is made once and then runs one thread after the other.
 struct Fiber {
@@ -35,6 +35,7 @@ struct Fiber {
     jmp_buf place{};
     bool started = false;
     State state = State::done;
+    const std::function<bool()>* condition = nullptr;  // of State::at_condition
     Index3 index;
     unsigned number = 0;
 };
@@ -50,6 +51,7 @@ public:
     void run(const std::function<void()>& thread, unsigned threads, Order order);
 
     void wait(State why);
+    void wait_until(const std::function<bool()>& condition);
     void run_threads();
     std::byte* slots();
     [[nodiscard]] unsigned lane() const { return current_->number % kWarp; }
@@ -167,6 +169,14 @@ std::byte* Block::slots() {
     return warp.slots[warp.exchanges[lane()]++ % 2].data();
 }
 
+void Block::wait_until(const std::function<bool()>& condition) {
+    if (!condition()) {
+        current_->condition = &condition;
+        current_->state = State::at_condition;
+        leave();
+    }
+}
+
 // Fibers that wait will never end: new ones take their place.
 void Block::fail(std::exception_ptr why) {
     fibers_.clear();
@@ -177,6 +187,12 @@ void Block::fail(std::exception_ptr why) {
 // The threads of a warp, until all of them wait for other warps or are done.
 bool Block::run_warp(unsigned first, unsigned last, Order order) {
     bool someone_ran = false;
+    for (unsigned i = first; i < last; ++i) {
+        Fiber& fiber = *fibers_[i];
+        if (fiber.state == State::at_condition && (*fiber.condition)()) {
+            fiber.state = State::ready;
+        }
+    }
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = first; i < last; ++i) {
@@ -206,9 +222,7 @@ void Block::run(const std::function<void()>& thread, unsigned threads, Order ord
     }
     const auto end = fibers_.begin() + threads;
     if (!std::all_of(fibers_.begin(), end, [](auto& f) { return f->state == State::done; })) {
-        fail(
-            std::make_exception_ptr(InternalError("threads wait at a barrier that others never "
-                                                  "reach")));
+        fail(std::make_exception_ptr(InternalError("threads wait for what others never do")));
     }
 }
 
@@ -236,6 +250,7 @@ void run_grid(Index3 grid, Index3 threads, std::size_t shared_bytes,
 
 void block_barrier() { block.wait(State::at_block_barrier); }
 void warp_barrier() { block.wait(State::at_warp_barrier); }
+void wait_until(const std::function<bool()>& condition) { block.wait_until(condition); }
 unsigned lane() { return block.lane(); }
 std::byte* shared_memory() { return block.shared.data(); }
 std::byte* exchange_slots() { return block.slots(); }

@@ -1,6 +1,6 @@
 // CUDA on the CPU, for tests: the sources of kernels/cuda compiled by the C++ compiler against the
 // headers of tests/emulation/include. Blocks of a grid run one after the other, the threads of a
-// block as fibers that change places at barriers and warp instructions only.
+// block as fibers that change places at barriers, warp instructions and waits only.
 //
 // What it is for: logic, indices, barriers. A kernel that lacks a barrier gives other bytes when
 // threads run in another order (set_order), one that reads shared memory that nobody wrote reads
@@ -37,6 +37,9 @@ void run_grid(Index3 grid, Index3 block, std::size_t shared_bytes,
 
 void block_barrier();
 void warp_barrier();
+// Until `condition`, which other threads of the block bring about. Where it does not hold at once
+// it is asked again each time that all other warps have had a turn.
+void wait_until(const std::function<bool()>& condition);
 unsigned lane();
 
 // The dynamic shared memory of the block, all ones when it starts.

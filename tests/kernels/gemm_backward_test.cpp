@@ -222,9 +222,17 @@ TEST_CASE("grouped gemm: gradients of the inputs of experts", "[kernels][gemm]")
         reference::grouped_gemm_bf16(args);
         args.y = fast.view();
         run(cpu::grouped_gemm_bf16, cpu::grouped_gemm_bf16_workspace_bytes, args);
-        GroupedGemmFp8Args fp8{
-            experts,         n,         k, offsets.data(), x8.codes(), x_scales.data(), w8.codes(),
-            w_scales.data(), y8.view(), {}};
+        GroupedGemmFp8Args fp8{experts,
+                               rows,
+                               n,
+                               k,
+                               offsets.data(),
+                               x8.codes(),
+                               x_scales.data(),
+                               w8.codes(),
+                               w_scales.data(),
+                               y8.view(),
+                               {}};
         fp8.w_transposed = true;
         reference::grouped_gemm_fp8(fp8);
         fp8.y = fast8.view();

@@ -189,11 +189,17 @@ TEST_CASE("grouped gemm: each expert's rows by its weights", "[kernels][gemm]") 
         Buffer w8 = Buffer::random(experts * n, k, DType::e4m3, 12);
         const auto x_scales = random_scales(rows * tiles(k), 13);
         const auto w_scales = random_scales(experts * tiles(n) * tiles(k), 14);
-        GroupedGemmFp8Args fp8{experts,     n,
-                               k,           offsets.data(),
-                               x8.codes(),  x_scales.data(),
-                               w8.codes(),  w_scales.data(),
-                               want.view(), workspace.span()};
+        GroupedGemmFp8Args fp8{experts,
+                               rows,
+                               n,
+                               k,
+                               offsets.data(),
+                               x8.codes(),
+                               x_scales.data(),
+                               w8.codes(),
+                               w_scales.data(),
+                               want.view(),
+                               workspace.span()};
         reference::grouped_gemm_fp8(fp8);
         fp8.y = got.view();
         cpu::grouped_gemm_fp8(fp8);

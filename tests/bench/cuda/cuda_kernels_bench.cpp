@@ -133,6 +133,7 @@ double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_
     }
     GroupedGemmFp8Args args;
     args.experts = groups;
+    args.rows_max = groups * m;
     args.n = n;
     args.k = k;
     args.offsets = bench.integers(offsets);

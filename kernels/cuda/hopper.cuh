@@ -1,0 +1,227 @@
+// What Hopper (sm_90a) has for products of large matrices: copies of tiles by the tensor memory
+// accelerator, barriers in shared memory that such copies arrive at, and products of a warpgroup.
+// PTX manual, 9.7.9.27 (cp.async.bulk.tensor), 9.7.13.15 (mbarrier), 9.7.15 (wgmma). The tests'
+// emulation has its own version of this file.
+//
+// Tiles lie in shared memory in rows of 128 bytes at multiples of 1024 bytes, with the swizzle of
+// 128 bytes: the i-th 16 bytes of row r are at place i ^ r % 8 of the row.
+#pragma once
+
+#include <cuda.h>
+#include <cudaTypedefs.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/tile_operand.hpp"
+
+namespace r1::cuda {
+
+// ---- Host
+// ----------------------------------------------------------------------------------------
+
+// Whether kernels with these instructions run: they are compiled, and the current device has them.
+inline bool has_hopper_instructions() {
+#ifdef R1_CUDA_HOPPER
+    int device = 0;
+    int major = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+          "cudaDeviceGetAttribute");
+    return major == 9;
+#else
+    return false;
+#endif
+}
+
+struct TileMap {
+    CUtensorMap map;
+};
+
+inline PFN_cuTensorMapEncodeTiled_v12000 tensor_map_encoder() {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                           cudaEnableDefault, &found),
+          "cudaGetDriverEntryPointByVersion");
+    if (found != cudaDriverEntryPointSuccess) {
+        throw CudaError("the driver has no cuTensorMapEncodeTiled");
+    }
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+}
+
+// Of a matrix of bytes, [rows, width], whose address and stride are multiples of 16: tiles of
+// `tile_rows` rows by 128 bytes. What of a tile lies outside of the matrix is zero.
+inline TileMap tile_map(const void* data, std::int64_t rows, std::int64_t width,
+                        std::int64_t stride, int tile_rows) {
+    static const PFN_cuTensorMapEncodeTiled_v12000 encode = tensor_map_encoder();
+    const cuuint64_t sizes[] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows)};
+    const cuuint64_t strides[] = {static_cast<cuuint64_t>(stride)};
+    const cuuint32_t box[] = {kTileRowBytes, static_cast<cuuint32_t>(tile_rows)};
+    const cuuint32_t steps[] = {1, 1};
+    TileMap made{};
+    const CUresult status =
+        encode(&made.map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<void*>(data), sizes, strides,
+               box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (status != CUDA_SUCCESS) {
+        throw CudaError("cuTensorMapEncodeTiled: error " + std::to_string(status));
+    }
+    return made;
+}
+
+// ---- Device
+// --------------------------------------------------------------------------------------
+
+// Of shared memory.
+inline __device__ unsigned shared_address(const void* shared) {
+    return static_cast<unsigned>(__cvta_generic_to_shared(shared));
+}
+
+// A phase of the barrier ends when all have arrived, and all bytes that they said they expect.
+using Barrier = std::uint64_t;
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+inline __device__ void barrier_init(Barrier* barrier, unsigned arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+                 "r"(arrivals)
+                 : "memory");
+}
+
+// Once all are initialised: lets copies see them. The block synchronises after it.
+inline __device__ void barriers_ready() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+inline __device__ void barrier_arrive(Barrier* barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+                 : "memory");
+}
+
+inline __device__ void barrier_arrive_expecting(Barrier* barrier, unsigned bytes) {
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+// Until the phase of this parity has ended: the first one has 0, and the one before it counts as
+// ended.
+inline __device__ void barrier_wait(Barrier* barrier, unsigned parity) {
+    unsigned done = 0;
+    while (done == 0) {
+        asm volatile(
+            "{\n"
+            ".reg .pred done;\n"
+            "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+            "selp.u32 %0, 1, 0, done;\n"
+            "}"
+            : "=r"(done)
+            : "r"(shared_address(barrier)), "r"(parity)
+            : "memory");
+    }
+}
+
+// The tile that begins at byte `column` of row `row`, to shared memory; its bytes, outside or not,
+// arrive at the barrier. Of one thread.
+inline __device__ void load_tile(void* to, const TileMap& map, std::int64_t column,
+                                 std::int64_t row, Barrier* barrier) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+        "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(barrier)), "r"(static_cast<int>(column)),
+        "r"(static_cast<int>(row))
+        : "memory");
+}
+
+// How many registers each thread of the calling warpgroup has from now on: fewer or more than the
+// kernel was compiled for.
+template <int Count>
+__device__ void give_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+}
+template <int Count>
+__device__ void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+}
+
+// Sums are only touched before products_begin() and after products_wait(): in between they are the
+// tensor cores'.
+inline __device__ void hold(float (&sums)[64]) {
+#pragma unroll
+    for (float& sum : sums) {
+        asm volatile("" : "+f"(sum)::"memory");
+    }
+}
+inline __device__ void products_begin(float (&sums)[64]) {
+    hold(sums);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+inline __device__ void products_wait(float (&sums)[64]) {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    hold(sums);
+}
+
+// sums[64, 128] = a[64, 32] b[128, 32]^T of E4M3, added to what they are if `accumulate`, by the
+// four warps of a warpgroup together. The operands are tile_operand()s. Of warp w a lane has rows
+// 16 w + lane / 4 and that + 8: sums[4 i], [4 i + 1] and [4 i + 2], [4 i + 3] of them, at columns
+// 8 i + lane % 4 * 2 and the next one.
+inline __device__ void product_e4m3(float (&s)[64], std::uint64_t a, std::uint64_t b,
+                                    bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulate;\n"
+        "setp.ne.b32 accumulate, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "%64, %65, accumulate, 1, 1;\n"
+        "}"
+        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]),
+          "+f"(s[7]), "+f"(s[8]), "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]),
+          "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]), "+f"(s[18]), "+f"(s[19]), "+f"(s[20]),
+          "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]), "+f"(s[26]), "+f"(s[27]),
+          "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31]), "+f"(s[32]), "+f"(s[33]), "+f"(s[34]),
+          "+f"(s[35]), "+f"(s[36]), "+f"(s[37]), "+f"(s[38]), "+f"(s[39]), "+f"(s[40]), "+f"(s[41]),
+          "+f"(s[42]), "+f"(s[43]), "+f"(s[44]), "+f"(s[45]), "+f"(s[46]), "+f"(s[47]), "+f"(s[48]),
+          "+f"(s[49]), "+f"(s[50]), "+f"(s[51]), "+f"(s[52]), "+f"(s[53]), "+f"(s[54]), "+f"(s[55]),
+          "+f"(s[56]), "+f"(s[57]), "+f"(s[58]), "+f"(s[59]), "+f"(s[60]), "+f"(s[61]), "+f"(s[62]),
+          "+f"(s[63])
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+}
+
+#else
+
+// Code for other GPUs, which nobody starts.
+inline __device__ void barrier_init(Barrier* /*barrier*/, unsigned /*arrivals*/) { trap(); }
+inline __device__ void barriers_ready() { trap(); }
+inline __device__ void barrier_arrive(Barrier* /*barrier*/) { trap(); }
+inline __device__ void barrier_arrive_expecting(Barrier* /*barrier*/, unsigned /*bytes*/) {
+    trap();
+}
+inline __device__ void barrier_wait(Barrier* /*barrier*/, unsigned /*parity*/) { trap(); }
+inline __device__ void load_tile(void* /*to*/, const TileMap& /*map*/, std::int64_t /*column*/,
+                                 std::int64_t /*row*/, Barrier* /*barrier*/) {
+    trap();
+}
+template <int Count>
+__device__ void give_registers() {}
+template <int Count>
+__device__ void take_registers() {}
+inline __device__ void products_begin(float (&/*sums*/)[64]) { trap(); }
+inline __device__ void products_wait(float (&/*sums*/)[64]) { trap(); }
+inline __device__ void product_e4m3(float (&/*s*/)[64], std::uint64_t /*a*/, std::uint64_t /*b*/,
+                                    bool /*accumulate*/) {
+    trap();
+}
+
+#endif
+
+}  // namespace r1::cuda

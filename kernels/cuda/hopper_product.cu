@@ -1,0 +1,278 @@
+// A block takes 128x128 tiles of y in turns. One thread of it keeps copies of the operands under
+// way, kStages of 128 elements of k ahead at most; two warpgroups multiply, each 64 rows, and while
+// one adds up in float32 what the tensor cores give for 128 elements of k, they work for the other.
+// The design is that of DeepGEMM (github.com/deepseek-ai/DeepGEMM).
+#include "kernels/cuda/hopper_product.hpp"
+
+#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/reduce.cuh"
+
+namespace r1::cuda {
+
+namespace {
+
+constexpr int kHalfRows = 64;  // of a warpgroup
+constexpr int kHalves = 2;
+constexpr int kTileSide = kHalves * kHalfRows;  // rows and columns, one scale of b
+constexpr int kHopperStages = 6;
+constexpr int kHalfBytes = kHalfRows * static_cast<int>(kTileRowBytes);
+constexpr int kSideBytes = kHalves * kHalfBytes;
+constexpr int kStageBytes = 2 * kSideBytes;
+constexpr unsigned kWarpgroup = 128;
+constexpr unsigned kConsumers = kHalves * kWarpgroup;
+constexpr unsigned kHopperThreads = kConsumers + kWarpgroup;
+constexpr int kInstructionBytes = 32;  // of k
+// The block's 64 K, which the compiler shares out evenly.
+constexpr int kProducerRegisters = 40;
+constexpr int kConsumerRegisters = 232;
+
+static_assert(kTileSide == kTile && kTileRowBytes == kTile, "a block of b has one scale");
+
+struct Fp8Operands {
+    const float* a_scales;
+    std::int64_t a_row_stride, a_tile_stride;
+    const float* b_scales;
+    std::int64_t b_row_stride, b_tile_stride, b_group_stride;
+};
+
+struct HopperProduct {
+    Fp8Operands scales;
+    Rows y;
+    std::int64_t m, n, k, groups;
+    const std::int32_t* offsets;  // nullptr: one group of m rows
+};
+
+// A tile of y, in one group.
+struct TileOfY {
+    std::int64_t group, row, row_end, column;
+};
+
+// The block's tiles. Those below each other come one after the other: they read the same columns
+// of b.
+template <class Body>
+__device__ __forceinline__ void for_each_tile_of_y(const HopperProduct& p, const Body& body) {
+    std::int64_t next = blockIdx.x;
+    std::int64_t before = 0;
+    for (std::int64_t group = 0; group < p.groups; ++group) {
+        const std::int64_t begin = p.offsets == nullptr ? 0 : p.offsets[group];
+        const std::int64_t end = p.offsets == nullptr ? p.m : p.offsets[group + 1];
+        const std::int64_t down = ceil_div(end - begin, kTileSide);
+        const std::int64_t all = down * ceil_div(p.n, kTileSide);
+        for (; next < before + all; next += gridDim.x) {
+            const std::int64_t i = next - before;
+            body(TileOfY{group, begin + i % down * kTileSide, end, i / down * kTileSide});
+        }
+        before += all;
+    }
+}
+
+struct Stages {
+    unsigned char* memory;
+    Barrier* full;   // kHopperStages, then as many of `empty`
+    Barrier* empty;  // after each warp that multiplies has read the stage
+
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ unsigned char* a() const { return memory + stage * kStageBytes; }
+    __device__ unsigned char* b() const { return a() + kSideBytes; }
+    __device__ void next() {
+        if (++stage == kHopperStages) {
+            stage = 0;
+            parity ^= 1U;
+        }
+    }
+};
+
+constexpr std::size_t kHopperShared =
+    kTileAlignment + kHopperStages * (kStageBytes + 2 * sizeof(Barrier));
+
+__device__ Stages carve_stages() {
+    unsigned char* memory = dynamic_shared();
+    memory += (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
+    auto* barriers = reinterpret_cast<Barrier*>(memory + kHopperStages * kStageBytes);
+    return {memory, barriers, barriers + kHopperStages};
+}
+
+// By one thread. Halves of a tile that the group has no rows for are left out.
+__device__ void load_stages(const TileMap& a, const TileMap& b, const HopperProduct& p,
+                            Stages stages) {
+    for_each_tile_of_y(p, [&](const TileOfY& tile) {
+        const bool is_high = tile.row + kHalfRows < tile.row_end;
+        for (std::int64_t k = 0; k < p.k; k += kTileSide) {
+            Barrier* full = stages.full + stages.stage;
+            barrier_wait(stages.empty + stages.stage, stages.parity ^ 1U);
+            barrier_arrive_expecting(full, kSideBytes + (is_high ? kSideBytes : kHalfBytes));
+            load_tile(stages.a(), a, k, tile.row, full);
+            if (is_high) {
+                load_tile(stages.a() + kHalfBytes, a, k, tile.row + kHalfRows, full);
+            }
+            load_tile(stages.b(), b, k, tile.group * p.n + tile.column, full);
+            stages.next();
+        }
+    });
+}
+
+// Lane q of four has columns 2 q and 2 q + 1 of four groups of eight, and receives group q.
+__device__ __forceinline__ Group gather_group(const float (&sums)[4 * kWarpgroup / 8], int first,
+                                              int half) {
+    float v[4][2];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        v[i][0] = sums[4 * (first + i) + 2 * half];
+        v[i][1] = sums[4 * (first + i) + 2 * half + 1];
+    }
+    const auto quarter = static_cast<int>(threadIdx.x % 4);
+#pragma unroll
+    for (int bit = 1; bit < 4; bit *= 2) {
+        const bool is_upper = (quarter & bit) != 0;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if ((i & bit) != 0) {
+                continue;
+            }
+#pragma unroll
+            for (int c = 0; c < 2; ++c) {
+                float& low = v[i][c];
+                float& high = v[i | bit][c];
+                const float other = __shfl_xor_sync(kAllLanes, is_upper ? low : high, bit);
+                low = is_upper ? other : low;
+                high = is_upper ? high : other;
+            }
+        }
+    }
+    return {{v[0][0], v[0][1], v[1][0], v[1][1], v[2][0], v[2][1], v[3][0], v[3][1]}};
+}
+
+__device__ __forceinline__ void store_tile(const HopperProduct& p, const TileOfY& tile,
+                                           std::int64_t row, const float (&total)[64]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+        for (int first = 0; first < kTileSide / 8; first += 4) {
+            const Group group = gather_group(total, first, half);
+            const std::int64_t column =
+                tile.column + (first + static_cast<int>(threadIdx.x % 4)) * kGroup;
+            if (row + 8 * half < tile.row_end && column < p.n) {
+                store_group(p.y, row + 8 * half, column, p.n, group);
+            }
+        }
+    }
+}
+
+// By a warpgroup, its half of the block's tiles.
+__device__ void multiply_stages(const HopperProduct& p, Stages stages) {
+    const auto half = static_cast<int>(threadIdx.x / kWarpgroup);
+    const auto warp = static_cast<int>(threadIdx.x % kWarpgroup / kWarp);
+    const auto lane = static_cast<int>(threadIdx.x % kWarp);
+    const Fp8Operands& s = p.scales;
+    for_each_tile_of_y(p, [&](const TileOfY& tile) {
+        const std::int64_t first_row = tile.row + half * kHalfRows;
+        const bool has_rows = first_row < tile.row_end;
+        const std::int64_t row = first_row + warp * 16 + lane / 4;
+        const float* low_scales = s.a_scales + std::min(row, tile.row_end - 1) * s.a_row_stride;
+        const float* high_scales =
+            s.a_scales + std::min(row + 8, tile.row_end - 1) * s.a_row_stride;
+        const float* b_scales =
+            s.b_scales + tile.group * s.b_group_stride + tile.column / kTileSide * s.b_row_stride;
+        float sums[64] = {};
+        float total[64] = {};
+        for (std::int64_t block = 0; block < tiles(p.k); ++block) {
+            // Asked for before the wait, there after it.
+            const float b_scale = b_scales[block * s.b_tile_stride];
+            const float low = low_scales[block * s.a_tile_stride] * b_scale;
+            const float high = high_scales[block * s.a_tile_stride] * b_scale;
+            barrier_wait(stages.full + stages.stage, stages.parity);
+            if (has_rows) {
+                const unsigned a = shared_address(stages.a() + half * kHalfBytes);
+                const unsigned b = shared_address(stages.b());
+                products_begin(sums);
+#pragma unroll
+                for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {
+                    product_e4m3(sums, tile_operand(a + at), tile_operand(b + at), at != 0);
+                }
+                products_wait(sums);
+            }
+            if (lane == 0) {
+                barrier_arrive(stages.empty + stages.stage);
+            }
+#pragma unroll
+            for (int i = 0; i < 64; ++i) {
+                total[i] = fmaf(sums[i], i % 4 < 2 ? low : high, total[i]);
+            }
+            stages.next();
+        }
+        store_tile(p, tile, row, total);
+    });
+}
+
+__global__ __launch_bounds__(kHopperThreads,
+                             1) void hopper_product_kernel(const __grid_constant__ TileMap a,
+                                                           const __grid_constant__ TileMap b,
+                                                           HopperProduct p) {
+    const Stages stages = carve_stages();
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < kHopperStages; ++i) {
+            barrier_init(stages.full + i, 1);
+            barrier_init(stages.empty + i, kConsumers / kWarp);
+        }
+        barriers_ready();
+    }
+    __syncthreads();
+    if (threadIdx.x < kConsumers) {
+        take_registers<kConsumerRegisters>();
+        multiply_stages(p, stages);
+    } else {
+        give_registers<kProducerRegisters>();
+        if (threadIdx.x == kConsumers) {
+            load_stages(a, b, p, stages);
+        }
+    }
+}
+
+bool is_aligned(const ConstMatrix& matrix) {
+    constexpr std::int64_t kAlignment = 16;
+    return reinterpret_cast<std::uintptr_t>(matrix.data) % kAlignment == 0 &&
+           matrix.stride % kAlignment == 0;
+}
+
+}  // namespace
+
+bool hopper_takes_fp8(std::int64_t k) { return k > 0 && k % 16 == 0 && has_hopper_instructions(); }
+
+bool hopper_product(const Product& args, const Launch& launch) {
+    const bool is_grouped = args.grouping == ProductGroups::rows;
+    if (!hopper_takes_fp8(args.k) || args.a.matrix.dtype != DType::e4m3 || args.a.transposed ||
+        args.b.transposed || args.a.rows_per_scale != 1 || args.b.rows_per_scale != kTile ||
+        args.accumulate || !is_aligned(args.a.matrix) || !is_aligned(args.b.matrix) ||
+        (is_grouped ? args.b.group_stride != args.n * args.b.matrix.stride
+                    : args.grouping != ProductGroups::batch || args.groups != 1)) {
+        return false;
+    }
+    if (args.m == 0 || args.n == 0) {
+        return true;
+    }
+    const Fp8Operands scales{
+        args.a.scales,           args.a.scale_row_stride,  args.a.scale_tile_stride, args.b.scales,
+        args.b.scale_row_stride, args.b.scale_tile_stride, args.b.scale_group_stride};
+    const HopperProduct p{scales,
+                          rows_of(args.y),
+                          args.m,
+                          args.n,
+                          args.k,
+                          args.groups,
+                          is_grouped ? args.offsets : nullptr};
+    // Each group may end inside a tile.
+    const std::int64_t down = ceil_div(args.m, kTileSide) + (is_grouped ? args.groups : 0);
+    const std::int64_t blocks =
+        std::min<std::int64_t>(down * ceil_div(args.n, kTileSide), std::max(launch.sms, 1));
+    launch_kernel(
+        hopper_product_kernel, dim3{static_cast<unsigned>(blocks), 1, 1},
+        dim3{kHopperThreads, 1, 1}, kHopperShared, launch,
+        tile_map(args.a.matrix.data, args.m, args.k, args.a.matrix.stride, kHalfRows),
+        tile_map(args.b.matrix.data, args.groups * args.n, args.k, args.b.matrix.stride, kTileSide),
+        p);
+    return true;
+}
+
+}  // namespace r1::cuda

@@ -1,0 +1,175 @@
+// Stands in for kernels/cuda/hopper.cuh in the emulation. Copies are made at once, products where
+// they are waited for: who overwrites or reads too early gets other bytes in some order of threads.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/tile_operand.hpp"
+#include "model/base/check.hpp"
+
+namespace r1::cuda {
+
+inline bool has_hopper_instructions() { return true; }
+
+struct TileMap {
+    const std::byte* data = nullptr;
+    std::int64_t rows = 0, width = 0, stride = 0;
+    int tile_rows = 0;
+};
+
+inline TileMap tile_map(const void* data, std::int64_t rows, std::int64_t width,
+                        std::int64_t stride, int tile_rows) {
+    R1_CHECK(reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride % 16 == 0);
+    R1_CHECK(rows > 0 && width > 0 && tile_rows > 0 && tile_rows <= 256);
+    return {static_cast<const std::byte*>(data), rows, width, stride, tile_rows};
+}
+
+// As the device, which cuts what does not fit.
+inline unsigned shared_address(const void* shared) {
+    return static_cast<unsigned>(static_cast<const std::byte*>(shared) -
+                                 emulation::shared_memory());
+}
+
+using Barrier = std::uint64_t;
+
+namespace emulated {
+
+struct BarrierState {
+    std::uint16_t missing;  // arrivals of this phase
+    std::uint8_t arrivals;  // of a phase
+    std::uint8_t parity;
+    std::int32_t bytes;  // expected, less those that have come
+};
+static_assert(sizeof(BarrierState) == sizeof(Barrier));
+
+template <class Change>
+void change(Barrier* barrier, const Change& change) {
+    BarrierState state{};
+    std::memcpy(&state, barrier, sizeof state);
+    change(state);
+    if (state.missing == 0 && state.bytes == 0) {
+        state.missing = state.arrivals;
+        state.parity ^= 1U;
+    }
+    std::memcpy(barrier, &state, sizeof state);
+}
+
+// Where a byte of a tile lies: bits 4 to 6 of its address are exchanged by bits 7 to 9.
+inline unsigned swizzled(unsigned address) { return address ^ (address >> 7U & 7U) << 4U; }
+
+// The codes of an operand's row, 32 bytes along k, by the fields of its descriptor.
+inline std::array<float, 32> row_of(std::uint64_t operand, unsigned row) {
+    const auto field = [&](unsigned from) {
+        return static_cast<unsigned>(operand >> from & 0x3FFFU) * 16;
+    };
+    R1_CHECK(operand >> 62U == 1 && (operand >> 49U & 7U) == 0);  // 128 bytes; no base offset
+    const unsigned begin = field(0) + row / 8 * field(32) + row % 8 * kTileRowBytes;
+    std::array<float, 32> values{};
+    for (unsigned i = 0; i < values.size(); ++i) {
+        values[i] = float_from_e4m3(
+            static_cast<std::uint8_t>(emulation::shared_memory()[swizzled(begin + i)]));
+    }
+    return values;
+}
+
+struct PendingProduct {
+    float* sums;
+    std::uint64_t a, b;
+    bool accumulate;
+};
+
+// Of the thread that runs.
+inline std::vector<PendingProduct>& pending_products() {
+    static std::array<std::vector<PendingProduct>, 1024> of_threads;
+    return of_threads[threadIdx.x];
+}
+
+inline void multiply(const PendingProduct& p) {
+    const unsigned lane = emulation::lane();
+    const unsigned row = threadIdx.x % 128 / 32 * 16 + lane / 4;
+    const std::array<float, 32> a[] = {row_of(p.a, row), row_of(p.a, row + 8)};
+    for (unsigned i = 0; i < 64; ++i) {
+        const unsigned column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+        const std::array<float, 32> b = row_of(p.b, column);
+        float sum = p.accumulate ? p.sums[i] : 0.0F;
+        for (unsigned k = 0; k < 32; ++k) {
+            sum += a[i % 4 / 2][k] * b[k];
+        }
+        p.sums[i] = sum;
+    }
+}
+
+}  // namespace emulated
+
+inline void barrier_init(Barrier* barrier, unsigned arrivals) {
+    const auto count = static_cast<std::uint8_t>(arrivals);
+    R1_CHECK(arrivals > 0 && count == arrivals);
+    const emulated::BarrierState state{count, count, 0, 0};
+    std::memcpy(barrier, &state, sizeof state);
+}
+
+inline void barriers_ready() {}
+
+inline void barrier_arrive_expecting(Barrier* barrier, unsigned bytes) {
+    emulated::change(barrier, [&](emulated::BarrierState& state) {
+        R1_CHECK(state.missing > 0);
+        state.bytes += static_cast<std::int32_t>(bytes);
+        --state.missing;
+    });
+}
+
+inline void barrier_arrive(Barrier* barrier) { barrier_arrive_expecting(barrier, 0); }
+
+inline void barrier_wait(Barrier* barrier, unsigned parity) {
+    emulation::wait_until([=] {
+        emulated::BarrierState state{};
+        std::memcpy(&state, barrier, sizeof state);
+        return state.parity != parity;
+    });
+}
+
+inline void load_tile(void* to, const TileMap& map, std::int64_t column, std::int64_t row,
+                      Barrier* barrier) {
+    const unsigned begin = shared_address(to);
+    R1_CHECK(begin % kTileAlignment == 0 && column >= 0 && row >= 0);
+    for (unsigned i = 0; i < static_cast<unsigned>(map.tile_rows) * kTileRowBytes; ++i) {
+        const std::int64_t from_row = row + i / kTileRowBytes;
+        const std::int64_t from_column = column + i % kTileRowBytes;
+        const bool is_inside = from_row < map.rows && from_column < map.width;
+        emulation::shared_memory()[emulated::swizzled(begin + i)] =
+            is_inside ? map.data[from_row * map.stride + from_column] : std::byte{0};
+    }
+    emulated::change(barrier, [&](emulated::BarrierState& state) {
+        state.bytes -= map.tile_rows * static_cast<int>(kTileRowBytes);
+    });
+}
+
+template <int Count>
+void give_registers() {}
+template <int Count>
+void take_registers() {}
+
+inline void products_begin(float (&/*sums*/)[64]) { emulated::pending_products().clear(); }
+
+inline void product_e4m3(float (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    emulated::pending_products().push_back({sums, a, b, accumulate});
+}
+
+// Each thread has its own part of the sums. All other warps have a turn before.
+inline void products_wait(float (&/*sums*/)[64]) {
+    bool has_asked = false;
+    emulation::wait_until([&] { return std::exchange(has_asked, true); });
+    std::vector<emulated::PendingProduct>& products = emulated::pending_products();
+    for (const emulated::PendingProduct& each : products) {
+        emulated::multiply(each);
+    }
+    products.clear();
+}
+
+}  // namespace r1::cuda
