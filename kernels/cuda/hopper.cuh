@@ -149,53 +149,101 @@ __device__ void take_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
 }
 
+// Lets what this thread stored in shared memory be seen by products, once the threads that start
+// them know of it.
+inline __device__ void stored_for_products() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // Sums are only touched before products_begin() and after products_wait(): in between they are the
 // tensor cores'.
-inline __device__ void hold(float (&sums)[64]) {
+template <int Count>
+__device__ __forceinline__ void hold(float (&sums)[Count]) {
 #pragma unroll
     for (float& sum : sums) {
         asm volatile("" : "+f"(sum)::"memory");
     }
 }
-inline __device__ void products_begin(float (&sums)[64]) {
+template <int Count>
+__device__ __forceinline__ void products_begin(float (&sums)[Count]) {
     hold(sums);
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
-inline __device__ void products_wait(float (&sums)[64]) {
+template <int Count>
+__device__ __forceinline__ void products_wait(float (&sums)[Count]) {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     hold(sums);
 }
 
-// sums[64, 128] = a[64, 32] b[128, 32]^T of E4M3, added to what they are if `accumulate`, by the
-// four warps of a warpgroup together. The operands are tile_operand()s. Of warp w a lane has rows
-// 16 w + lane / 4 and that + 8: sums[4 i], [4 i + 1] and [4 i + 2], [4 i + 3] of them, at columns
-// 8 i + lane % 4 * 2 and the next one.
-inline __device__ void product_e4m3(float (&s)[64], std::uint64_t a, std::uint64_t b,
-                                    bool accumulate) {
+// Products by the four warps of a warpgroup together: sums[64, n] = a[64, k] b[n, k]^T, added to
+// what they are if `accumulate`. Of warp w a lane has rows 16 w + lane / 4 and that + 8: sums[4 i],
+// [4 i + 1] and [4 i + 2], [4 i + 3] of them, at columns 8 i + lane % 4 * 2 and the next one.
+#define R1_SUMS_4(s, i) "+f"(s[i]), "+f"(s[(i) + 1]), "+f"(s[(i) + 2]), "+f"(s[(i) + 3])
+#define R1_SUMS_16(s, i) \
+    R1_SUMS_4(s, i), R1_SUMS_4(s, (i) + 4), R1_SUMS_4(s, (i) + 8), R1_SUMS_4(s, (i) + 12)
+
+// n = 128, k = 32, of E4M3; operands by tile_operand().
+__device__ __forceinline__ void product_e4m3(float (&s)[64], std::uint64_t a, std::uint64_t b,
+                                             bool accumulate) {
     asm volatile(
         "{\n"
         ".reg .pred accumulate;\n"
         "setp.ne.b32 accumulate, %66, 0;\n"
         "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 "
-        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, "
+        "%17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, "
+        "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+        "%62, %63}, "
         "%64, %65, accumulate, 1, 1;\n"
         "}"
-        : "+f"(s[0]), "+f"(s[1]), "+f"(s[2]), "+f"(s[3]), "+f"(s[4]), "+f"(s[5]), "+f"(s[6]),
-          "+f"(s[7]), "+f"(s[8]), "+f"(s[9]), "+f"(s[10]), "+f"(s[11]), "+f"(s[12]), "+f"(s[13]),
-          "+f"(s[14]), "+f"(s[15]), "+f"(s[16]), "+f"(s[17]), "+f"(s[18]), "+f"(s[19]), "+f"(s[20]),
-          "+f"(s[21]), "+f"(s[22]), "+f"(s[23]), "+f"(s[24]), "+f"(s[25]), "+f"(s[26]), "+f"(s[27]),
-          "+f"(s[28]), "+f"(s[29]), "+f"(s[30]), "+f"(s[31]), "+f"(s[32]), "+f"(s[33]), "+f"(s[34]),
-          "+f"(s[35]), "+f"(s[36]), "+f"(s[37]), "+f"(s[38]), "+f"(s[39]), "+f"(s[40]), "+f"(s[41]),
-          "+f"(s[42]), "+f"(s[43]), "+f"(s[44]), "+f"(s[45]), "+f"(s[46]), "+f"(s[47]), "+f"(s[48]),
-          "+f"(s[49]), "+f"(s[50]), "+f"(s[51]), "+f"(s[52]), "+f"(s[53]), "+f"(s[54]), "+f"(s[55]),
-          "+f"(s[56]), "+f"(s[57]), "+f"(s[58]), "+f"(s[59]), "+f"(s[60]), "+f"(s[61]), "+f"(s[62]),
-          "+f"(s[63])
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16), R1_SUMS_16(s, 32), R1_SUMS_16(s, 48)
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
 }
+
+// n = 64, k = 16, of BF16; operands by tile_operand().
+__device__ __forceinline__ void product_bf16(float (&s)[32], std::uint64_t a, std::uint64_t b,
+                                             bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulate;\n"
+        "setp.ne.b32 accumulate, %34, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, "
+        "%17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+        "%32, %33, accumulate, 1, 1, 0, 0;\n"
+        "}"
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+}
+
+// n = 256, k = 16, of BF16; a by tile_operand(), b by transposed_operand().
+__device__ __forceinline__ void product_bf16_transposed(float (&s)[128], std::uint64_t a,
+                                                        std::uint64_t b, bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulate;\n"
+        "setp.ne.b32 accumulate, %130, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, "
+        "%17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, "
+        "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+        "%62, %63, %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, "
+        "%77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, "
+        "%92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, "
+        "%106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, "
+        "%119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+        "%128, %129, accumulate, 1, 1, 0, 1;\n"
+        "}"
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16), R1_SUMS_16(s, 32), R1_SUMS_16(s, 48),
+          R1_SUMS_16(s, 64), R1_SUMS_16(s, 80), R1_SUMS_16(s, 96), R1_SUMS_16(s, 112)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+}
+
+#undef R1_SUMS_16
+#undef R1_SUMS_4
 
 #else
 
@@ -215,10 +263,25 @@ template <int Count>
 __device__ void give_registers() {}
 template <int Count>
 __device__ void take_registers() {}
-inline __device__ void products_begin(float (&/*sums*/)[64]) { trap(); }
-inline __device__ void products_wait(float (&/*sums*/)[64]) { trap(); }
+inline __device__ void stored_for_products() { trap(); }
+template <int Count>
+__device__ void products_begin(float (&/*sums*/)[Count]) {
+    trap();
+}
+template <int Count>
+__device__ void products_wait(float (&/*sums*/)[Count]) {
+    trap();
+}
 inline __device__ void product_e4m3(float (&/*s*/)[64], std::uint64_t /*a*/, std::uint64_t /*b*/,
                                     bool /*accumulate*/) {
+    trap();
+}
+inline __device__ void product_bf16(float (&/*s*/)[32], std::uint64_t /*a*/, std::uint64_t /*b*/,
+                                    bool /*accumulate*/) {
+    trap();
+}
+inline __device__ void product_bf16_transposed(float (&/*s*/)[128], std::uint64_t /*a*/,
+                                               std::uint64_t /*b*/, bool /*accumulate*/) {
     trap();
 }
 

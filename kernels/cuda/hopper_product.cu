@@ -5,7 +5,7 @@
 #include "kernels/cuda/hopper_product.hpp"
 
 #include "kernels/cuda/hopper.cuh"
-#include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/warpgroup.cuh"
 
 namespace r1::cuda {
 
@@ -18,7 +18,6 @@ constexpr int kHopperStages = 6;
 constexpr int kHalfBytes = kHalfRows * static_cast<int>(kTileRowBytes);
 constexpr int kSideBytes = kHalves * kHalfBytes;
 constexpr int kStageBytes = 2 * kSideBytes;
-constexpr unsigned kWarpgroup = 128;
 constexpr unsigned kConsumers = kHalves * kWarpgroup;
 constexpr unsigned kHopperThreads = kConsumers + kWarpgroup;
 constexpr int kInstructionBytes = 32;  // of k
@@ -113,63 +112,14 @@ __device__ void load_stages(const TileMap& a, const TileMap& b, const HopperProd
     });
 }
 
-// Lane q of four has columns 2 q and 2 q + 1 of four groups of eight, and receives group q.
-__device__ __forceinline__ Group gather_group(const float (&sums)[4 * kWarpgroup / 8], int first,
-                                              int half) {
-    float v[4][2];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        v[i][0] = sums[4 * (first + i) + 2 * half];
-        v[i][1] = sums[4 * (first + i) + 2 * half + 1];
-    }
-    const auto quarter = static_cast<int>(threadIdx.x % 4);
-#pragma unroll
-    for (int bit = 1; bit < 4; bit *= 2) {
-        const bool is_upper = (quarter & bit) != 0;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            if ((i & bit) != 0) {
-                continue;
-            }
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                float& low = v[i][c];
-                float& high = v[i | bit][c];
-                const float other = __shfl_xor_sync(kAllLanes, is_upper ? low : high, bit);
-                low = is_upper ? other : low;
-                high = is_upper ? high : other;
-            }
-        }
-    }
-    return {{v[0][0], v[0][1], v[1][0], v[1][1], v[2][0], v[2][1], v[3][0], v[3][1]}};
-}
-
-__device__ __forceinline__ void store_tile(const HopperProduct& p, const TileOfY& tile,
-                                           std::int64_t row, const float (&total)[64]) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-#pragma unroll
-        for (int first = 0; first < kTileSide / 8; first += 4) {
-            const Group group = gather_group(total, first, half);
-            const std::int64_t column =
-                tile.column + (first + static_cast<int>(threadIdx.x % 4)) * kGroup;
-            if (row + 8 * half < tile.row_end && column < p.n) {
-                store_group(p.y, row + 8 * half, column, p.n, group);
-            }
-        }
-    }
-}
-
 // By a warpgroup, its half of the block's tiles.
 __device__ void multiply_stages(const HopperProduct& p, Stages stages) {
     const auto half = static_cast<int>(threadIdx.x / kWarpgroup);
-    const auto warp = static_cast<int>(threadIdx.x % kWarpgroup / kWarp);
-    const auto lane = static_cast<int>(threadIdx.x % kWarp);
     const Fp8Operands& s = p.scales;
     for_each_tile_of_y(p, [&](const TileOfY& tile) {
         const std::int64_t first_row = tile.row + half * kHalfRows;
         const bool has_rows = first_row < tile.row_end;
-        const std::int64_t row = first_row + warp * 16 + lane / 4;
+        const std::int64_t row = first_row + row_of_lane();
         const float* low_scales = s.a_scales + std::min(row, tile.row_end - 1) * s.a_row_stride;
         const float* high_scales =
             s.a_scales + std::min(row + 8, tile.row_end - 1) * s.a_row_stride;
@@ -193,16 +143,19 @@ __device__ void multiply_stages(const HopperProduct& p, Stages stages) {
                 }
                 products_wait(sums);
             }
-            if (lane == 0) {
-                barrier_arrive(stages.empty + stages.stage);
-            }
+            warp_arrive(stages.empty + stages.stage);
 #pragma unroll
             for (int i = 0; i < 64; ++i) {
                 total[i] = fmaf(sums[i], i % 4 < 2 ? low : high, total[i]);
             }
             stages.next();
         }
-        store_tile(p, tile, row, total);
+        for_each_group_of_sums(total, [&](int high, int column, const Group& group) {
+            const std::int64_t y_row = row + high;
+            if (y_row < tile.row_end && tile.column + column < p.n) {
+                store_group(p.y, y_row, tile.column + column, p.n, group);
+            }
+        });
     });
 }
 

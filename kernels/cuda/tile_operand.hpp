@@ -10,14 +10,27 @@ namespace r1::cuda {
 inline constexpr unsigned kTileRowBytes = 128;
 inline constexpr unsigned kTileAlignment = 1024;  // eight rows
 
-// An operand whose rows are those of a tile (kernels/cuda/hopper.cuh), from a byte of its first row
-// on: the matrix descriptor of the PTX manual, 9.7.15.5.1.2.2. Addresses and distances are in units
-// of 16 bytes; the distance that operands along k do not have is 1.
-R1_HOST_DEVICE constexpr std::uint64_t tile_operand(unsigned shared_address) {
+// Operands in tiles (kernels/cuda/hopper.cuh), from a byte of a tile's first row on, as the matrix
+// descriptors of the PTX manual, 9.7.15.5.1.2.2: addresses and distances in units of 16 bytes, and
+// a swizzle of 128 bytes.
+R1_HOST_DEVICE constexpr std::uint64_t operand_of(unsigned shared_address, unsigned leading,
+                                                  unsigned stride) {
     constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62U;
-    constexpr std::uint64_t kNoLeading = std::uint64_t{1} << 16U;
-    constexpr std::uint64_t kEightRows = std::uint64_t{kTileAlignment / 16} << 32U;
-    return kSwizzle128 | kEightRows | kNoLeading | (shared_address & 0x3FFFFU) / 16;
+    return kSwizzle128 | std::uint64_t{stride / 16} << 32U | std::uint64_t{leading / 16} << 16U |
+           (shared_address & 0x3FFFFU) / 16;
+}
+
+// k runs along the rows of the tile. The stride is from eight rows to the next; there is no leading
+// distance, which is said by 1.
+R1_HOST_DEVICE constexpr std::uint64_t tile_operand(unsigned shared_address) {
+    return operand_of(shared_address, 16, kTileAlignment);
+}
+
+// k runs down the rows, and each row has 128 bytes of neighbours of the other dimension, further
+// ones in further tiles, `tile_bytes` apart.
+R1_HOST_DEVICE constexpr std::uint64_t transposed_operand(unsigned shared_address,
+                                                          unsigned tile_bytes) {
+    return operand_of(shared_address, tile_bytes, kTileAlignment);
 }
 
 }  // namespace r1::cuda

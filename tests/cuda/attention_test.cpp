@@ -39,6 +39,24 @@ const std::vector<Cached> kCached = {{1, 1, 4, 2, 8, 4, 8, 16, {1}},
                                      {2, 5, 150, 2, 24, 8, 16, 40, {5, 141}},
                                      {1, 2, 40, 1, 16, 64, 16, 512, {40}}};
 
+// Nobody has written behind the contexts: NaN.
+Operand cached_latents(const Cached& c, DType type) {
+    Operand latents = random(c.sequences * c.rows, c.lora + c.rope, type, 2);
+    const auto row_bytes = static_cast<std::int64_t>(latents.bytes.size()) / latents.rows;
+    for (std::int64_t i = 0; i < c.sequences; ++i) {
+        const std::int64_t context = c.contexts[static_cast<std::size_t>(i)];
+        const auto first = latents.bytes.begin() + i * c.rows * row_bytes;
+        std::fill(first + context * row_bytes, first + c.rows * row_bytes, std::byte{0xFF});
+    }
+    return latents;
+}
+
+void decode_by_reference(MlaCachedArgs args) {
+    Place scratch(false);
+    args.workspace = scratch.workspace(reference::mla_decode_workspace_bytes(args));
+    reference::mla_decode(args);
+}
+
 MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
     MlaCachedArgs a;
     a.sequences = c.sequences;
@@ -53,7 +71,7 @@ MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
     a.scale = 0.4F;
     a.positions = on.data<std::int32_t>(integers(test::positions_of(c.contexts, c.queries)));
     a.q = on.matrix(random(c.sequences * c.queries, c.heads * a.qk_dim(), type, 1));
-    a.latent = on.matrix(random(c.sequences * c.rows, c.lora + c.rope, type, 2));
+    a.latent = on.matrix(cached_latents(c, type));
     a.kv_b = on.matrix(random(c.heads * (c.nope + c.v), c.lora, type, 3,
                               1 / std::sqrt(static_cast<double>(c.lora))));
     a.o = on.matrix(empty(c.sequences * c.queries, c.heads * c.v, type));
@@ -178,13 +196,19 @@ TEST_CASE("cuda mla_prefill and mla_decode: over the cache, in both forms", "[cu
 TEST_CASE("cuda mla_decode: contexts in splits, some of them without keys", "[cuda]") {
     const Cached c{2, 2, 2500, 2, 8, 8, 8, 16, {2500, 1030}};
     check_kernel_with_workspace([&](Place& on) { return cached_args(c, DType::bf16, on); },
-                                [](MlaCachedArgs a) {
-                                    Place scratch(false);
-                                    a.workspace =
-                                        scratch.workspace(reference::mla_decode_workspace_bytes(a));
-                                    reference::mla_decode(a);
-                                },
-                                &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded);
+                                &decode_by_reference, &cuda::mla_decode,
+                                &cuda::mla_decode_workspace_bytes, kRounded);
+}
+
+// Sizes of DeepSeek-R1's cache: rows that end inside a tile, a context of few keys more than tiles,
+// one that ends in a tile that others' keys or nothing follow, a split without keys.
+TEST_CASE("cuda mla_decode: latents of 512 and 64 columns", "[cuda]") {
+    for (const Cached& c : {Cached{2, 2, 200, 40, 8, 64, 8, 512, {200, 67}},
+                            Cached{2, 2, 1100, 2, 8, 64, 8, 512, {1100, 70}}}) {
+        check_kernel_with_workspace(
+            [&](Place& on) { return cached_args(c, DType::bf16, on); }, &decode_by_reference,
+            &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded, true, kOrdersOfWaits);
+    }
 }
 
 TEST_CASE("cuda mla_decode: a token's bytes do not depend on the longest context", "[cuda]") {

@@ -11,8 +11,9 @@ namespace r1::test {
 cuda::Launch device_launch(bool with_blas = true);
 
 // Runs of one kernel differ in the order of their threads where that can be chosen. On a GPU they
-// differ by chance.
+// differ by chance. Kernels whose warps wait for each other one by one need more.
 inline constexpr int kOrders = 2;
+inline constexpr int kOrdersOfWaits = 5;
 void choose_order(int order);
 
 // Memory of the device, and its contents; copies wait for kernels that run.

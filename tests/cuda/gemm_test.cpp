@@ -234,7 +234,8 @@ TEST_CASE("cuda grouped_gemm_fp8: scales of each expert, and the gradient", "[cu
                 },
                 &reference::grouped_gemm_fp8, &cuda::grouped_gemm_fp8,
                 &cuda::grouped_gemm_fp8_workspace_bytes,
-                g.k % 16 == 0 ? kFp8InTensorCores : Tolerance{});
+                g.k % 16 == 0 ? kFp8InTensorCores : Tolerance{}, true,
+                g.k % 16 == 0 ? kOrdersOfWaits : kOrders);
         }
         check_kernel_with_workspace(
             [&](Place& on) {

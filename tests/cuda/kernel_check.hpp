@@ -116,12 +116,13 @@ void compare_bytes(const std::vector<Operand>& a, const std::vector<Operand>& b)
 template <class Arguments, class Reference, class Kernel, class Bytes>
 void check_kernel_with_workspace(const Arguments& arguments, const Reference& reference,
                                  const Kernel& kernel, const Bytes& workspace_bytes,
-                                 const Tolerance& tolerance = {}, bool with_blas = true) {
+                                 const Tolerance& tolerance = {}, bool with_blas = true,
+                                 int orders = kOrders) {
     Place host(false);
     reference(arguments(host));
     const std::vector<Operand> want = host.contents();
     std::vector<Operand> first;
-    for (int order = 0; order < kOrders; ++order) {
+    for (int order = 0; order < orders; ++order) {
         choose_order(order);
         Place device(true);
         auto args = arguments(device);

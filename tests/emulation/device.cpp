@@ -1,6 +1,7 @@
 // The tests of the CUDA kernels on the emulation.
 #include "tests/cuda/device.hpp"
 
+#include <array>
 #include <cstring>
 #include <new>
 
@@ -17,7 +18,11 @@ cuda::Launch device_launch(bool with_blas) {
 }
 
 void choose_order(int order) {
-    emulation::set_order(order == 0 ? emulation::Order::ascending : emulation::Order::descending);
+    using emulation::Order;
+    constexpr std::array kFixed = {Order::ascending, Order::descending};
+    const auto at = static_cast<std::size_t>(order);
+    emulation::set_order(at < kFixed.size() ? kFixed[at] : Order::random,
+                         static_cast<unsigned>(order));
 }
 
 namespace {

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <vector>
 
 #include "model/base/check.hpp"
@@ -51,7 +53,7 @@ public:
     void run(const std::function<void()>& thread, unsigned threads, Order order);
 
     void wait(State why);
-    void wait_until(const std::function<bool()>& condition);
+    void wait_until(const std::function<bool()>& condition, bool gives_way);
     void run_threads();
     std::byte* slots();
     [[nodiscard]] unsigned lane() const { return current_->number % kWarp; }
@@ -60,6 +62,7 @@ public:
 
 private:
     void prepare(unsigned threads);
+    bool run_warps(unsigned threads, Order order, bool all);
     bool run_warp(unsigned first, unsigned last, Order order);
     void resume(Fiber& fiber);
     void leave();
@@ -78,6 +81,9 @@ private:
 
 Block block;
 Order thread_order = Order::ascending;
+// In random order: which warps are skipped, and which of them more often.
+std::minstd_rand skips;
+std::uint32_t slow_warps = 0;
 std::recursive_mutex one_grid;
 
 void fiber_main() { block.run_threads(); }
@@ -169,8 +175,8 @@ std::byte* Block::slots() {
     return warp.slots[warp.exchanges[lane()]++ % 2].data();
 }
 
-void Block::wait_until(const std::function<bool()>& condition) {
-    if (!condition()) {
+void Block::wait_until(const std::function<bool()>& condition, bool gives_way) {
+    if (gives_way || !condition()) {
         current_->condition = &condition;
         current_->state = State::at_condition;
         leave();
@@ -196,7 +202,7 @@ bool Block::run_warp(unsigned first, unsigned last, Order order) {
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = first; i < last; ++i) {
-            Fiber& fiber = *fibers_[order == Order::ascending ? i : first + last - 1 - i];
+            Fiber& fiber = *fibers_[order == Order::descending ? first + last - 1 - i : i];
             if (fiber.state == State::ready) {
                 again = true;
                 someone_ran = true;
@@ -210,15 +216,23 @@ bool Block::run_warp(unsigned first, unsigned last, Order order) {
     return someone_ran;
 }
 
+// A turn of all warps, or of some.
+bool Block::run_warps(unsigned threads, Order order, bool all) {
+    bool someone_ran = false;
+    for (unsigned first = 0; first < threads; first += kWarp) {
+        const unsigned begin = order == Order::descending ? threads - kWarp - first : first;
+        const unsigned turns = (slow_warps >> first / kWarp % 32 & 1U) != 0 ? 16 : 2;
+        if (all || skips() % turns == 0) {
+            someone_ran |= run_warp(begin, begin + kWarp, order);
+        }
+    }
+    return someone_ran;
+}
+
 void Block::run(const std::function<void()>& thread, unsigned threads, Order order) {
     thread_ = &thread;
     prepare(threads);
-    for (bool someone_ran = true; someone_ran;) {
-        someone_ran = false;
-        for (unsigned first = 0; first < threads; first += kWarp) {
-            const unsigned begin = order == Order::ascending ? first : threads - kWarp - first;
-            someone_ran |= run_warp(begin, begin + kWarp, order);
-        }
+    while (run_warps(threads, order, order != Order::random) || run_warps(threads, order, true)) {
     }
     const auto end = fibers_.begin() + threads;
     if (!std::all_of(fibers_.begin(), end, [](auto& f) { return f->state == State::done; })) {
@@ -228,7 +242,11 @@ void Block::run(const std::function<void()>& thread, unsigned threads, Order ord
 
 }  // namespace
 
-void set_order(Order order) { thread_order = order; }
+void set_order(Order order, unsigned seed) {
+    thread_order = order;
+    skips.seed(seed);
+    slow_warps = static_cast<std::uint32_t>(skips() & skips());
+}
 
 void run_grid(Index3 grid, Index3 threads, std::size_t shared_bytes,
               const std::function<void()>& thread) {
@@ -242,7 +260,7 @@ void run_grid(Index3 grid, Index3 threads, std::size_t shared_bytes,
     block_size = threads;
     const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
     for (std::size_t i = 0; i < blocks; ++i) {
-        block_index = index_of(thread_order == Order::ascending ? i : blocks - 1 - i, grid);
+        block_index = index_of(thread_order == Order::descending ? blocks - 1 - i : i, grid);
         block.shared.assign(shared_bytes + alignof(std::max_align_t), std::byte{0xFF});
         block.run(thread, count, thread_order);
     }
@@ -250,7 +268,12 @@ void run_grid(Index3 grid, Index3 threads, std::size_t shared_bytes,
 
 void block_barrier() { block.wait(State::at_block_barrier); }
 void warp_barrier() { block.wait(State::at_warp_barrier); }
-void wait_until(const std::function<bool()>& condition) { block.wait_until(condition); }
+void wait_until(const std::function<bool()>& condition) {
+    block.wait_until(condition, thread_order == Order::random);
+}
+void give_way() {
+    block.wait_until([] { return true; }, true);
+}
 unsigned lane() { return block.lane(); }
 std::byte* shared_memory() { return block.shared.data(); }
 std::byte* exchange_slots() { return block.slots(); }

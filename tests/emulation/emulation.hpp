@@ -27,8 +27,9 @@ extern Index3 grid_size;
 
 // In which order blocks run, the warps of a block between two barriers, and the threads of a warp
 // between two warp instructions. A warp runs as far as it can before the next one does.
-enum class Order { ascending, descending };
-void set_order(Order order);
+// random: of warps that could run, some do, and some of them seldom.
+enum class Order { ascending, descending, random };
+void set_order(Order order, unsigned seed = 0);
 
 // Runs `thread` for each thread of the grid. Throws InternalError if threads of a block wait for
 // others that ended or wait elsewhere, and what `thread` throws.
@@ -37,9 +38,11 @@ void run_grid(Index3 grid, Index3 block, std::size_t shared_bytes,
 
 void block_barrier();
 void warp_barrier();
-// Until `condition`, which other threads of the block bring about. Where it does not hold at once
-// it is asked again each time that all other warps have had a turn.
+// Until `condition`, which other threads of the block bring about. Where it does not hold at once,
+// and always in random order, it is asked when all other warps have had a turn.
 void wait_until(const std::function<bool()>& condition);
+// All other warps have a turn, or in random order some.
+void give_way();
 unsigned lane();
 
 // The dynamic shared memory of the block, all ones when it starts.

@@ -1,6 +1,7 @@
 // What the emulation is trusted to find: kernels that are wrong.
 #include <vector>
 
+#include "kernels/cuda/hopper.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/permute.hpp"
 #include "model/base/check.hpp"
@@ -52,7 +53,45 @@ __global__ void sums_kernel(int* sums, int* prefixes) {
     sums[at] = block_reduce(value, Add{}) == all ? all : -1;
 }
 
+// The first warp makes a number, the second doubles it, once the first says so, or not.
+__global__ void hand_over_kernel(int* out, bool waits, bool arrives) {
+    auto* barrier = reinterpret_cast<Barrier*>(dynamic_shared());
+    auto* number = reinterpret_cast<int*>(barrier + 1);
+    if (threadIdx.x == 0) {
+        barrier_init(barrier, 1);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        *number = 21;
+        if (arrives) {
+            barrier_arrive(barrier);
+        }
+    } else if (threadIdx.x == kWarp) {
+        if (waits) {
+            barrier_wait(barrier, 0);
+        }
+        *out = 2 * *number;
+    }
+}
+
+int handed_over(bool waits, emulation::Order order, bool arrives = true) {
+    int out = 0;
+    emulation::set_order(order, 1);
+    launch_kernel(hand_over_kernel, dim3{1, 1, 1}, dim3{kTestThreads, 1, 1},
+                  sizeof(Barrier) + sizeof(int), Launch{}, &out, waits, arrives);
+    return out;
+}
+
 }  // namespace
+
+TEST_CASE("emulation: a missing wait shows in the order of threads", "[cuda]") {
+    using emulation::Order;
+    for (const Order order : {Order::ascending, Order::descending, Order::random}) {
+        CHECK(handed_over(true, order) == 42);
+    }
+    CHECK(handed_over(false, Order::ascending) != 42);
+    CHECK_THROWS_AS(handed_over(true, Order::ascending, false), InternalError);
+}
 
 TEST_CASE("emulation: a missing barrier shows in the order of threads", "[cuda]") {
     using emulation::Order;

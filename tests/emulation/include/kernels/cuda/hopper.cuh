@@ -63,23 +63,34 @@ void change(Barrier* barrier, const Change& change) {
 // Where a byte of a tile lies: bits 4 to 6 of its address are exchanged by bits 7 to 9.
 inline unsigned swizzled(unsigned address) { return address ^ (address >> 7U & 7U) << 4U; }
 
-// The codes of an operand's row, 32 bytes along k, by the fields of its descriptor.
-inline std::array<float, 32> row_of(std::uint64_t operand, unsigned row) {
-    const auto field = [&](unsigned from) {
-        return static_cast<unsigned>(operand >> from & 0x3FFFU) * 16;
-    };
-    R1_CHECK(operand >> 62U == 1 && (operand >> 49U & 7U) == 0);  // 128 bytes; no base offset
-    const unsigned begin = field(0) + row / 8 * field(32) + row % 8 * kTileRowBytes;
-    std::array<float, 32> values{};
-    for (unsigned i = 0; i < values.size(); ++i) {
-        values[i] = float_from_e4m3(
-            static_cast<std::uint8_t>(emulation::shared_memory()[swizzled(begin + i)]));
-    }
-    return values;
+// A field of a descriptor, in bytes.
+inline unsigned field(std::uint64_t operand, unsigned from) {
+    return static_cast<unsigned>(operand >> from & 0x3FFFU) * 16;
 }
 
+// An operand of `Type`: byte (row, i) of those that run along k, 32 of each row.
+template <class Type>
+Type along(std::uint64_t operand, unsigned row, unsigned i) {
+    const unsigned at = field(operand, 0) + row / 8 * field(operand, 32) + row % 8 * kTileRowBytes +
+                        i * unsigned{sizeof(Type)};
+    return *reinterpret_cast<const Type*>(emulation::shared_memory() + swizzled(at));
+}
+
+// And of those that run down the rows.
+inline std::uint16_t across(std::uint64_t operand, unsigned column, unsigned i) {
+    constexpr unsigned kInRow = kTileRowBytes / sizeof(std::uint16_t);
+    const unsigned at = field(operand, 0) + column / kInRow * field(operand, 16) +
+                        i / 8 * field(operand, 32) + i % 8 * kTileRowBytes +
+                        column % kInRow * unsigned{sizeof(std::uint16_t)};
+    return *reinterpret_cast<const std::uint16_t*>(emulation::shared_memory() + swizzled(at));
+}
+
+enum class ProductKind { e4m3, bf16, bf16_transposed };
+
 struct PendingProduct {
+    ProductKind kind;
     float* sums;
+    unsigned count;  // of sums
     std::uint64_t a, b;
     bool accumulate;
 };
@@ -90,18 +101,47 @@ inline std::vector<PendingProduct>& pending_products() {
     return of_threads[threadIdx.x];
 }
 
+inline float a_value(const PendingProduct& p, unsigned row, unsigned i) {
+    return p.kind == ProductKind::e4m3 ? float_from_e4m3(along<std::uint8_t>(p.a, row, i))
+                                       : float_from_bf16(along<std::uint16_t>(p.a, row, i));
+}
+
+inline float b_value(const PendingProduct& p, unsigned column, unsigned i) {
+    switch (p.kind) {
+        case ProductKind::e4m3: return float_from_e4m3(along<std::uint8_t>(p.b, column, i));
+        case ProductKind::bf16: return float_from_bf16(along<std::uint16_t>(p.b, column, i));
+        default: return float_from_bf16(across(p.b, column, i));
+    }
+}
+
 inline void multiply(const PendingProduct& p) {
+    for (const std::uint64_t operand : {p.a, p.b}) {
+        R1_CHECK(operand >> 62U == 1 && (operand >> 49U & 7U) == 0);  // 128 bytes; no base offset
+    }
+    constexpr unsigned kDepthMax = 32;
+    const unsigned depth = p.kind == ProductKind::e4m3 ? 32 : 16;
     const unsigned lane = emulation::lane();
     const unsigned row = threadIdx.x % 128 / 32 * 16 + lane / 4;
-    const std::array<float, 32> a[] = {row_of(p.a, row), row_of(p.a, row + 8)};
-    for (unsigned i = 0; i < 64; ++i) {
-        const unsigned column = i / 4 * 8 + lane % 4 * 2 + i % 2;
-        const std::array<float, 32> b = row_of(p.b, column);
-        float sum = p.accumulate ? p.sums[i] : 0.0F;
-        for (unsigned k = 0; k < 32; ++k) {
-            sum += a[i % 4 / 2][k] * b[k];
+    std::array<std::array<float, kDepthMax>, 2> a{};
+    for (unsigned k = 0; k < depth; ++k) {
+        a[0][k] = a_value(p, row, k);
+        a[1][k] = a_value(p, row + 8, k);
+    }
+    for (unsigned i = 0; i < p.count; i += 4) {
+        for (unsigned side = 0; side < 2; ++side) {
+            const unsigned column = i / 4 * 8 + lane % 4 * 2 + side;
+            float& low = p.sums[i + side];
+            float& high = p.sums[i + side + 2];
+            float low_sum = p.accumulate ? low : 0.0F;
+            float high_sum = p.accumulate ? high : 0.0F;
+            for (unsigned k = 0; k < depth; ++k) {
+                const float b = b_value(p, column, k);
+                low_sum += a[0][k] * b;
+                high_sum += a[1][k] * b;
+            }
+            low = low_sum;
+            high = high_sum;
         }
-        p.sums[i] = sum;
     }
 }
 
@@ -155,16 +195,33 @@ void give_registers() {}
 template <int Count>
 void take_registers() {}
 
-inline void products_begin(float (&/*sums*/)[64]) { emulated::pending_products().clear(); }
+inline void stored_for_products() {}
 
-inline void product_e4m3(float (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
-    emulated::pending_products().push_back({sums, a, b, accumulate});
+template <int Count>
+void products_begin(float (&/*sums*/)[Count]) {
+    emulated::pending_products().clear();
 }
 
-// Each thread has its own part of the sums. All other warps have a turn before.
-inline void products_wait(float (&/*sums*/)[64]) {
-    bool has_asked = false;
-    emulation::wait_until([&] { return std::exchange(has_asked, true); });
+inline void product_e4m3(float (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    emulated::pending_products().push_back(
+        {emulated::ProductKind::e4m3, sums, 64, a, b, accumulate});
+}
+
+inline void product_bf16(float (&sums)[32], std::uint64_t a, std::uint64_t b, bool accumulate) {
+    emulated::pending_products().push_back(
+        {emulated::ProductKind::bf16, sums, 32, a, b, accumulate});
+}
+
+inline void product_bf16_transposed(float (&sums)[128], std::uint64_t a, std::uint64_t b,
+                                    bool accumulate) {
+    emulated::pending_products().push_back(
+        {emulated::ProductKind::bf16_transposed, sums, 128, a, b, accumulate});
+}
+
+// Each thread has its own part of the sums.
+template <int Count>
+void products_wait(float (&/*sums*/)[Count]) {
+    emulation::give_way();
     std::vector<emulated::PendingProduct>& products = emulated::pending_products();
     for (const emulated::PendingProduct& each : products) {
         emulated::multiply(each);
