@@ -1,9 +1,12 @@
 // cuBLASLt wants the scales of activations transposed, those of weights with a padded stride, and
 // both operands with k as their inner dimension: copies in the workspace, which cost a few per cent
 // of the product's own traffic for the scales, and for transposed weights one more pass over them.
+// A product of few rows, as those of decoding, is over before two more kernels have started: those
+// run on our own kernel where it takes them.
 #include "kernels/gemm_fp8.hpp"
 
 #include "kernels/cuda/fp8_operands.hpp"
+#include "kernels/cuda/hopper_product.hpp"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/workspace.hpp"
 
@@ -21,8 +24,11 @@ void pad_scales(const GemmFp8Args& args, float* padded, const Launch& launch) {
           "cudaMemcpy2DAsync");
 }
 
+constexpr std::int64_t kFewRows = 128;
+
 bool by_blas(const GemmFp8Args& args, const Launch& launch) {
-    if (!blas_takes_fp8(args.m, args.n, args.k, launch)) {
+    const bool has_better = args.m <= kFewRows && !args.w_transposed && hopper_takes_fp8(args.k);
+    if (has_better || !blas_takes_fp8(args.m, args.n, args.k, launch)) {
         return false;
     }
     Carver carver(args.workspace);

@@ -202,6 +202,22 @@ __device__ __forceinline__ void product_e4m3(float (&s)[64], std::uint64_t a, st
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
 }
 
+// The same for n = 64.
+__device__ __forceinline__ void product_e4m3(float (&s)[32], std::uint64_t a, std::uint64_t b,
+                                             bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulate;\n"
+        "setp.ne.b32 accumulate, %34, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k32.f32.e4m3.e4m3 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
+        "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+        "%32, %33, accumulate, 1, 1;\n"
+        "}"
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+}
+
 // n = 64, k = 16, of BF16; operands by tile_operand().
 __device__ __forceinline__ void product_bf16(float (&s)[32], std::uint64_t a, std::uint64_t b,
                                              bool accumulate) {
@@ -272,8 +288,9 @@ template <int Count>
 __device__ void products_wait(float (&/*sums*/)[Count]) {
     trap();
 }
-inline __device__ void product_e4m3(float (&/*s*/)[64], std::uint64_t /*a*/, std::uint64_t /*b*/,
-                                    bool /*accumulate*/) {
+template <int Count>
+__device__ void product_e4m3(float (&/*s*/)[Count], std::uint64_t /*a*/, std::uint64_t /*b*/,
+                             bool /*accumulate*/) {
     trap();
 }
 inline __device__ void product_bf16(float (&/*s*/)[32], std::uint64_t /*a*/, std::uint64_t /*b*/,

@@ -1,7 +1,7 @@
-// A block takes 128x128 tiles of y in turns. One thread of it keeps copies of the operands under
-// way, kStages of 128 elements of k ahead at most; two warpgroups multiply, each 64 rows, and while
-// one adds up in float32 what the tensor cores give for 128 elements of k, they work for the other.
-// The design is that of DeepGEMM (github.com/deepseek-ai/DeepGEMM).
+// A block takes tiles of y in turns, 128x128, or 128x64 where there are few. One thread of it keeps
+// copies of the operands under way, several times 128 elements of k ahead; two warpgroups multiply,
+// each 64 rows, and while one adds up in float32 what the tensor cores give for 128 elements of k,
+// they work for the other. The design is that of DeepGEMM (github.com/deepseek-ai/DeepGEMM).
 #include "kernels/cuda/hopper_product.hpp"
 
 #include "kernels/cuda/hopper.cuh"
@@ -13,11 +13,19 @@ namespace {
 
 constexpr int kHalfRows = 64;  // of a warpgroup
 constexpr int kHalves = 2;
-constexpr int kTileSide = kHalves * kHalfRows;  // rows and columns, one scale of b
-constexpr int kHopperStages = 6;
+constexpr int kTileRows = kHalves * kHalfRows;
 constexpr int kHalfBytes = kHalfRows * static_cast<int>(kTileRowBytes);
-constexpr int kSideBytes = kHalves * kHalfBytes;
-constexpr int kStageBytes = 2 * kSideBytes;
+
+// Of a block, by the columns of a tile of y.
+template <int Columns>
+struct HopperShape {
+    static constexpr int kBBytes = Columns * static_cast<int>(kTileRowBytes);
+    static constexpr int kStageBytes = kHalves * kHalfBytes + kBBytes;
+    static constexpr int kStages = 192 * 1024 / kStageBytes;
+    static constexpr std::size_t kShared =
+        kTileAlignment + kStages * (kStageBytes + 2 * sizeof(Barrier));
+};
+
 constexpr unsigned kConsumers = kHalves * kWarpgroup;
 constexpr unsigned kHopperThreads = kConsumers + kWarpgroup;
 constexpr int kInstructionBytes = 32;  // of k
@@ -25,7 +33,7 @@ constexpr int kInstructionBytes = 32;  // of k
 constexpr int kProducerRegisters = 40;
 constexpr int kConsumerRegisters = 232;
 
-static_assert(kTileSide == kTile && kTileRowBytes == kTile, "a block of b has one scale");
+static_assert(kTileRowBytes == kTile, "128 elements of k have one scale");
 
 struct Fp8Operands {
     const float* a_scales;
@@ -48,60 +56,64 @@ struct TileOfY {
 
 // The block's tiles. Those below each other come one after the other: they read the same columns
 // of b.
-template <class Body>
+template <int Columns, class Body>
 __device__ __forceinline__ void for_each_tile_of_y(const HopperProduct& p, const Body& body) {
     std::int64_t next = blockIdx.x;
     std::int64_t before = 0;
     for (std::int64_t group = 0; group < p.groups; ++group) {
         const std::int64_t begin = p.offsets == nullptr ? 0 : p.offsets[group];
         const std::int64_t end = p.offsets == nullptr ? p.m : p.offsets[group + 1];
-        const std::int64_t down = ceil_div(end - begin, kTileSide);
-        const std::int64_t all = down * ceil_div(p.n, kTileSide);
+        const std::int64_t down = ceil_div(end - begin, kTileRows);
+        const std::int64_t all = down * ceil_div(p.n, Columns);
         for (; next < before + all; next += gridDim.x) {
             const std::int64_t i = next - before;
-            body(TileOfY{group, begin + i % down * kTileSide, end, i / down * kTileSide});
+            body(TileOfY{group, begin + i % down * kTileRows, end, i / down * Columns});
         }
         before += all;
     }
 }
 
+template <int Columns>
 struct Stages {
+    using Shape = HopperShape<Columns>;
+
     unsigned char* memory;
-    Barrier* full;   // kHopperStages, then as many of `empty`
+    Barrier* full;   // of each stage
     Barrier* empty;  // after each warp that multiplies has read the stage
 
     int stage = 0;
     unsigned parity = 0;
 
-    __device__ unsigned char* a() const { return memory + stage * kStageBytes; }
-    __device__ unsigned char* b() const { return a() + kSideBytes; }
+    __device__ unsigned char* a() const { return memory + stage * Shape::kStageBytes; }
+    __device__ unsigned char* b() const { return a() + kHalves * kHalfBytes; }
     __device__ void next() {
-        if (++stage == kHopperStages) {
+        if (++stage == Shape::kStages) {
             stage = 0;
             parity ^= 1U;
         }
     }
 };
 
-constexpr std::size_t kHopperShared =
-    kTileAlignment + kHopperStages * (kStageBytes + 2 * sizeof(Barrier));
-
-__device__ Stages carve_stages() {
+template <int Columns>
+__device__ Stages<Columns> carve_stages() {
+    using Shape = HopperShape<Columns>;
     unsigned char* memory = dynamic_shared();
     memory += (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
-    auto* barriers = reinterpret_cast<Barrier*>(memory + kHopperStages * kStageBytes);
-    return {memory, barriers, barriers + kHopperStages};
+    auto* barriers = reinterpret_cast<Barrier*>(memory + Shape::kStages * Shape::kStageBytes);
+    return {memory, barriers, barriers + Shape::kStages};
 }
 
 // By one thread. Halves of a tile that the group has no rows for are left out.
+template <int Columns>
 __device__ void load_stages(const TileMap& a, const TileMap& b, const HopperProduct& p,
-                            Stages stages) {
-    for_each_tile_of_y(p, [&](const TileOfY& tile) {
+                            Stages<Columns> stages) {
+    for_each_tile_of_y<Columns>(p, [&](const TileOfY& tile) {
         const bool is_high = tile.row + kHalfRows < tile.row_end;
-        for (std::int64_t k = 0; k < p.k; k += kTileSide) {
+        for (std::int64_t k = 0; k < p.k; k += kTile) {
             Barrier* full = stages.full + stages.stage;
             barrier_wait(stages.empty + stages.stage, stages.parity ^ 1U);
-            barrier_arrive_expecting(full, kSideBytes + (is_high ? kSideBytes : kHalfBytes));
+            barrier_arrive_expecting(
+                full, HopperShape<Columns>::kBBytes + (is_high ? kHalves : 1) * kHalfBytes);
             load_tile(stages.a(), a, k, tile.row, full);
             if (is_high) {
                 load_tile(stages.a() + kHalfBytes, a, k, tile.row + kHalfRows, full);
@@ -113,10 +125,11 @@ __device__ void load_stages(const TileMap& a, const TileMap& b, const HopperProd
 }
 
 // By a warpgroup, its half of the block's tiles.
-__device__ void multiply_stages(const HopperProduct& p, Stages stages) {
+template <int Columns>
+__device__ void multiply_stages(const HopperProduct& p, Stages<Columns> stages) {
     const auto half = static_cast<int>(threadIdx.x / kWarpgroup);
     const Fp8Operands& s = p.scales;
-    for_each_tile_of_y(p, [&](const TileOfY& tile) {
+    for_each_tile_of_y<Columns>(p, [&](const TileOfY& tile) {
         const std::int64_t first_row = tile.row + half * kHalfRows;
         const bool has_rows = first_row < tile.row_end;
         const std::int64_t row = first_row + row_of_lane();
@@ -124,9 +137,9 @@ __device__ void multiply_stages(const HopperProduct& p, Stages stages) {
         const float* high_scales =
             s.a_scales + std::min(row + 8, tile.row_end - 1) * s.a_row_stride;
         const float* b_scales =
-            s.b_scales + tile.group * s.b_group_stride + tile.column / kTileSide * s.b_row_stride;
-        float sums[64] = {};
-        float total[64] = {};
+            s.b_scales + tile.group * s.b_group_stride + tile.column / kTile * s.b_row_stride;
+        float sums[Columns / 2] = {};
+        float total[Columns / 2] = {};
         for (std::int64_t block = 0; block < tiles(p.k); ++block) {
             // Asked for before the wait, there after it.
             const float b_scale = b_scales[block * s.b_tile_stride];
@@ -145,7 +158,7 @@ __device__ void multiply_stages(const HopperProduct& p, Stages stages) {
             }
             warp_arrive(stages.empty + stages.stage);
 #pragma unroll
-            for (int i = 0; i < 64; ++i) {
+            for (int i = 0; i < Columns / 2; ++i) {
                 total[i] = fmaf(sums[i], i % 4 < 2 ? low : high, total[i]);
             }
             stages.next();
@@ -159,13 +172,14 @@ __device__ void multiply_stages(const HopperProduct& p, Stages stages) {
     });
 }
 
+template <int Columns>
 __global__ __launch_bounds__(kHopperThreads,
                              1) void hopper_product_kernel(const __grid_constant__ TileMap a,
                                                            const __grid_constant__ TileMap b,
                                                            HopperProduct p) {
-    const Stages stages = carve_stages();
+    const Stages<Columns> stages = carve_stages<Columns>();
     if (threadIdx.x == 0) {
-        for (int i = 0; i < kHopperStages; ++i) {
+        for (int i = 0; i < HopperShape<Columns>::kStages; ++i) {
             barrier_init(stages.full + i, 1);
             barrier_init(stages.empty + i, kConsumers / kWarp);
         }
@@ -181,6 +195,25 @@ __global__ __launch_bounds__(kHopperThreads,
             load_stages(a, b, p, stages);
         }
     }
+}
+
+// At most: each group may end inside a tile.
+std::int64_t tiles_of_y(const Product& args, std::int64_t columns) {
+    const bool is_grouped = args.grouping == ProductGroups::rows;
+    return (ceil_div(args.m, kTileRows) + (is_grouped ? args.groups : 0)) *
+           ceil_div(args.n, columns);
+}
+
+template <int Columns>
+void launch_hopper_product(const Product& args, const HopperProduct& p, const Launch& launch) {
+    const std::int64_t blocks =
+        std::min<std::int64_t>(tiles_of_y(args, Columns), std::max(launch.sms, 1));
+    launch_kernel(
+        hopper_product_kernel<Columns>, dim3{static_cast<unsigned>(blocks), 1, 1},
+        dim3{kHopperThreads, 1, 1}, HopperShape<Columns>::kShared, launch,
+        tile_map(args.a.matrix.data, args.m, args.k, args.a.matrix.stride, kHalfRows),
+        tile_map(args.b.matrix.data, args.groups * args.n, args.k, args.b.matrix.stride, Columns),
+        p);
 }
 
 bool is_aligned(const ConstMatrix& matrix) {
@@ -215,16 +248,11 @@ bool hopper_product(const Product& args, const Launch& launch) {
                           args.k,
                           args.groups,
                           is_grouped ? args.offsets : nullptr};
-    // Each group may end inside a tile.
-    const std::int64_t down = ceil_div(args.m, kTileSide) + (is_grouped ? args.groups : 0);
-    const std::int64_t blocks =
-        std::min<std::int64_t>(down * ceil_div(args.n, kTileSide), std::max(launch.sms, 1));
-    launch_kernel(
-        hopper_product_kernel, dim3{static_cast<unsigned>(blocks), 1, 1},
-        dim3{kHopperThreads, 1, 1}, kHopperShared, launch,
-        tile_map(args.a.matrix.data, args.m, args.k, args.a.matrix.stride, kHalfRows),
-        tile_map(args.b.matrix.data, args.groups * args.n, args.k, args.b.matrix.stride, kTileSide),
-        p);
+    if (tiles_of_y(args, kTile) < launch.sms) {
+        launch_hopper_product<kTile / 2>(args, p, launch);
+    } else {
+        launch_hopper_product<kTile>(args, p, launch);
+    }
     return true;
 }
 

@@ -22,7 +22,8 @@ struct ProductShape {
 // The tensor cores add products of FP8 with some 14 bits (arXiv 2412.19437, sec. 3.3.2).
 const Tolerance kFp8InTensorCores{1e-3, 1e-2, 0, 0};
 
-// Empty sides, less and more than a tile, sizes that cuBLASLt takes (the fourth and the last two).
+// Empty sides, less and more than a tile, sizes that cuBLASLt takes (the fourth and the last), more
+// of k than a block of Hopper's kernel holds at a time, with few columns and with many.
 const std::vector<ProductShape> kProducts =
     with_random<ProductShape>({{0, 5, 8},
                                {3, 4, 0},
@@ -32,6 +33,7 @@ const std::vector<ProductShape> kProducts =
                                {20, 9, 131},
                                {7, 130, 256},
                                {132, 144, 144},
+                               {70, 100, 1168},
                                {196, 272, 1040}},
                               [](const auto& size) {
                                   return ProductShape{size(100), size(100), size(200)};
@@ -135,7 +137,8 @@ TEST_CASE("cuda gemm_fp8: block scales in both orientations", "[cuda]") {
                         return a;
                     },
                     &reference::gemm_fp8, &cuda::gemm_fp8, &cuda::gemm_fp8_workspace_bytes,
-                    with_blas || s.k % 16 == 0 ? kFp8InTensorCores : Tolerance{}, with_blas);
+                    with_blas || s.k % 16 == 0 ? kFp8InTensorCores : Tolerance{}, with_blas,
+                    s.k > 1000 ? kOrdersOfWaits : kOrders);
             }
         }
     }

@@ -202,9 +202,10 @@ void products_begin(float (&/*sums*/)[Count]) {
     emulated::pending_products().clear();
 }
 
-inline void product_e4m3(float (&sums)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+template <int Count>
+void product_e4m3(float (&sums)[Count], std::uint64_t a, std::uint64_t b, bool accumulate) {
     emulated::pending_products().push_back(
-        {emulated::ProductKind::e4m3, sums, 64, a, b, accumulate});
+        {emulated::ProductKind::e4m3, sums, Count, a, b, accumulate});
 }
 
 inline void product_bf16(float (&sums)[32], std::uint64_t a, std::uint64_t b, bool accumulate) {
