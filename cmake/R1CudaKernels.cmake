@@ -30,9 +30,6 @@ if(R1_HAVE_CUDA AND TARGET CUDA::cublasLt)
     # the headers that all versions share run on the device too.
     target_compile_options(r1_cuda_kernels PRIVATE
         $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr>)
-    if("90a" IN_LIST CMAKE_CUDA_ARCHITECTURES)
-        target_compile_definitions(r1_cuda_kernels PRIVATE R1_CUDA_HOPPER)
-    endif()
     set_target_properties(r1_cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
     target_link_libraries(r1_cuda_kernels PUBLIC r1_model PRIVATE CUDA::cudart_static
         CUDA::cublasLt)

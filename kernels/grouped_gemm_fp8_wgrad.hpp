@@ -15,6 +15,7 @@ namespace r1 {
 // rows = offsets[experts]
 struct GroupedGemmFp8WgradArgs {
     std::int64_t experts = 0;
+    std::int64_t rows_max = 0;  // at least rows
     std::int64_t m = 0;
     std::int64_t n = 0;
     const std::int32_t* offsets = nullptr;  // [experts + 1], the first row of each expert

@@ -98,9 +98,10 @@ public:
             slot.is_urgent() && comm_sms() > 0 ? comm_sms() : gpu_.sms - left_sms;
         const auto sms = static_cast<int>(std::clamp<std::int64_t>(planned, 1, gpu_.sms));
         if (gpu_.blas == nullptr) {
-            return {slot.stream(), sms};
+            return {slot.stream(), sms, gpu_.has_fp8};
         }
-        return {slot.stream(), sms, gpu_.blas, slot.blas_workspace(), kBlasWorkspaceBytes};
+        return {slot.stream(),      sms, gpu_.has_fp8, gpu_.blas, slot.blas_workspace(),
+                kBlasWorkspaceBytes};
     }
 
 private:

@@ -79,6 +79,7 @@ GroupedGemmBf16WgradArgs grouped_bf16_wgrad_args(const OpCall& c) {
 GroupedGemmFp8WgradArgs grouped_fp8_wgrad_args(const OpCall& c) {
     GroupedGemmFp8WgradArgs args;
     args.experts = c.dims[0];
+    args.rows_max = c.dims[3];
     args.m = c.dims[1];
     args.n = c.dims[2];
     args.offsets = data_of<std::int32_t>(c.inputs.back());

@@ -27,7 +27,8 @@ void pad_scales(const GemmFp8Args& args, float* padded, const Launch& launch) {
 constexpr std::int64_t kFewRows = 128;
 
 bool by_blas(const GemmFp8Args& args, const Launch& launch) {
-    const bool has_better = args.m <= kFewRows && !args.w_transposed && hopper_takes_fp8(args.k);
+    const bool has_better =
+        args.m <= kFewRows && !args.w_transposed && hopper_takes_fp8(args.k, launch);
     if (has_better || !blas_takes_fp8(args.m, args.n, args.k, launch)) {
         return false;
     }

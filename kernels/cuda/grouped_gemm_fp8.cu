@@ -18,7 +18,7 @@ void grouped_gemm_fp8(const GroupedGemmFp8Args& args, const Launch& launch) {
     p.k = args.k;
     p.a = fp8_tiles(args.x, args.x_scales, args.k);
     p.b = fp8_blocks(args.w, args.w_scales, args.n, args.k, args.w_transposed);
-    if (args.w_transposed && hopper_takes_fp8(args.k)) {
+    if (args.w_transposed && hopper_takes_fp8(args.k, launch)) {
         Carver carver(args.workspace);
         auto* w = carver.take<std::uint8_t>(args.experts * args.n * args.k);
         transpose_codes(args.w, args.experts, args.k, args.n, w, launch);

@@ -1,14 +1,18 @@
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
 
 #include "kernels/cuda/fp8_operands.hpp"
+#include "kernels/cuda/hopper_wgrad.hpp"
 
 namespace r1::cuda {
 
-std::size_t grouped_gemm_fp8_wgrad_workspace_bytes(const GroupedGemmFp8WgradArgs& /*args*/) {
-    return 0;
+std::size_t grouped_gemm_fp8_wgrad_workspace_bytes(const GroupedGemmFp8WgradArgs& args) {
+    return hopper_wgrad_workspace_bytes(args);
 }
 
 void grouped_gemm_fp8_wgrad(const GroupedGemmFp8WgradArgs& args, const Launch& launch) {
+    if (hopper_wgrad(args, launch)) {
+        return;
+    }
     Product p;
     p.m = args.m;
     p.n = args.n;

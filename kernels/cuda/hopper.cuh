@@ -22,20 +22,6 @@ namespace r1::cuda {
 // ---- Host
 // ----------------------------------------------------------------------------------------
 
-// Whether kernels with these instructions run: they are compiled, and the current device has them.
-inline bool has_hopper_instructions() {
-#ifdef R1_CUDA_HOPPER
-    int device = 0;
-    int major = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-          "cudaDeviceGetAttribute");
-    return major == 9;
-#else
-    return false;
-#endif
-}
-
 struct TileMap {
     CUtensorMap map;
 };

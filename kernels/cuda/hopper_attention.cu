@@ -441,7 +441,7 @@ TileMap latent_map(const ConstMatrix& matrix, std::int64_t rows) {
 }  // namespace
 
 bool hopper_attention(const Attention& args, const Launch& launch) {
-    if (!has_hopper_instructions() || !args.v_is_k || args.heads != 1 || args.lse != nullptr ||
+    if (!launch.is_hopper || !args.v_is_k || args.heads != 1 || args.lse != nullptr ||
         args.qk_dim != kLatentQkColumns || args.v_dim != kLatentColumns ||
         !is_latent(args.q.matrix) || !is_latent(args.k.matrix) || args.q.column != 0 ||
         args.k.column != 0) {

@@ -1,39 +1,11 @@
-// A block takes tiles of y in turns, 128x128, or 128x64 where there are few. One thread of it keeps
-// copies of the operands under way, several times 128 elements of k ahead; two warpgroups multiply,
-// each 64 rows, and while one adds up in float32 what the tensor cores give for 128 elements of k,
-// they work for the other. The design is that of DeepGEMM (github.com/deepseek-ai/DeepGEMM).
+// A block takes tiles of y in turns, 128x128, or 128x64 where there are few.
 #include "kernels/cuda/hopper_product.hpp"
 
-#include "kernels/cuda/hopper.cuh"
-#include "kernels/cuda/warpgroup.cuh"
+#include "kernels/cuda/hopper_stages.cuh"
 
 namespace r1::cuda {
 
 namespace {
-
-constexpr int kHalfRows = 64;  // of a warpgroup
-constexpr int kHalves = 2;
-constexpr int kTileRows = kHalves * kHalfRows;
-constexpr int kHalfBytes = kHalfRows * static_cast<int>(kTileRowBytes);
-
-// Of a block, by the columns of a tile of y.
-template <int Columns>
-struct HopperShape {
-    static constexpr int kBBytes = Columns * static_cast<int>(kTileRowBytes);
-    static constexpr int kStageBytes = kHalves * kHalfBytes + kBBytes;
-    static constexpr int kStages = 192 * 1024 / kStageBytes;
-    static constexpr std::size_t kShared =
-        kTileAlignment + kStages * (kStageBytes + 2 * sizeof(Barrier));
-};
-
-constexpr unsigned kConsumers = kHalves * kWarpgroup;
-constexpr unsigned kHopperThreads = kConsumers + kWarpgroup;
-constexpr int kInstructionBytes = 32;  // of k
-// The block's 64 K, which the compiler shares out evenly.
-constexpr int kProducerRegisters = 40;
-constexpr int kConsumerRegisters = 232;
-
-static_assert(kTileRowBytes == kTile, "128 elements of k have one scale");
 
 struct Fp8Operands {
     const float* a_scales;
@@ -74,64 +46,22 @@ __device__ __forceinline__ void for_each_tile_of_y(const HopperProduct& p, const
 }
 
 template <int Columns>
-struct Stages {
-    using Shape = HopperShape<Columns>;
-
-    unsigned char* memory;
-    Barrier* full;   // of each stage
-    Barrier* empty;  // after each warp that multiplies has read the stage
-
-    int stage = 0;
-    unsigned parity = 0;
-
-    __device__ unsigned char* a() const { return memory + stage * Shape::kStageBytes; }
-    __device__ unsigned char* b() const { return a() + kHalves * kHalfBytes; }
-    __device__ void next() {
-        if (++stage == Shape::kStages) {
-            stage = 0;
-            parity ^= 1U;
-        }
-    }
-};
-
-template <int Columns>
-__device__ Stages<Columns> carve_stages() {
-    using Shape = HopperShape<Columns>;
-    unsigned char* memory = dynamic_shared();
-    memory += (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
-    auto* barriers = reinterpret_cast<Barrier*>(memory + Shape::kStages * Shape::kStageBytes);
-    return {memory, barriers, barriers + Shape::kStages};
-}
-
-// By one thread. Halves of a tile that the group has no rows for are left out.
-template <int Columns>
-__device__ void load_stages(const TileMap& a, const TileMap& b, const HopperProduct& p,
-                            Stages<Columns> stages) {
+__device__ void load_tiles(const TileMap& a, const TileMap& b, const HopperProduct& p,
+                           Stages<Columns>& stages) {
     for_each_tile_of_y<Columns>(p, [&](const TileOfY& tile) {
-        const bool is_high = tile.row + kHalfRows < tile.row_end;
         for (std::int64_t k = 0; k < p.k; k += kTile) {
-            Barrier* full = stages.full + stages.stage;
-            barrier_wait(stages.empty + stages.stage, stages.parity ^ 1U);
-            barrier_arrive_expecting(
-                full, HopperShape<Columns>::kBBytes + (is_high ? kHalves : 1) * kHalfBytes);
-            load_tile(stages.a(), a, k, tile.row, full);
-            if (is_high) {
-                load_tile(stages.a() + kHalfBytes, a, k, tile.row + kHalfRows, full);
-            }
-            load_tile(stages.b(), b, k, tile.group * p.n + tile.column, full);
-            stages.next();
+            load_stage(stages, a, tile.row, tile.row + kHalfRows < tile.row_end, b,
+                       tile.group * p.n + tile.column, k);
         }
     });
 }
 
 // By a warpgroup, its half of the block's tiles.
 template <int Columns>
-__device__ void multiply_stages(const HopperProduct& p, Stages<Columns> stages) {
-    const auto half = static_cast<int>(threadIdx.x / kWarpgroup);
+__device__ void multiply_tiles(const HopperProduct& p, Stages<Columns>& stages) {
     const Fp8Operands& s = p.scales;
     for_each_tile_of_y<Columns>(p, [&](const TileOfY& tile) {
-        const std::int64_t first_row = tile.row + half * kHalfRows;
-        const bool has_rows = first_row < tile.row_end;
+        const std::int64_t first_row = tile.row + half_of_warpgroup() * kHalfRows;
         const std::int64_t row = first_row + row_of_lane();
         const float* low_scales = s.a_scales + std::min(row, tile.row_end - 1) * s.a_row_stride;
         const float* high_scales =
@@ -141,27 +71,15 @@ __device__ void multiply_stages(const HopperProduct& p, Stages<Columns> stages) 
         float sums[Columns / 2] = {};
         float total[Columns / 2] = {};
         for (std::int64_t block = 0; block < tiles(p.k); ++block) {
-            // Asked for before the wait, there after it.
+            // Asked for before the products, there after them.
             const float b_scale = b_scales[block * s.b_tile_stride];
             const float low = low_scales[block * s.a_tile_stride] * b_scale;
             const float high = high_scales[block * s.a_tile_stride] * b_scale;
-            barrier_wait(stages.full + stages.stage, stages.parity);
-            if (has_rows) {
-                const unsigned a = shared_address(stages.a() + half * kHalfBytes);
-                const unsigned b = shared_address(stages.b());
-                products_begin(sums);
-#pragma unroll
-                for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {
-                    product_e4m3(sums, tile_operand(a + at), tile_operand(b + at), at != 0);
-                }
-                products_wait(sums);
-            }
-            warp_arrive(stages.empty + stages.stage);
+            multiply_stage(stages, first_row < tile.row_end, sums);
 #pragma unroll
             for (int i = 0; i < Columns / 2; ++i) {
                 total[i] = fmaf(sums[i], i % 4 < 2 ? low : high, total[i]);
             }
-            stages.next();
         }
         for_each_group_of_sums(total, [&](int high, int column, const Group& group) {
             const std::int64_t y_row = row + high;
@@ -177,24 +95,8 @@ __global__ __launch_bounds__(kHopperThreads,
                              1) void hopper_product_kernel(const __grid_constant__ TileMap a,
                                                            const __grid_constant__ TileMap b,
                                                            HopperProduct p) {
-    const Stages<Columns> stages = carve_stages<Columns>();
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < HopperShape<Columns>::kStages; ++i) {
-            barrier_init(stages.full + i, 1);
-            barrier_init(stages.empty + i, kConsumers / kWarp);
-        }
-        barriers_ready();
-    }
-    __syncthreads();
-    if (threadIdx.x < kConsumers) {
-        take_registers<kConsumerRegisters>();
-        multiply_stages(p, stages);
-    } else {
-        give_registers<kProducerRegisters>();
-        if (threadIdx.x == kConsumers) {
-            load_stages(a, b, p, stages);
-        }
-    }
+    run_stages<Columns>([&](Stages<Columns>& stages) { load_tiles(a, b, p, stages); },
+                        [&](Stages<Columns>& stages) { multiply_tiles(p, stages); });
 }
 
 // At most: each group may end inside a tile.
@@ -224,13 +126,12 @@ bool is_aligned(const ConstMatrix& matrix) {
 
 }  // namespace
 
-bool hopper_takes_fp8(std::int64_t k) { return k > 0 && k % 16 == 0 && has_hopper_instructions(); }
-
 bool hopper_product(const Product& args, const Launch& launch) {
     const bool is_grouped = args.grouping == ProductGroups::rows;
-    if (!hopper_takes_fp8(args.k) || args.a.matrix.dtype != DType::e4m3 || args.a.transposed ||
-        args.b.transposed || args.a.rows_per_scale != 1 || args.b.rows_per_scale != kTile ||
-        args.accumulate || !is_aligned(args.a.matrix) || !is_aligned(args.b.matrix) ||
+    if (!hopper_takes_fp8(args.k, launch) || args.a.matrix.dtype != DType::e4m3 ||
+        args.a.transposed || args.b.transposed || args.a.rows_per_scale != 1 ||
+        args.b.rows_per_scale != kTile || args.accumulate || !is_aligned(args.a.matrix) ||
+        !is_aligned(args.b.matrix) ||
         (is_grouped ? args.b.group_stride != args.n * args.b.matrix.stride
                     : args.grouping != ProductGroups::batch || args.groups != 1)) {
         return false;

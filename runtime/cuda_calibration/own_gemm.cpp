@@ -87,6 +87,7 @@ Alternatives grouped(Operands& o, const GemmShape& s, int groups, const Launch& 
     if (s.is_fp8 && s.is_wgrad) {
         GroupedGemmFp8WgradArgs a;
         set_groups(a, groups, offsets);
+        a.rows_max = s.k;
         a.m = s.m;
         a.n = s.n;
         a.grad = pools.fp8_a.as<std::uint8_t>();

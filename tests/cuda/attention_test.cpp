@@ -205,9 +205,12 @@ TEST_CASE("cuda mla_decode: contexts in splits, some of them without keys", "[cu
 TEST_CASE("cuda mla_decode: latents of 512 and 64 columns", "[cuda]") {
     for (const Cached& c : {Cached{2, 2, 200, 40, 8, 64, 8, 512, {200, 67}},
                             Cached{2, 2, 1100, 2, 8, 64, 8, 512, {1100, 70}}}) {
-        check_kernel_with_workspace(
-            [&](Place& on) { return cached_args(c, DType::bf16, on); }, &decode_by_reference,
-            &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded, true, kOrdersOfWaits);
+        for (const bool at_best : {true, false}) {
+            check_kernel_with_workspace([&](Place& on) { return cached_args(c, DType::bf16, on); },
+                                        &decode_by_reference, &cuda::mla_decode,
+                                        &cuda::mla_decode_workspace_bytes, kRounded, at_best,
+                                        at_best ? kOrdersOfWaits : kOrders);
+        }
     }
 }
 

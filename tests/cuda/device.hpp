@@ -7,8 +7,9 @@
 
 namespace r1::test {
 
-// How a kernel runs in a test. `with_blas`: products by cuBLASLt where it can.
-cuda::Launch device_launch(bool with_blas = true);
+// How a kernel runs in a test. `at_best`: by cuBLASLt and with Hopper's own instructions where that
+// can be, else by what every GPU runs.
+cuda::Launch device_launch(bool at_best = true);
 
 // Runs of one kernel differ in the order of their threads where that can be chosen. On a GPU they
 // differ by chance. Kernels whose warps wait for each other one by one need more.

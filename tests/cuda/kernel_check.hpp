@@ -116,7 +116,7 @@ void compare_bytes(const std::vector<Operand>& a, const std::vector<Operand>& b)
 template <class Arguments, class Reference, class Kernel, class Bytes>
 void check_kernel_with_workspace(const Arguments& arguments, const Reference& reference,
                                  const Kernel& kernel, const Bytes& workspace_bytes,
-                                 const Tolerance& tolerance = {}, bool with_blas = true,
+                                 const Tolerance& tolerance = {}, bool at_best = true,
                                  int orders = kOrders) {
     Place host(false);
     reference(arguments(host));
@@ -129,7 +129,7 @@ void check_kernel_with_workspace(const Arguments& arguments, const Reference& re
         if constexpr (requires { args.workspace; }) {
             args.workspace = device.workspace(workspace_bytes(args));
         }
-        kernel(args, device_launch(with_blas));
+        kernel(args, device_launch(at_best));
         std::vector<Operand> got = device.contents();
         if (order == 0) {
             compare(want, got, tolerance);

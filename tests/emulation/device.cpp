@@ -10,10 +10,11 @@
 
 namespace r1::test {
 
-cuda::Launch device_launch(bool with_blas) {
+cuda::Launch device_launch(bool at_best) {
     cuda::Launch launch;
     launch.sms = 2;
-    launch.blas = with_blas ? cuda::blas_create() : nullptr;
+    launch.is_hopper = at_best;
+    launch.blas = at_best ? cuda::blas_create() : nullptr;
     return launch;
 }
 

@@ -23,6 +23,10 @@ struct Device {
         }
         check(cudaDeviceGetAttribute(&launch.sms, cudaDevAttrMultiProcessorCount, 0),
               "cudaDeviceGetAttribute");
+        int capability = 0;
+        check(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, 0),
+              "cudaDeviceGetAttribute");
+        launch.is_hopper = capability == 9;
         launch.blas = cuda::blas_create();
         launch.blas_workspace_bytes = cuda::kBlasWorkspaceBytes;
         launch.blas_workspace = device_allocate(launch.blas_workspace_bytes);
@@ -33,9 +37,10 @@ const Device device;  // NOLINT(cert-err58-cpp): without one there is no test
 
 }  // namespace
 
-cuda::Launch device_launch(bool with_blas) {
+cuda::Launch device_launch(bool at_best) {
     cuda::Launch launch = device.launch;
-    launch.blas = with_blas ? launch.blas : nullptr;
+    launch.blas = at_best ? launch.blas : nullptr;
+    launch.is_hopper = at_best && launch.is_hopper;
     return launch;
 }
 

@@ -426,6 +426,7 @@ TEST_CASE("grouped_gemm_fp8_wgrad: an expert may begin inside a tile", "[kernels
         Buffer want = before;
         Buffer got = before;
         GroupedGemmFp8WgradArgs args{experts,
+                                     offsets.back(),
                                      m,
                                      n,
                                      offsets.data(),
@@ -466,6 +467,7 @@ TEST_CASE("weight gradients: the same bytes for any number of threads", "[kernel
                 3, m, n, offsets.data(), grad.view(), x.view(), floats(y), {}});
         run(cpu::grouped_gemm_fp8_wgrad, cpu::grouped_gemm_fp8_wgrad_workspace_bytes,
             GroupedGemmFp8WgradArgs{3,
+                                    390,
                                     m,
                                     n,
                                     offsets.data(),

@@ -59,6 +59,7 @@ struct Bench {
         Launch made;
         made.stream = stream.get();
         made.sms = sms;
+        made.is_hopper = true;  // open_device() takes no other
         made.blas = libraries.lt();
         made.blas_workspace = pools.workspaces[0].as();
         made.blas_workspace_bytes = kWorkspaceBytes;

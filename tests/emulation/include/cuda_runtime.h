@@ -29,6 +29,9 @@ inline dim3& gridDim = r1::emulation::grid_size;
 struct alignas(8) uint2 {
     unsigned x, y;
 };
+struct alignas(8) float2 {
+    float x, y;
+};
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };

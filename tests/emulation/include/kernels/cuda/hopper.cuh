@@ -15,8 +15,6 @@
 
 namespace r1::cuda {
 
-inline bool has_hopper_instructions() { return true; }
-
 struct TileMap {
     const std::byte* data = nullptr;
     std::int64_t rows = 0, width = 0, stride = 0;
