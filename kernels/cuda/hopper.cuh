@@ -142,7 +142,8 @@ inline __device__ void stored_for_products() {
 }
 
 // Sums are only touched before products_begin() and after products_wait(): in between they are the
-// tensor cores'.
+// tensor cores'. products_end() ends a series of products; products_wait() waits for all series but
+// the last `Pending`.
 template <int Count>
 __device__ __forceinline__ void hold(float (&sums)[Count]) {
 #pragma unroll
@@ -155,10 +156,12 @@ __device__ __forceinline__ void products_begin(float (&sums)[Count]) {
     hold(sums);
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
-template <int Count>
-__device__ __forceinline__ void products_wait(float (&sums)[Count]) {
+__device__ __forceinline__ void products_end() {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+template <int Pending, int Count>
+__device__ __forceinline__ void products_wait(float (&sums)[Count]) {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
     hold(sums);
 }
 
@@ -270,7 +273,8 @@ template <int Count>
 __device__ void products_begin(float (&/*sums*/)[Count]) {
     trap();
 }
-template <int Count>
+inline __device__ void products_end() { trap(); }
+template <int Pending, int Count>
 __device__ void products_wait(float (&/*sums*/)[Count]) {
     trap();
 }

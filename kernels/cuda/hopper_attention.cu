@@ -37,36 +37,37 @@ constexpr float kLn2 = 0.6931471805599453F;
 static_assert(kLatentRows == kLatentKeys, "queries, keys and weights lie in tiles of one height");
 
 struct LatentAttention {
-    std::int64_t sequences, queries, rows_per_query;
+    int sequences, queries, rows_per_query;
     float scale;
-    std::int64_t keys_max;
+    int keys_max;
     const std::int32_t* positions;
     std::int64_t key_rows;
-    std::int64_t splits, split_keys;
+    int splits, split_keys;
     float* split_o;
     float* split_lse;
     Rows o;
 
-    __device__ std::int64_t rows() const { return queries * rows_per_query; }
+    __device__ int rows() const { return queries * rows_per_query; }
 };
 
 // Rows of a sequence's queries, and the keys that a block has for them.
 struct Piece {
-    std::int64_t sequence, split;
-    std::int64_t row0, row_end;
-    std::int64_t context;
-    std::int64_t begin, end;
+    int sequence, split;
+    int row0, row_end;
+    int context;
+    int begin, end;
 };
 
 // Keys that a row sees.
-__device__ std::int64_t seen_by(const LatentAttention& p, const Piece& piece, std::int64_t row) {
+__device__ int seen_by(const LatentAttention& p, const Piece& piece, int row) {
     return piece.context - p.queries + row / p.rows_per_query + 1;
 }
 
 template <class Body>
 __device__ __forceinline__ void for_each_piece(const LatentAttention& p, const Body& body) {
-    const std::int64_t row_tiles = ceil_div(p.rows(), kLatentRows);
-    for (std::int64_t i = blockIdx.x; i < p.splits * p.sequences * row_tiles; i += gridDim.x) {
+    const int row_tiles = (p.rows() + kLatentRows - 1) / kLatentRows;
+    for (int i = static_cast<int>(blockIdx.x); i < p.splits * p.sequences * row_tiles;
+         i += static_cast<int>(gridDim.x)) {
         Piece piece{};
         piece.split = i % p.splits;
         piece.sequence = i / p.splits % p.sequences;
@@ -75,7 +76,7 @@ __device__ __forceinline__ void for_each_piece(const LatentAttention& p, const B
         piece.row_end = std::min(piece.row0 + kLatentRows, p.rows());
         piece.context = p.positions == nullptr
                             ? p.keys_max
-                            : p.positions[(piece.sequence + 1) * p.queries - 1] + std::int64_t{1};
+                            : p.positions[(piece.sequence + 1) * p.queries - 1] + 1;
         if (piece.context < p.queries || piece.context > p.keys_max) {
             trap();
         }
@@ -89,57 +90,57 @@ __device__ __forceinline__ void for_each_piece(const LatentAttention& p, const B
 }
 
 // In the block's shared memory. A barrier stands for what has been brought or given back.
-struct Exchange {
-    unsigned char* q;
-    unsigned char* keys;     // [kKeyStages]
-    unsigned char* weights;  // [64 rows, 64 keys] BF16
-    float* row_values;       // [64], beside the weights
-    Barrier* q_here;
-    Barrier* q_free;
-    Barrier* keys_here;  // [kKeyStages]
-    Barrier* keys_free;  // [kKeyStages]
-    Barrier* weights_here;
-    Barrier* weights_free;
-    Barrier* cleared;
-};
+class Exchange {
+public:
+    static constexpr int kBarriers = 5 + 2 * kKeyStages;
+    static constexpr std::size_t kBytes = kTileAlignment + (1 + kKeyStages) * kLatentTileBytes +
+                                          kPartBytes + kLatentRows * sizeof(float) +
+                                          kBarriers * sizeof(Barrier);
+    static_assert(kBytes <= 227 * 1024);
 
-constexpr int kBarriers = 5 + 2 * kKeyStages;
-constexpr std::size_t kLatentShared = kTileAlignment + (1 + kKeyStages) * kLatentTileBytes +
-                                      kPartBytes + kLatentRows * sizeof(float) +
-                                      kBarriers * sizeof(Barrier);
-static_assert(kLatentShared <= 227 * 1024);
-
-__device__ Exchange carve_exchange() {
-    unsigned char* memory = dynamic_shared();
-    memory += (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
-    Exchange x{};
-    x.q = memory;
-    x.keys = x.q + kLatentTileBytes;
-    x.weights = x.keys + kKeyStages * kLatentTileBytes;
-    x.row_values = reinterpret_cast<float*>(x.weights + kPartBytes);
-    auto* barriers = reinterpret_cast<Barrier*>(x.row_values + kLatentRows);
-    x.q_here = barriers++;
-    x.q_free = barriers++;
-    x.weights_here = barriers++;
-    x.weights_free = barriers++;
-    x.cleared = barriers++;
-    x.keys_here = barriers;
-    x.keys_free = barriers + kKeyStages;
-    return x;
-}
-
-__device__ void init_barriers(const Exchange& x) {
-    barrier_init(x.q_here, 1);
-    barrier_init(x.q_free, kWeighingWarps);
-    barrier_init(x.weights_here, kWeighingWarps);
-    barrier_init(x.weights_free, kAttendingWarps);
-    barrier_init(x.cleared, kAttendingWarps);
-    for (int i = 0; i < kKeyStages; ++i) {
-        barrier_init(x.keys_here + i, 1);
-        barrier_init(x.keys_free + i, kAttendingWarps);
+    __device__ Exchange() : memory_(dynamic_shared()) {
+        memory_ += (kTileAlignment - shared_address(memory_) % kTileAlignment) % kTileAlignment;
     }
-    barriers_ready();
-}
+
+    [[nodiscard]] __device__ unsigned char* q() const { return memory_; }
+    [[nodiscard]] __device__ unsigned char* keys(int stage) const {
+        return memory_ + (1 + stage) * kLatentTileBytes;
+    }
+    // [64 rows, 64 keys] BF16, and a number for each row that goes with them.
+    [[nodiscard]] __device__ unsigned char* weights() const { return keys(kKeyStages); }
+    [[nodiscard]] __device__ float* row_values() const {
+        return reinterpret_cast<float*>(weights() + kPartBytes);
+    }
+    [[nodiscard]] __device__ Barrier* q_here() const { return barrier(0); }
+    [[nodiscard]] __device__ Barrier* q_free() const { return barrier(1); }
+    [[nodiscard]] __device__ Barrier* weights_here() const { return barrier(2); }
+    [[nodiscard]] __device__ Barrier* weights_free() const { return barrier(3); }
+    [[nodiscard]] __device__ Barrier* cleared() const { return barrier(4); }
+    [[nodiscard]] __device__ Barrier* keys_here(int stage) const { return barrier(5 + stage); }
+    [[nodiscard]] __device__ Barrier* keys_free(int stage) const {
+        return barrier(5 + kKeyStages + stage);
+    }
+
+    __device__ void init_barriers() const {
+        barrier_init(q_here(), 1);
+        barrier_init(q_free(), kWeighingWarps);
+        barrier_init(weights_here(), kWeighingWarps);
+        barrier_init(weights_free(), kAttendingWarps);
+        barrier_init(cleared(), kAttendingWarps);
+        for (int i = 0; i < kKeyStages; ++i) {
+            barrier_init(keys_here(i), 1);
+            barrier_init(keys_free(i), kAttendingWarps);
+        }
+        barriers_ready();
+    }
+
+private:
+    [[nodiscard]] __device__ Barrier* barrier(int i) const {
+        return reinterpret_cast<Barrier*>(row_values() + kLatentRows) + i;
+    }
+
+    unsigned char* memory_;
+};
 
 // Which phase of a barrier comes next; with stages, of which of them.
 struct Turn {
@@ -171,13 +172,14 @@ __device__ void load_pieces(const TileMap& q, const TileMap& keys, const LatentA
         if (piece.begin >= piece.end) {
             return;
         }
-        barrier_wait(x.q_free, q_turn.parity ^ 1U);
-        load_latent_rows(x.q, q, piece.sequence * p.rows() + piece.row0, x.q_here);
+        barrier_wait(x.q_free(), q_turn.parity ^ 1U);
+        load_latent_rows(x.q(), q, std::int64_t{piece.sequence} * p.rows() + piece.row0,
+                         x.q_here());
         q_turn.next();
-        for (std::int64_t key = piece.begin; key < piece.end; key += kLatentKeys) {
-            barrier_wait(x.keys_free + key_turn.stage, key_turn.parity ^ 1U);
-            load_latent_rows(x.keys + key_turn.stage * kLatentTileBytes, keys,
-                             piece.sequence * p.key_rows + key, x.keys_here + key_turn.stage);
+        for (int key = piece.begin; key < piece.end; key += kLatentKeys) {
+            barrier_wait(x.keys_free(key_turn.stage), key_turn.parity ^ 1U);
+            load_latent_rows(x.keys(key_turn.stage), keys, piece.sequence * p.key_rows + key,
+                             x.keys_here(key_turn.stage));
             key_turn.next(kKeyStages);
         }
     });
@@ -204,17 +206,15 @@ struct RowState {
 };
 
 // Scores to weights; returns what earlier sums shrink by.
-__device__ __forceinline__ void weigh(const LatentAttention& p, const Piece& piece,
-                                      std::int64_t key0, float (&s)[32], RowState& state,
-                                      float (&shrink)[2]) {
+__device__ __forceinline__ void weigh(const LatentAttention& p, const Piece& piece, int key0,
+                                      float (&s)[32], RowState& state, float (&shrink)[2]) {
     const float scale = p.scale * kLog2E;
     const auto column0 = static_cast<int>(threadIdx.x % 4 * 2);
 #pragma unroll
     for (int high = 0; high < 2; ++high) {
-        const std::int64_t row = piece.row0 + row_of_lane() + 8 * high;
-        const std::int64_t seen =
-            std::min(piece.end, row < piece.row_end ? seen_by(p, piece, row) : std::int64_t{0});
-        const auto visible = static_cast<int>(std::min<std::int64_t>(seen - key0, kLatentKeys));
+        const int row = piece.row0 + row_of_lane() + 8 * high;
+        const int visible =
+            std::min(piece.end, row < piece.row_end ? seen_by(p, piece, row) : 0) - key0;
         float own = -INFINITY;
 #pragma unroll
         for (int i = 2 * high; i < 32; i += 4) {
@@ -262,9 +262,9 @@ __device__ __forceinline__ void store_row_values(float* row_values, const float 
     }
 }
 
-__device__ __forceinline__ void multiply_keys(const Exchange& x, const unsigned char* keys,
-                                              float (&s)[32]) {
-    const unsigned q_at = shared_address(x.q);
+__device__ __forceinline__ void start_scores(const Exchange& x, const unsigned char* keys,
+                                             float (&s)[32]) {
+    const unsigned q_at = shared_address(x.q());
     const unsigned keys_at = shared_address(keys);
     products_begin(s);
 #pragma unroll
@@ -275,13 +275,13 @@ __device__ __forceinline__ void multiply_keys(const Exchange& x, const unsigned 
             product_bf16(s, tile_operand(q_at + at), tile_operand(keys_at + at), at != 0);
         }
     }
-    products_wait(s);
+    products_end();
 }
 
-__device__ __forceinline__ void add_values(const Exchange& x, const unsigned char* keys,
-                                           float (&sums)[128]) {
+__device__ __forceinline__ void start_values(const Exchange& x, const unsigned char* keys,
+                                             float (&sums)[128]) {
     const int side = static_cast<int>(threadIdx.x / kWarpgroup);
-    const unsigned weights_at = shared_address(x.weights);
+    const unsigned weights_at = shared_address(x.weights());
     const unsigned values_at =
         shared_address(keys) + side * (kSideColumns / kColumnsInRow) * kPartBytes;
     products_begin(sums);
@@ -293,7 +293,7 @@ __device__ __forceinline__ void add_values(const Exchange& x, const unsigned cha
                                kPartBytes),
             true);
     }
-    products_wait(sums);
+    products_end();
 }
 
 // Where a warpgroup stands.
@@ -301,18 +301,50 @@ struct Progress {
     Turn q, keys, weights, cleared;
 };
 
+struct Keys {
+    unsigned char* memory;
+    Barrier* free;
+};
+
+// Those from `key` on, once they are there.
+__device__ __forceinline__ Keys await_keys(const Piece& piece, const Exchange& x, int key,
+                                           Progress& turn) {
+    const Keys keys{x.keys(turn.keys.stage), x.keys_free(turn.keys.stage)};
+    barrier_wait(x.keys_here(turn.keys.stage), turn.keys.parity);
+    turn.keys.next(kKeyStages);
+    if (key + kLatentKeys > piece.context) {
+        clear_keys(keys.memory, piece.context - key);
+        warp_arrive(x.cleared());
+        barrier_wait(x.cleared(), turn.cleared.parity);
+        turn.cleared.next();
+    }
+    return keys;
+}
+
+// Earlier sums to the largest score that a row has seen by now.
+__device__ __forceinline__ void shrink_sums(const Exchange& x, float (&sums)[128]) {
+    const float low = x.row_values()[row_of_lane()];
+    const float high = x.row_values()[row_of_lane() + 8];
+    if (__ballot_sync(kAllLanes, low != 1.0F || high != 1.0F) != 0) {
+#pragma unroll
+        for (int i = 0; i < 128; ++i) {
+            sums[i] *= i % 4 < 2 ? low : high;
+        }
+    }
+}
+
 __device__ __forceinline__ void store_piece(const LatentAttention& p, const Piece& piece,
                                             const Exchange& x, const float (&sums)[128]) {
     const int side = static_cast<int>(threadIdx.x / kWarpgroup);
-    const std::int64_t first = piece.sequence * p.rows() + piece.row0 + row_of_lane();
-    const std::int64_t end = piece.sequence * p.rows() + piece.row_end;
-    const std::int64_t all_rows = p.sequences * p.rows();
+    const std::int64_t first = std::int64_t{piece.sequence} * p.rows() + piece.row0 + row_of_lane();
+    const std::int64_t end = std::int64_t{piece.sequence} * p.rows() + piece.row_end;
+    const std::int64_t all_rows = std::int64_t{p.sequences} * p.rows();
     Rows to = p.o;
     if (p.splits > 1) {
         to = {p.split_o + piece.split * all_rows * kLatentColumns, kLatentColumns, false, true};
     }
-    const float inverse[2] = {1.0F / x.row_values[row_of_lane()],
-                              1.0F / x.row_values[row_of_lane() + 8]};
+    const float inverse[2] = {1.0F / x.row_values()[row_of_lane()],
+                              1.0F / x.row_values()[row_of_lane() + 8]};
     for_each_group_of_sums(sums, [&](int high, int column, Group group) {
 #pragma unroll
         for (float& value : group.v) {
@@ -326,13 +358,79 @@ __device__ __forceinline__ void store_piece(const LatentAttention& p, const Piec
 
 __device__ __forceinline__ void store_lse(const LatentAttention& p, const Piece& piece,
                                           const float (&lse)[2]) {
-    const std::int64_t at = (piece.split * p.sequences + piece.sequence) * p.rows();
+    const std::int64_t at = (std::int64_t{piece.split} * p.sequences + piece.sequence) * p.rows();
 #pragma unroll
     for (int high = 0; high < 2; ++high) {
-        const std::int64_t row = piece.row0 + row_of_lane() + 8 * high;
+        const int row = piece.row0 + row_of_lane() + 8 * high;
         if (p.splits > 1 && threadIdx.x % 4 == 0 && row < piece.row_end) {
             p.split_lse[at + row] = lse[high];
         }
+    }
+}
+
+// By the first warpgroup: the scores of the keys from `key` on to weights, for both.
+__device__ __forceinline__ void hand_over_weights(const LatentAttention& p, const Piece& piece,
+                                                  const Exchange& x, int key, const Progress& turn,
+                                                  RowState& state, float (&s)[32]) {
+    float shrink[2];
+    weigh(p, piece, key, s, state, shrink);
+    barrier_wait(x.weights_free(), turn.weights.parity ^ 1U);
+    store_weights(x.weights(), s);
+    store_row_values(x.row_values(), shrink);
+    warp_arrive(x.weights_here());
+}
+
+__device__ __forceinline__ void await_weights(const Exchange& x, Progress& turn,
+                                              float (&sums)[128]) {
+    barrier_wait(x.weights_here(), turn.weights.parity);
+    turn.weights.next();
+    shrink_sums(x, sums);
+}
+
+// By the first warpgroup: weights, and its half of the columns. Scores of the next keys are started
+// behind the products with the last ones' values; nothing is waited for in between, or the compiler
+// puts one after the other.
+__device__ __forceinline__ void weigh_and_add(const LatentAttention& p, const Piece& piece,
+                                              const Exchange& x, Progress& turn, RowState& state,
+                                              float (&sums)[128]) {
+    float s[32];
+    barrier_wait(x.q_here(), turn.q.parity);
+    turn.q.next();
+    Keys keys = await_keys(piece, x, piece.begin, turn);
+    start_scores(x, keys.memory, s);
+    products_wait<0>(s);
+    int key = piece.begin;
+    for (; key + kLatentKeys < piece.end; key += kLatentKeys) {
+        hand_over_weights(p, piece, x, key, turn, state, s);
+        const Keys next = await_keys(piece, x, key + kLatentKeys, turn);
+        await_weights(x, turn, sums);
+        start_values(x, keys.memory, sums);
+        start_scores(x, next.memory, s);
+        products_wait<1>(sums);
+        warp_arrive(keys.free);
+        warp_arrive(x.weights_free());
+        products_wait<0>(s);
+        keys = next;
+    }
+    warp_arrive(x.q_free());
+    hand_over_weights(p, piece, x, key, turn, state, s);
+    await_weights(x, turn, sums);
+    start_values(x, keys.memory, sums);
+    products_wait<0>(sums);
+    warp_arrive(keys.free);
+    warp_arrive(x.weights_free());
+}
+
+// By the second one: the other half of the columns.
+__device__ __forceinline__ void add(const Piece& piece, const Exchange& x, Progress& turn,
+                                    float (&sums)[128]) {
+    for (int key = piece.begin; key < piece.end; key += kLatentKeys) {
+        const Keys keys = await_keys(piece, x, key, turn);
+        await_weights(x, turn, sums);
+        start_values(x, keys.memory, sums);
+        products_wait<0>(sums);
+        warp_arrive(keys.free);
+        warp_arrive(x.weights_free());
     }
 }
 
@@ -340,64 +438,29 @@ __device__ __forceinline__ void store_lse(const LatentAttention& p, const Piece&
 template <bool Weighs>
 __device__ __forceinline__ void attend_piece(const LatentAttention& p, const Piece& piece,
                                              const Exchange& x, Progress& turn) {
-    RowState state;
+    const bool has_keys = piece.begin < piece.end;
     float sums[128] = {};
-    for (std::int64_t key = piece.begin; key < piece.end; key += kLatentKeys) {
-        unsigned char* keys = x.keys + turn.keys.stage * kLatentTileBytes;
-        barrier_wait(x.keys_here + turn.keys.stage, turn.keys.parity);
-        if (key + kLatentKeys > piece.context) {
-            clear_keys(keys, static_cast<int>(piece.context - key));
-            warp_arrive(x.cleared);
-            barrier_wait(x.cleared, turn.cleared.parity);
-            turn.cleared.next();
-        }
-        if constexpr (Weighs) {
-            if (key == piece.begin) {
-                barrier_wait(x.q_here, turn.q.parity);
-            }
-            float s[32];
-            float shrink[2];
-            multiply_keys(x, keys, s);
-            if (key + kLatentKeys >= piece.end) {
-                warp_arrive(x.q_free);
-                turn.q.next();
-            }
-            weigh(p, piece, key, s, state, shrink);
-            barrier_wait(x.weights_free, turn.weights.parity ^ 1U);
-            store_weights(x.weights, s);
-            store_row_values(x.row_values, shrink);
-            warp_arrive(x.weights_here);
-        }
-        barrier_wait(x.weights_here, turn.weights.parity);
-        turn.weights.next();
-        const float low = x.row_values[row_of_lane()];
-        const float high = x.row_values[row_of_lane() + 8];
-        if (__ballot_sync(kAllLanes, low != 1.0F || high != 1.0F) != 0) {
-#pragma unroll
-            for (int i = 0; i < 128; ++i) {
-                sums[i] *= i % 4 < 2 ? low : high;
-            }
-        }
-        add_values(x, keys, sums);
-        warp_arrive(x.keys_free + turn.keys.stage);
-        warp_arrive(x.weights_free);
-        turn.keys.next(kKeyStages);
-    }
     if constexpr (Weighs) {
+        RowState state;
+        if (has_keys) {
+            weigh_and_add(p, piece, x, turn, state, sums);
+        }
         const float sum[2] = {row_reduce(state.sum[0], Add{}), row_reduce(state.sum[1], Add{})};
         store_lse(p, piece,
                   {state.largest[0] * kLn2 + logf(sum[0]), state.largest[1] * kLn2 + logf(sum[1])});
-        if (piece.begin < piece.end) {
-            barrier_wait(x.weights_free, turn.weights.parity ^ 1U);
-            store_row_values(x.row_values, sum);
-            warp_arrive(x.weights_here);
+        if (has_keys) {
+            barrier_wait(x.weights_free(), turn.weights.parity ^ 1U);
+            store_row_values(x.row_values(), sum);
+            warp_arrive(x.weights_here());
         }
+    } else {
+        add(piece, x, turn, sums);
     }
-    if (piece.begin < piece.end) {
-        barrier_wait(x.weights_here, turn.weights.parity);
+    if (has_keys) {
+        barrier_wait(x.weights_here(), turn.weights.parity);
         turn.weights.next();
         store_piece(p, piece, x, sums);
-        warp_arrive(x.weights_free);
+        warp_arrive(x.weights_free());
     }
 }
 
@@ -405,9 +468,9 @@ __global__ __launch_bounds__(kLatentThreads,
                              1) void hopper_attention_kernel(const __grid_constant__ TileMap q,
                                                              const __grid_constant__ TileMap keys,
                                                              LatentAttention p) {
-    const Exchange x = carve_exchange();
+    const Exchange x;
     if (threadIdx.x == 0) {
-        init_barriers(x);
+        x.init_barriers();
     }
     __syncthreads();
     if (threadIdx.x < kAttending) {
@@ -425,6 +488,9 @@ __global__ __launch_bounds__(kLatentThreads,
         }
     }
 }
+
+// 32 bits hold all places; positions of keys are no longer anyway.
+constexpr std::int64_t kMostRows = std::int64_t{1} << 30;
 
 // Rows that copies can take.
 bool is_latent(const ConstMatrix& matrix) {
@@ -444,12 +510,23 @@ bool hopper_attention(const Attention& args, const Launch& launch) {
     if (!launch.is_hopper || !args.v_is_k || args.heads != 1 || args.lse != nullptr ||
         args.qk_dim != kLatentQkColumns || args.v_dim != kLatentColumns ||
         !is_latent(args.q.matrix) || !is_latent(args.k.matrix) || args.q.column != 0 ||
-        args.k.column != 0) {
+        args.k.column != 0 ||
+        args.sequences * args.splits * args.queries * args.rows_per_query > kMostRows) {
         return false;
     }
-    const LatentAttention p{args.sequences,  args.queries,   args.rows_per_query, args.scale,
-                            args.keys_max,   args.positions, args.key_rows,       args.splits,
-                            args.split_keys, args.split_o,   args.split_lse,      rows_of(args.o)};
+    const auto whole = [](std::int64_t value) { return static_cast<int>(value); };
+    const LatentAttention p{whole(args.sequences),
+                            whole(args.queries),
+                            whole(args.rows_per_query),
+                            args.scale,
+                            whole(args.keys_max),
+                            args.positions,
+                            args.key_rows,
+                            whole(args.splits),
+                            whole(args.split_keys),
+                            args.split_o,
+                            args.split_lse,
+                            rows_of(args.o)};
     const std::int64_t rows = args.queries * args.rows_per_query;
     const std::int64_t pieces = args.sequences * args.splits * ceil_div(rows, kLatentRows);
     if (pieces > 0) {
@@ -457,7 +534,7 @@ bool hopper_attention(const Attention& args, const Launch& launch) {
             hopper_attention_kernel,
             dim3{static_cast<unsigned>(std::min<std::int64_t>(pieces, std::max(launch.sms, 1))), 1,
                  1},
-            dim3{kLatentThreads, 1, 1}, kLatentShared, launch,
+            dim3{kLatentThreads, 1, 1}, Exchange::kBytes, launch,
             latent_map(args.q.matrix, args.sequences * rows),
             latent_map(args.k.matrix, args.sequences * args.key_rows), p);
     }

@@ -96,7 +96,8 @@ __device__ __forceinline__ void multiply_stage(Stages<Columns>& stages, bool has
         for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {
             product_e4m3(sums, tile_operand(a + at), tile_operand(b + at), at != 0);
         }
-        products_wait(sums);
+        products_end();
+        products_wait<0>(sums);
     }
     warp_arrive(stages.empty + stages.stage);
     stages.next();

@@ -91,6 +91,7 @@ struct PendingProduct {
     unsigned count;  // of sums
     std::uint64_t a, b;
     bool accumulate;
+    int series_behind = 0;  // that have ended, its own included
 };
 
 // Of the thread that runs.
@@ -195,9 +196,11 @@ void take_registers() {}
 
 inline void stored_for_products() {}
 
+// Those of an earlier kernel that failed are left out.
 template <int Count>
-void products_begin(float (&/*sums*/)[Count]) {
-    emulated::pending_products().clear();
+void products_begin(float (&sums)[Count]) {
+    std::vector<emulated::PendingProduct>& products = emulated::pending_products();
+    std::erase_if(products, [&](const auto& each) { return each.sums == sums; });
 }
 
 template <int Count>
@@ -217,15 +220,24 @@ inline void product_bf16_transposed(float (&sums)[128], std::uint64_t a, std::ui
         {emulated::ProductKind::bf16_transposed, sums, 128, a, b, accumulate});
 }
 
+inline void products_end() {
+    for (emulated::PendingProduct& each : emulated::pending_products()) {
+        ++each.series_behind;
+    }
+}
+
 // Each thread has its own part of the sums.
-template <int Count>
+template <int Pending, int Count>
 void products_wait(float (&/*sums*/)[Count]) {
     emulation::give_way();
     std::vector<emulated::PendingProduct>& products = emulated::pending_products();
+    const auto is_waited_for = [](const auto& each) { return each.series_behind > Pending; };
     for (const emulated::PendingProduct& each : products) {
-        emulated::multiply(each);
+        if (is_waited_for(each)) {
+            emulated::multiply(each);
+        }
     }
-    products.clear();
+    std::erase_if(products, is_waited_for);
 }
 
 }  // namespace r1::cuda
