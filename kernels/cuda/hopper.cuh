@@ -61,6 +61,12 @@ inline TileMap tile_map(const void* data, std::int64_t rows, std::int64_t width,
 // ---- Device
 // --------------------------------------------------------------------------------------
 
+// The shared memory that a kernel was started with, for tiles.
+inline __device__ unsigned char* dynamic_tiles() {
+    extern __shared__ __align__(1024) unsigned char tiles_memory[];
+    return tiles_memory;
+}
+
 // Of shared memory.
 inline __device__ unsigned shared_address(const void* shared) {
     return static_cast<unsigned>(__cvta_generic_to_shared(shared));

@@ -5,155 +5,17 @@
 #include "kernels/cuda/hopper_attention.hpp"
 
 #include "kernels/cuda/attention_tiles.cuh"
-#include "kernels/cuda/hopper.cuh"
-#include "kernels/cuda/warpgroup.cuh"
+#include "kernels/cuda/latent_exchange.cuh"
 
 namespace r1::cuda {
 
 namespace {
 
-constexpr int kLatentColumns = 512;
-constexpr int kLatentQkColumns = 576;
-constexpr int kSideColumns = kLatentColumns / 2;  // of a warpgroup
-constexpr int kLatentRows = 64;                   // of queries
-constexpr int kLatentKeys = 64;
-constexpr int kColumnsInRow = static_cast<int>(kTileRowBytes) / 2;
-constexpr int kParts = kLatentQkColumns / kColumnsInRow;  // tiles of 128 bytes beside each other
-constexpr int kPartBytes = kLatentKeys * static_cast<int>(kTileRowBytes);
-constexpr int kLatentTileBytes = kParts * kPartBytes;
-constexpr int kDepthBytes = 32;  // of a product along the rows: 16 values
-constexpr int kDepthRows = 16;   // and down the rows
-constexpr int kKeyStages = 2;
-constexpr unsigned kAttending = 2 * kWarpgroup;
-constexpr unsigned kLatentThreads = kAttending + kWarpgroup;
-constexpr unsigned kWeighingWarps = kWarpgroup / kWarp;
-constexpr unsigned kAttendingWarps = kAttending / kWarp;
 // The block's 64 K, which the compiler shares out evenly.
 constexpr int kLoaderRegisters = 40;
 constexpr int kAttenderRegisters = 232;
 constexpr float kLog2E = 1.4426950408889634F;
 constexpr float kLn2 = 0.6931471805599453F;
-
-static_assert(kLatentRows == kLatentKeys, "queries, keys and weights lie in tiles of one height");
-
-struct LatentAttention {
-    int sequences, queries, rows_per_query;
-    float scale;
-    int keys_max;
-    const std::int32_t* positions;
-    std::int64_t key_rows;
-    int splits, split_keys;
-    float* split_o;
-    float* split_lse;
-    Rows o;
-
-    __device__ int rows() const { return queries * rows_per_query; }
-};
-
-// Rows of a sequence's queries, and the keys that a block has for them.
-struct Piece {
-    int sequence, split;
-    int row0, row_end;
-    int context;
-    int begin, end;
-};
-
-// Keys that a row sees.
-__device__ int seen_by(const LatentAttention& p, const Piece& piece, int row) {
-    return piece.context - p.queries + row / p.rows_per_query + 1;
-}
-
-template <class Body>
-__device__ __forceinline__ void for_each_piece(const LatentAttention& p, const Body& body) {
-    const int row_tiles = (p.rows() + kLatentRows - 1) / kLatentRows;
-    for (int i = static_cast<int>(blockIdx.x); i < p.splits * p.sequences * row_tiles;
-         i += static_cast<int>(gridDim.x)) {
-        Piece piece{};
-        piece.split = i % p.splits;
-        piece.sequence = i / p.splits % p.sequences;
-        // Those with the most keys first.
-        piece.row0 = (row_tiles - 1 - i / p.splits / p.sequences) * kLatentRows;
-        piece.row_end = std::min(piece.row0 + kLatentRows, p.rows());
-        piece.context = p.positions == nullptr
-                            ? p.keys_max
-                            : p.positions[(piece.sequence + 1) * p.queries - 1] + 1;
-        if (piece.context < p.queries || piece.context > p.keys_max) {
-            trap();
-        }
-        piece.end = seen_by(p, piece, piece.row_end - 1);
-        if (p.splits > 1) {
-            piece.begin = piece.split * p.split_keys;
-            piece.end = std::min(piece.end, piece.begin + p.split_keys);
-        }
-        body(piece);
-    }
-}
-
-// In the block's shared memory. A barrier stands for what has been brought or given back.
-class Exchange {
-public:
-    static constexpr int kBarriers = 5 + 2 * kKeyStages;
-    static constexpr std::size_t kBytes = kTileAlignment + (1 + kKeyStages) * kLatentTileBytes +
-                                          kPartBytes + kLatentRows * sizeof(float) +
-                                          kBarriers * sizeof(Barrier);
-    static_assert(kBytes <= 227 * 1024);
-
-    __device__ Exchange() : memory_(dynamic_shared()) {
-        memory_ += (kTileAlignment - shared_address(memory_) % kTileAlignment) % kTileAlignment;
-    }
-
-    [[nodiscard]] __device__ unsigned char* q() const { return memory_; }
-    [[nodiscard]] __device__ unsigned char* keys(int stage) const {
-        return memory_ + (1 + stage) * kLatentTileBytes;
-    }
-    // [64 rows, 64 keys] BF16, and a number for each row that goes with them.
-    [[nodiscard]] __device__ unsigned char* weights() const { return keys(kKeyStages); }
-    [[nodiscard]] __device__ float* row_values() const {
-        return reinterpret_cast<float*>(weights() + kPartBytes);
-    }
-    [[nodiscard]] __device__ Barrier* q_here() const { return barrier(0); }
-    [[nodiscard]] __device__ Barrier* q_free() const { return barrier(1); }
-    [[nodiscard]] __device__ Barrier* weights_here() const { return barrier(2); }
-    [[nodiscard]] __device__ Barrier* weights_free() const { return barrier(3); }
-    [[nodiscard]] __device__ Barrier* cleared() const { return barrier(4); }
-    [[nodiscard]] __device__ Barrier* keys_here(int stage) const { return barrier(5 + stage); }
-    [[nodiscard]] __device__ Barrier* keys_free(int stage) const {
-        return barrier(5 + kKeyStages + stage);
-    }
-
-    __device__ void init_barriers() const {
-        barrier_init(q_here(), 1);
-        barrier_init(q_free(), kWeighingWarps);
-        barrier_init(weights_here(), kWeighingWarps);
-        barrier_init(weights_free(), kAttendingWarps);
-        barrier_init(cleared(), kAttendingWarps);
-        for (int i = 0; i < kKeyStages; ++i) {
-            barrier_init(keys_here(i), 1);
-            barrier_init(keys_free(i), kAttendingWarps);
-        }
-        barriers_ready();
-    }
-
-private:
-    [[nodiscard]] __device__ Barrier* barrier(int i) const {
-        return reinterpret_cast<Barrier*>(row_values() + kLatentRows) + i;
-    }
-
-    unsigned char* memory_;
-};
-
-// Which phase of a barrier comes next; with stages, of which of them.
-struct Turn {
-    int stage = 0;
-    unsigned parity = 0;
-
-    __device__ void next(int stages = 1) {
-        if (++stage == stages) {
-            stage = 0;
-            parity ^= 1U;
-        }
-    }
-};
 
 __device__ __forceinline__ void load_latent_rows(unsigned char* to, const TileMap& map,
                                                  std::int64_t row, Barrier* here) {
@@ -262,17 +124,23 @@ __device__ __forceinline__ void store_row_values(float* row_values, const float 
     }
 }
 
+// Known to be the same for all lanes of the warp: descriptors are made from it once for all.
+__device__ __forceinline__ unsigned uniform_address(const unsigned char* shared) {
+    return __shfl_sync(kAllLanes, shared_address(shared), 0);
+}
+
 __device__ __forceinline__ void start_scores(const Exchange& x, const unsigned char* keys,
                                              float (&s)[32]) {
-    const unsigned q_at = shared_address(x.q());
-    const unsigned keys_at = shared_address(keys);
+    const std::uint64_t q_operand = tile_operand(shared_address(x.q()));
+    const std::uint64_t keys_operand = tile_operand(uniform_address(keys));
     products_begin(s);
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
 #pragma unroll
         for (int byte = 0; byte < static_cast<int>(kTileRowBytes); byte += kDepthBytes) {
             const int at = part * kPartBytes + byte;
-            product_bf16(s, tile_operand(q_at + at), tile_operand(keys_at + at), at != 0);
+            product_bf16(s, operand_behind(q_operand, at), operand_behind(keys_operand, at),
+                         at != 0);
         }
     }
     products_end();
@@ -281,25 +149,18 @@ __device__ __forceinline__ void start_scores(const Exchange& x, const unsigned c
 __device__ __forceinline__ void start_values(const Exchange& x, const unsigned char* keys,
                                              float (&sums)[128]) {
     const int side = static_cast<int>(threadIdx.x / kWarpgroup);
-    const unsigned weights_at = shared_address(x.weights());
-    const unsigned values_at =
-        shared_address(keys) + side * (kSideColumns / kColumnsInRow) * kPartBytes;
+    const std::uint64_t weights = tile_operand(shared_address(x.weights()));
+    const std::uint64_t values = transposed_operand(
+        uniform_address(keys) + side * (kSideColumns / kColumnsInRow) * kPartBytes, kPartBytes);
     products_begin(sums);
 #pragma unroll
     for (int i = 0; i < kLatentKeys / kDepthRows; ++i) {
         product_bf16_transposed(
-            sums, tile_operand(weights_at + i * kDepthBytes),
-            transposed_operand(values_at + i * kDepthRows * static_cast<int>(kTileRowBytes),
-                               kPartBytes),
-            true);
+            sums, operand_behind(weights, i * kDepthBytes),
+            operand_behind(values, i * kDepthRows * static_cast<int>(kTileRowBytes)), true);
     }
     products_end();
 }
-
-// Where a warpgroup stands.
-struct Progress {
-    Turn q, keys, weights, cleared;
-};
 
 struct Keys {
     unsigned char* memory;
@@ -345,15 +206,19 @@ __device__ __forceinline__ void store_piece(const LatentAttention& p, const Piec
     }
     const float inverse[2] = {1.0F / x.row_values()[row_of_lane()],
                               1.0F / x.row_values()[row_of_lane() + 8]};
-    for_each_group_of_sums(sums, [&](int high, int column, Group group) {
+#pragma unroll
+    for (int i = 0; i < 128 / 8; ++i) {
+        const GroupPlace place = place_of_group<128>(i);
+        Group group = gather_group(sums, i);
 #pragma unroll
         for (float& value : group.v) {
-            value *= inverse[high / 8];
+            value *= inverse[place.row / 8];
         }
-        if (first + high < end) {
-            store_group(to, first + high, side * kSideColumns + column, kLatentColumns, group);
+        if (first + place.row < end) {
+            store_group(to, first + place.row, side * kSideColumns + place.column, kLatentColumns,
+                        group);
         }
-    });
+    }
 }
 
 __device__ __forceinline__ void store_lse(const LatentAttention& p, const Piece& piece,

@@ -81,12 +81,14 @@ __device__ void multiply_tiles(const HopperProduct& p, Stages<Columns>& stages) 
                 total[i] = fmaf(sums[i], i % 4 < 2 ? low : high, total[i]);
             }
         }
-        for_each_group_of_sums(total, [&](int high, int column, const Group& group) {
-            const std::int64_t y_row = row + high;
-            if (y_row < tile.row_end && tile.column + column < p.n) {
-                store_group(p.y, y_row, tile.column + column, p.n, group);
+#pragma unroll
+        for (int i = 0; i < Columns / 16; ++i) {
+            const Group group = gather_group(total, i);
+            const GroupPlace place = place_of_group<Columns / 2>(i);
+            if (row + place.row < tile.row_end && tile.column + place.column < p.n) {
+                store_group(p.y, row + place.row, tile.column + place.column, p.n, group);
             }
-        });
+        }
     });
 }
 
@@ -136,7 +138,7 @@ bool hopper_product(const Product& args, const Launch& launch) {
                     : args.grouping != ProductGroups::batch || args.groups != 1)) {
         return false;
     }
-    if (args.m == 0 || args.n == 0) {
+    if (args.m == 0 || args.n == 0 || args.groups == 0) {
         return true;
     }
     const Fp8Operands scales{

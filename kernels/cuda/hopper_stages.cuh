@@ -20,8 +20,7 @@ struct HopperShape {
     static constexpr int kBBytes = Columns * static_cast<int>(kTileRowBytes);
     static constexpr int kStageBytes = kHalves * kHalfBytes + kBBytes;
     static constexpr int kStages = 192 * 1024 / kStageBytes;
-    static constexpr std::size_t kShared =
-        kTileAlignment + kStages * (kStageBytes + 2 * sizeof(Barrier));
+    static constexpr std::size_t kShared = kStages * (kStageBytes + 2 * sizeof(Barrier));
 };
 
 inline constexpr unsigned kConsumers = kHalves * kWarpgroup;
@@ -57,8 +56,7 @@ struct Stages {
 template <int Columns>
 __device__ Stages<Columns> carve_stages() {
     using Shape = HopperShape<Columns>;
-    unsigned char* memory = dynamic_shared();
-    memory += (kTileAlignment - shared_address(memory) % kTileAlignment) % kTileAlignment;
+    unsigned char* memory = dynamic_tiles();
     auto* barriers = reinterpret_cast<Barrier*>(memory + Shape::kStages * Shape::kStageBytes);
     return {memory, barriers, barriers + Shape::kStages};
 }
@@ -89,12 +87,13 @@ __device__ __forceinline__ void multiply_stage(Stages<Columns>& stages, bool has
                                                float (&sums)[Columns / 2]) {
     barrier_wait(stages.full + stages.stage, stages.parity);
     if (has_rows) {
-        const unsigned a = shared_address(stages.a() + half_of_warpgroup() * kHalfBytes);
-        const unsigned b = shared_address(stages.b());
+        const std::uint64_t a =
+            tile_operand(shared_address(stages.a() + half_of_warpgroup() * kHalfBytes));
+        const std::uint64_t b = tile_operand(shared_address(stages.b()));
         products_begin(sums);
 #pragma unroll
         for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {
-            product_e4m3(sums, tile_operand(a + at), tile_operand(b + at), at != 0);
+            product_e4m3(sums, operand_behind(a, at), operand_behind(b, at), at != 0);
         }
         products_end();
         products_wait<0>(sums);

@@ -136,6 +136,34 @@ __device__ void load_parts(const TileMap& a, const TileMap& b, const HopperWgrad
         });
 }
 
+// All that is read is asked for before the first of it is needed.
+__device__ __forceinline__ void add_to_gradients(const HopperWgrad& p, std::int64_t expert,
+                                                 std::int64_t row, std::int64_t column0,
+                                                 const float (&total)[kWgradColumns / 2]) {
+    constexpr int kGroups = kWgradColumns / 16;
+    const Rows y{p.y + expert * p.m * p.n, p.n, false, p.y_aligned};
+    Group old[kGroups];
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+        const GroupPlace place = place_of_group<kWgradColumns / 2>(i);
+        old[i] = row + place.row < p.m && column0 + place.column < p.n
+                     ? load_group(y, row + place.row, column0 + place.column, p.n)
+                     : Group{};
+    }
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+        const GroupPlace place = place_of_group<kWgradColumns / 2>(i);
+        Group group = gather_group(total, i);
+#pragma unroll
+        for (int j = 0; j < kGroup; ++j) {
+            group.v[j] += old[i].v[j];
+        }
+        if (row + place.row < p.m && column0 + place.column < p.n) {
+            store_group(y, row + place.row, column0 + place.column, p.n, group);
+        }
+    }
+}
+
 // By a warpgroup, its half of the block's tiles.
 __device__ void multiply_parts(const HopperWgrad& p, Stages<kWgradColumns>& stages) {
     for_each_tile_of_gradients(p, [&](std::int64_t e, const Parts& expert, std::int64_t row0,
@@ -165,19 +193,7 @@ __device__ void multiply_parts(const HopperWgrad& p, Stages<kWgradColumns>& stag
                     sums[i], (i % 4 < 2 ? low : high) * (i % 2 == 0 ? scale.x : scale.y), total[i]);
             }
         }
-        const Rows y{p.y + e * p.m * p.n, p.n, false, p.y_aligned};
-        for_each_group_of_sums(total, [&](int high, int column, Group group) {
-            const std::int64_t y_row = row + high;
-            if (y_row >= p.m || column0 + column >= p.n) {
-                return;
-            }
-            const Group old = load_group(y, y_row, column0 + column, p.n);
-#pragma unroll
-            for (int i = 0; i < kGroup; ++i) {
-                group.v[i] += old.v[i];
-            }
-            store_group(y, y_row, column0 + column, p.n, group);
-        });
+        add_to_gradients(p, e, row, column0, total);
     });
 }
 
@@ -222,9 +238,12 @@ bool hopper_wgrad(const GroupedGemmFp8WgradArgs& args, const Launch& launch) {
     if (!launch.is_hopper) {
         return false;
     }
-    if (args.m == 0 || args.n == 0 || args.rows_max == 0) {
+    if (args.m == 0 || args.n == 0 || args.rows_max == 0 || args.experts == 0) {
         return true;
     }
+    const auto places =
+        reinterpret_cast<std::uintptr_t>(args.grad) | reinterpret_cast<std::uintptr_t>(args.x);
+    R1_CHECK(places % kCodesInWord == 0);
     const std::int64_t parts = parts_max(args);
     const std::int64_t stride = parts * kTile;
     const WgradMemory memory(Carver(args.workspace), args);

@@ -33,4 +33,9 @@ R1_HOST_DEVICE constexpr std::uint64_t transposed_operand(unsigned shared_addres
     return operand_of(shared_address, tile_bytes, kTileAlignment);
 }
 
+// The operand that begins so many bytes behind another one.
+R1_HOST_DEVICE constexpr std::uint64_t operand_behind(std::uint64_t operand, unsigned bytes) {
+    return operand + bytes / 16;
+}
+
 }  // namespace r1::cuda

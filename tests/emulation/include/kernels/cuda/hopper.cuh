@@ -28,7 +28,10 @@ inline TileMap tile_map(const void* data, std::int64_t rows, std::int64_t width,
     return {static_cast<const std::byte*>(data), rows, width, stride, tile_rows};
 }
 
-// As the device, which cuts what does not fit.
+inline unsigned char* dynamic_tiles() {
+    return reinterpret_cast<unsigned char*>(emulation::shared_memory());
+}
+
 inline unsigned shared_address(const void* shared) {
     return static_cast<unsigned>(static_cast<const std::byte*>(shared) -
                                  emulation::shared_memory());
