@@ -5,7 +5,8 @@
 // Tiles of keys begin at multiples of 64, splits at fixed keys: a query's result is the same bytes
 // whatever queries are computed beside it. What it reaches on a GPU has not been measured; tiles
 // are loaded before they are multiplied, and only other blocks of the multiprocessor hide that.
-// MLA's latents have a kernel of their own on Hopper (kernels/cuda/hopper_attention.hpp).
+// MLA's latents and heads of its sizes have kernels of their own on Hopper
+// (kernels/cuda/hopper_attention.hpp, hopper_head_attention.hpp).
 #pragma once
 
 #include <cstdint>

@@ -229,6 +229,42 @@ __device__ __forceinline__ void product_bf16(float (&s)[32], std::uint64_t a, st
         : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
 }
 
+// The same for n = 128.
+__device__ __forceinline__ void product_bf16(float (&s)[64], std::uint64_t a, std::uint64_t b,
+                                             bool accumulate) {
+    asm volatile(
+        "{\n"
+        ".reg .pred accumulate;\n"
+        "setp.ne.b32 accumulate, %66, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, "
+        "%17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, "
+        "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+        "%62, %63}, "
+        "%64, %65, accumulate, 1, 1, 0, 0;\n"
+        "}"
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16), R1_SUMS_16(s, 32), R1_SUMS_16(s, 48)
+        : "l"(a), "l"(b), "r"(static_cast<int>(accumulate)));
+}
+
+// n = 128, k = 16, of BF16; b by transposed_operand(), a in registers: of the lane's two rows,
+// columns lane % 4 * 2 and the next one of the first, then of the second row, then 8 columns on. It
+// is added to the sums, and stays as it is until they are there.
+__device__ __forceinline__ void product_bf16_transposed(float (&s)[64], const unsigned (&a)[4],
+                                                        std::uint64_t b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, "
+        "%17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, "
+        "%47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+        "%62, %63}, "
+        "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n"
+        : R1_SUMS_16(s, 0), R1_SUMS_16(s, 16), R1_SUMS_16(s, 32), R1_SUMS_16(s, 48)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
 // n = 256, k = 16, of BF16; a by tile_operand(), b by transposed_operand().
 __device__ __forceinline__ void product_bf16_transposed(float (&s)[128], std::uint64_t a,
                                                         std::uint64_t b, bool accumulate) {
@@ -289,8 +325,13 @@ __device__ void product_e4m3(float (&/*s*/)[Count], std::uint64_t /*a*/, std::ui
                              bool /*accumulate*/) {
     trap();
 }
-inline __device__ void product_bf16(float (&/*s*/)[32], std::uint64_t /*a*/, std::uint64_t /*b*/,
-                                    bool /*accumulate*/) {
+template <int Count>
+__device__ void product_bf16(float (&/*s*/)[Count], std::uint64_t /*a*/, std::uint64_t /*b*/,
+                             bool /*accumulate*/) {
+    trap();
+}
+inline __device__ void product_bf16_transposed(float (&/*s*/)[64], const unsigned (&/*a*/)[4],
+                                               std::uint64_t /*b*/) {
     trap();
 }
 inline __device__ void product_bf16_transposed(float (&/*s*/)[128], std::uint64_t /*a*/,

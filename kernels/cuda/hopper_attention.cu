@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/attention_tiles.cuh"
 #include "kernels/cuda/latent_exchange.cuh"
+#include "kernels/cuda/warpgroup_softmax.cuh"
 
 namespace r1::cuda {
 
@@ -14,8 +15,6 @@ namespace {
 // The block's 64 K, which the compiler shares out evenly.
 constexpr int kLoaderRegisters = 40;
 constexpr int kAttenderRegisters = 232;
-constexpr float kLog2E = 1.4426950408889634F;
-constexpr float kLn2 = 0.6931471805599453F;
 
 __device__ __forceinline__ void load_latent_rows(unsigned char* to, const TileMap& map,
                                                  std::int64_t row, Barrier* here) {
@@ -61,49 +60,6 @@ __device__ void clear_keys(unsigned char* keys, int first) {
     stored_for_products();
 }
 
-// What the first warpgroup knows of the lane's two rows.
-struct RowState {
-    float largest[2] = {-INFINITY, -INFINITY};  // in powers of two
-    float sum[2] = {0, 0};                      // of the lane's weights
-};
-
-// Scores to weights; returns what earlier sums shrink by.
-__device__ __forceinline__ void weigh(const LatentAttention& p, const Piece& piece, int key0,
-                                      float (&s)[32], RowState& state, float (&shrink)[2]) {
-    const float scale = p.scale * kLog2E;
-    const auto column0 = static_cast<int>(threadIdx.x % 4 * 2);
-#pragma unroll
-    for (int high = 0; high < 2; ++high) {
-        const int row = piece.row0 + row_of_lane() + 8 * high;
-        const int visible =
-            std::min(piece.end, row < piece.row_end ? seen_by(p, piece, row) : 0) - key0;
-        float own = -INFINITY;
-#pragma unroll
-        for (int i = 2 * high; i < 32; i += 4) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                const bool is_seen = i / 4 * 8 + column0 + c < visible;
-                s[i + c] = is_seen ? s[i + c] * scale : -INFINITY;
-                own = fmaxf(own, s[i + c]);
-            }
-        }
-        const float now = fmaxf(state.largest[high], row_reduce(own, Max{}));
-        // A row that has seen nothing yet keeps its zeros.
-        const float base = now == -INFINITY ? 0.0F : now;
-        shrink[high] = exp2f(state.largest[high] - base);
-        state.largest[high] = now;
-        state.sum[high] *= shrink[high];
-#pragma unroll
-        for (int i = 2 * high; i < 32; i += 4) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                s[i + c] = exp2f(s[i + c] - base);
-                state.sum[high] += s[i + c];
-            }
-        }
-    }
-}
-
 __device__ __forceinline__ void store_weights(unsigned char* weights, const float (&s)[32]) {
     const int row = row_of_lane();
 #pragma unroll
@@ -122,11 +78,6 @@ __device__ __forceinline__ void store_row_values(float* row_values, const float 
         row_values[row_of_lane()] = values[0];
         row_values[row_of_lane() + 8] = values[1];
     }
-}
-
-// Known to be the same for all lanes of the warp: descriptors are made from it once for all.
-__device__ __forceinline__ unsigned uniform_address(const unsigned char* shared) {
-    return __shfl_sync(kAllLanes, shared_address(shared), 0);
 }
 
 __device__ __forceinline__ void start_scores(const Exchange& x, const unsigned char* keys,
@@ -184,14 +135,7 @@ __device__ __forceinline__ Keys await_keys(const Piece& piece, const Exchange& x
 
 // Earlier sums to the largest score that a row has seen by now.
 __device__ __forceinline__ void shrink_sums(const Exchange& x, float (&sums)[128]) {
-    const float low = x.row_values()[row_of_lane()];
-    const float high = x.row_values()[row_of_lane() + 8];
-    if (__ballot_sync(kAllLanes, low != 1.0F || high != 1.0F) != 0) {
-#pragma unroll
-        for (int i = 0; i < 128; ++i) {
-            sums[i] *= i % 4 < 2 ? low : high;
-        }
-    }
+    shrink_rows({x.row_values()[row_of_lane()], x.row_values()[row_of_lane() + 8]}, sums);
 }
 
 __device__ __forceinline__ void store_piece(const LatentAttention& p, const Piece& piece,
@@ -238,7 +182,13 @@ __device__ __forceinline__ void hand_over_weights(const LatentAttention& p, cons
                                                   const Exchange& x, int key, const Progress& turn,
                                                   RowState& state, float (&s)[32]) {
     float shrink[2];
-    weigh(p, piece, key, s, state, shrink);
+    int visible[2];
+#pragma unroll
+    for (int high = 0; high < 2; ++high) {
+        const int row = piece.row0 + row_of_lane() + 8 * high;
+        visible[high] = std::min(piece.end, row < piece.row_end ? seen_by(p, piece, row) : 0) - key;
+    }
+    weigh(p.scale, visible, s, state, shrink);
     barrier_wait(x.weights_free(), turn.weights.parity ^ 1U);
     store_weights(x.weights(), s);
     store_row_values(x.row_values(), shrink);
@@ -311,8 +261,7 @@ __device__ __forceinline__ void attend_piece(const LatentAttention& p, const Pie
             weigh_and_add(p, piece, x, turn, state, sums);
         }
         const float sum[2] = {row_reduce(state.sum[0], Add{}), row_reduce(state.sum[1], Add{})};
-        store_lse(p, piece,
-                  {state.largest[0] * kLn2 + logf(sum[0]), state.largest[1] * kLn2 + logf(sum[1])});
+        store_lse(p, piece, {lse_of(state.largest[0], sum[0]), lse_of(state.largest[1], sum[1])});
         if (has_keys) {
             barrier_wait(x.weights_free(), turn.weights.parity ^ 1U);
             store_row_values(x.row_values(), sum);
@@ -357,12 +306,8 @@ __global__ __launch_bounds__(kLatentThreads,
 // 32 bits hold all places; positions of keys are no longer anyway.
 constexpr std::int64_t kMostRows = std::int64_t{1} << 30;
 
-// Rows that copies can take.
 bool is_latent(const ConstMatrix& matrix) {
-    constexpr std::int64_t kAlignment = 16;
-    return matrix.dtype == DType::bf16 &&
-           reinterpret_cast<std::uintptr_t>(matrix.data) % kAlignment == 0 &&
-           matrix.stride * 2 % kAlignment == 0;
+    return matrix.dtype == DType::bf16 && has_tiles(matrix);
 }
 
 TileMap latent_map(const ConstMatrix& matrix, std::int64_t rows) {

@@ -120,20 +120,14 @@ void launch_hopper_product(const Product& args, const HopperProduct& p, const La
         p);
 }
 
-bool is_aligned(const ConstMatrix& matrix) {
-    constexpr std::int64_t kAlignment = 16;
-    return reinterpret_cast<std::uintptr_t>(matrix.data) % kAlignment == 0 &&
-           matrix.stride % kAlignment == 0;
-}
-
 }  // namespace
 
 bool hopper_product(const Product& args, const Launch& launch) {
     const bool is_grouped = args.grouping == ProductGroups::rows;
     if (!hopper_takes_fp8(args.k, launch) || args.a.matrix.dtype != DType::e4m3 ||
         args.a.transposed || args.b.transposed || args.a.rows_per_scale != 1 ||
-        args.b.rows_per_scale != kTile || args.accumulate || !is_aligned(args.a.matrix) ||
-        !is_aligned(args.b.matrix) ||
+        args.b.rows_per_scale != kTile || args.accumulate || !has_tiles(args.a.matrix) ||
+        !has_tiles(args.b.matrix) ||
         (is_grouped ? args.b.group_stride != args.n * args.b.matrix.stride
                     : args.grouping != ProductGroups::batch || args.groups != 1)) {
         return false;

@@ -126,19 +126,6 @@ private:
     unsigned char* memory_ = dynamic_tiles();
 };
 
-// Which phase of a barrier comes next; with stages, of which of them.
-struct Turn {
-    int stage = 0;
-    unsigned parity = 0;
-
-    __device__ void next(int stages = 1) {
-        if (++stage == stages) {
-            stage = 0;
-            parity ^= 1U;
-        }
-    }
-};
-
 // Where a warpgroup stands.
 struct Progress {
     Turn q, keys, weights, cleared;

@@ -1,14 +1,23 @@
-// How a product of a warpgroup is told where its operands lie.
+// Which matrices tiles can be copied of, and how a product of a warpgroup is told where they lie.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cuda/launch.hpp"
+#include "kernels/matrix.hpp"
 
 namespace r1::cuda {
 
 inline constexpr unsigned kTileRowBytes = 128;
 inline constexpr unsigned kTileAlignment = 1024;  // eight rows
+
+// The rules of copies for address and stride.
+inline bool has_tiles(const ConstMatrix& matrix) {
+    constexpr std::int64_t kAlignment = 16;
+    const auto element_bytes = static_cast<std::int64_t>(bits(matrix.dtype) / 8);
+    return reinterpret_cast<std::uintptr_t>(matrix.data) % kAlignment == 0 &&
+           matrix.stride * element_bytes % kAlignment == 0;
+}
 
 // Operands in tiles (kernels/cuda/hopper.cuh), from a byte of a tile's first row on, as the matrix
 // descriptors of the PTX manual, 9.7.15.5.1.2.2: addresses and distances in units of 16 bytes, and

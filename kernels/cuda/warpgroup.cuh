@@ -21,6 +21,24 @@ inline __device__ void warp_arrive(Barrier* barrier) {
     }
 }
 
+// Which phase of a barrier comes next; with stages, of which of them.
+struct Turn {
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ void next(int stages = 1) {
+        if (++stage == stages) {
+            stage = 0;
+            parity ^= 1U;
+        }
+    }
+};
+
+// Known to be the same for all lanes of the warp: descriptors are made from it once for all.
+__device__ __forceinline__ unsigned uniform_address(const unsigned char* shared) {
+    return __shfl_sync(kAllLanes, shared_address(shared), 0);
+}
+
 // The parts of its two rows that a lane is to store: eight columns each, Count / 8 of them.
 struct GroupPlace {
     int row;  // 0 or 8

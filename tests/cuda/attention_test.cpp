@@ -57,6 +57,12 @@ void decode_by_reference(MlaCachedArgs args) {
     reference::mla_decode(args);
 }
 
+void prefill_by_reference(MlaCachedArgs args) {
+    Place scratch(false);
+    args.workspace = scratch.workspace(reference::mla_prefill_workspace_bytes(args));
+    reference::mla_prefill(args);
+}
+
 MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
     MlaCachedArgs a;
     a.sequences = c.sequences;
@@ -78,6 +84,28 @@ MlaCachedArgs cached_args(const Cached& c, DType type, Place& on) {
     return a;
 }
 
+MlaAttentionArgs attention_args(const Attended& s, DType type, Place& on) {
+    const std::int64_t keys = s.offset + s.queries + 1;
+    MlaAttentionArgs a;
+    a.sequences = s.sequences;
+    a.queries = s.queries;
+    a.keys = keys;
+    a.query_offset = s.offset;
+    a.heads = s.heads;
+    a.qk_dim = s.qk();
+    a.nope_dim = s.nope;
+    a.v_dim = s.v;
+    a.scale = 0.8F;
+    a.q = on.matrix(random(s.sequences * s.queries, s.heads * s.qk(), type, 1));
+    a.k = on.matrix(random(s.sequences * keys, s.heads * s.qk(), type, 2));
+    a.kv = on.matrix(random(s.sequences * keys, s.heads * (s.nope + s.v), type, 3));
+    a.o = on.matrix(empty(s.sequences * s.queries, s.heads * s.v, type));
+    if (s.queries != 1) {
+        a.lse = on.data<float>(empty(s.sequences * s.queries, s.heads, DType::f32));
+    }
+    return a;
+}
+
 // Weights and gradients of scores are rounded to BF16 before they are multiplied, as in
 // FlashAttention: single elements of a sum that cancels are off by more than their own rounding.
 const Tolerance kRounded{1e-5, 3e-2, 0, 1e-6};
@@ -88,30 +116,24 @@ TEST_CASE("cuda mla_attention: outputs and log sums over the keys each query see
     for (const Attended& s : kAttended) {
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO("queries " << s.queries << " offset " << s.offset << " qk " << s.qk());
-            const std::int64_t keys = s.offset + s.queries + 1;
+            check_kernel_with_workspace([&](Place& on) { return attention_args(s, type, on); },
+                                        &reference::mla_attention, &cuda::mla_attention,
+                                        &cuda::mla_attention_workspace_bytes, kRounded);
+        }
+    }
+}
+
+// Queries that end inside a tile, keys of several, keys before the queries.
+TEST_CASE("cuda mla_attention: heads of DeepSeek-R1's sizes", "[cuda]") {
+    for (const Attended& s :
+         {Attended{2, 150, 0, 2, 128, 64, 128}, Attended{1, 70, 333, 1, 128, 64, 128}}) {
+        for (const bool at_best : {true, false}) {
+            INFO("queries " << s.queries << " at best " << at_best);
             check_kernel_with_workspace(
-                [&](Place& on) {
-                    MlaAttentionArgs a;
-                    a.sequences = s.sequences;
-                    a.queries = s.queries;
-                    a.keys = keys;
-                    a.query_offset = s.offset;
-                    a.heads = s.heads;
-                    a.qk_dim = s.qk();
-                    a.nope_dim = s.nope;
-                    a.v_dim = s.v;
-                    a.scale = 0.8F;
-                    a.q = on.matrix(random(s.sequences * s.queries, s.heads * s.qk(), type, 1));
-                    a.k = on.matrix(random(s.sequences * keys, s.heads * s.qk(), type, 2));
-                    a.kv = on.matrix(random(s.sequences * keys, s.heads * (s.nope + s.v), type, 3));
-                    a.o = on.matrix(empty(s.sequences * s.queries, s.heads * s.v, type));
-                    if (s.queries != 1) {
-                        a.lse = on.data<float>(empty(s.sequences * s.queries, s.heads, DType::f32));
-                    }
-                    return a;
-                },
+                [&](Place& on) { return attention_args(s, DType::bf16, on); },
                 &reference::mla_attention, &cuda::mla_attention,
-                &cuda::mla_attention_workspace_bytes, kRounded);
+                &cuda::mla_attention_workspace_bytes, kRounded, at_best,
+                at_best ? kOrdersOfWaits : kOrders);
         }
     }
 }
@@ -174,22 +196,22 @@ TEST_CASE("cuda mla_prefill and mla_decode: over the cache, in both forms", "[cu
         for (const DType type : {DType::f32, DType::bf16}) {
             INFO("sequences " << c.sequences << " lora " << c.lora << " " << name(type));
             const auto arguments = [&](Place& on) { return cached_args(c, type, on); };
-            const auto with_scratch = [](auto function, auto bytes) {
-                return [function, bytes](MlaCachedArgs a) {
-                    Place scratch(false);
-                    a.workspace = scratch.workspace(bytes(a));
-                    function(a);
-                };
-            };
-            check_kernel_with_workspace(
-                arguments,
-                with_scratch(&reference::mla_prefill, &reference::mla_prefill_workspace_bytes),
-                &cuda::mla_prefill, &cuda::mla_prefill_workspace_bytes, kRounded);
-            check_kernel_with_workspace(
-                arguments,
-                with_scratch(&reference::mla_decode, &reference::mla_decode_workspace_bytes),
-                &cuda::mla_decode, &cuda::mla_decode_workspace_bytes, kRounded);
+            check_kernel_with_workspace(arguments, &prefill_by_reference, &cuda::mla_prefill,
+                                        &cuda::mla_prefill_workspace_bytes, kRounded);
+            check_kernel_with_workspace(arguments, &decode_by_reference, &cuda::mla_decode,
+                                        &cuda::mla_decode_workspace_bytes, kRounded);
         }
+    }
+}
+
+// Keys of each head and a rotary part that all share; more of the cache than has been written.
+TEST_CASE("cuda mla_prefill: heads of DeepSeek-R1's sizes", "[cuda]") {
+    const Cached c{2, 30, 200, 2, 128, 64, 128, 32, {140, 30}};
+    for (const bool at_best : {true, false}) {
+        check_kernel_with_workspace([&](Place& on) { return cached_args(c, DType::bf16, on); },
+                                    &prefill_by_reference, &cuda::mla_prefill,
+                                    &cuda::mla_prefill_workspace_bytes, kRounded, at_best,
+                                    at_best ? kOrdersOfWaits : kOrders);
     }
 }
 

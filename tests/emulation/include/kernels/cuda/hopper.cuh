@@ -86,7 +86,7 @@ inline std::uint16_t across(std::uint64_t operand, unsigned column, unsigned i) 
     return *reinterpret_cast<const std::uint16_t*>(emulation::shared_memory() + swizzled(at));
 }
 
-enum class ProductKind { e4m3, bf16, bf16_transposed };
+enum class ProductKind { e4m3, bf16, bf16_transposed, bf16_registers };
 
 struct PendingProduct {
     ProductKind kind;
@@ -94,7 +94,8 @@ struct PendingProduct {
     unsigned count;  // of sums
     std::uint64_t a, b;
     bool accumulate;
-    int series_behind = 0;  // that have ended, its own included
+    std::array<std::array<float, 16>, 2> registers{};  // a of the lane's rows, if it came in them
+    int series_behind = 0;                             // that have ended, its own included
 };
 
 // Of the thread that runs.
@@ -104,8 +105,11 @@ inline std::vector<PendingProduct>& pending_products() {
 }
 
 inline float a_value(const PendingProduct& p, unsigned row, unsigned i) {
-    return p.kind == ProductKind::e4m3 ? float_from_e4m3(along<std::uint8_t>(p.a, row, i))
-                                       : float_from_bf16(along<std::uint16_t>(p.a, row, i));
+    switch (p.kind) {
+        case ProductKind::e4m3: return float_from_e4m3(along<std::uint8_t>(p.a, row, i));
+        case ProductKind::bf16_registers: return p.registers[row % 16 / 8][i];
+        default: return float_from_bf16(along<std::uint16_t>(p.a, row, i));
+    }
 }
 
 inline float b_value(const PendingProduct& p, unsigned column, unsigned i) {
@@ -117,7 +121,8 @@ inline float b_value(const PendingProduct& p, unsigned column, unsigned i) {
 }
 
 inline void multiply(const PendingProduct& p) {
-    for (const std::uint64_t operand : {p.a, p.b}) {
+    const bool has_registers = p.kind == ProductKind::bf16_registers;
+    for (const std::uint64_t operand : {has_registers ? p.b : p.a, p.b}) {
         R1_CHECK(operand >> 62U == 1 && (operand >> 49U & 7U) == 0);  // 128 bytes; no base offset
     }
     constexpr unsigned kDepthMax = 32;
@@ -212,9 +217,24 @@ void product_e4m3(float (&sums)[Count], std::uint64_t a, std::uint64_t b, bool a
         {emulated::ProductKind::e4m3, sums, Count, a, b, accumulate});
 }
 
-inline void product_bf16(float (&sums)[32], std::uint64_t a, std::uint64_t b, bool accumulate) {
+template <int Count>
+void product_bf16(float (&sums)[Count], std::uint64_t a, std::uint64_t b, bool accumulate) {
     emulated::pending_products().push_back(
-        {emulated::ProductKind::bf16, sums, 32, a, b, accumulate});
+        {emulated::ProductKind::bf16, sums, Count, a, b, accumulate});
+}
+
+inline void product_bf16_transposed(float (&sums)[64], const unsigned (&a)[4], std::uint64_t b) {
+    emulated::PendingProduct product{emulated::ProductKind::bf16_registers, sums, 64, 0, b, true};
+    const std::array<unsigned, 4> own = {a[0], a[1], a[2], a[3]};
+    const std::byte* slots = emulated::tell_warp(own);
+    for (unsigned i = 0; i < 16; ++i) {
+        const auto& holder = emulated::told_by<std::array<unsigned, 4>>(
+            slots, emulation::lane() / 4 * 4 + i % 8 / 2);
+        for (unsigned second = 0; second < 2; ++second) {
+            product.registers[second][i] = emulated::half_of(holder[i / 8 * 2 + second], i % 2);
+        }
+    }
+    emulated::pending_products().push_back(product);
 }
 
 inline void product_bf16_transposed(float (&sums)[128], std::uint64_t a, std::uint64_t b,
