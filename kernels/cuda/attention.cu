@@ -1,8 +1,8 @@
 #include "kernels/cuda/attention.hpp"
 
 #include "kernels/cuda/attention_tiles.cuh"
-#include "kernels/cuda/hopper_attention.hpp"
-#include "kernels/cuda/hopper_head_attention.hpp"
+#include "kernels/cuda/hopper/head_attention.hpp"
+#include "kernels/cuda/hopper/latent_attention.hpp"
 
 namespace r1::cuda {
 

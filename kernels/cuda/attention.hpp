@@ -6,7 +6,7 @@
 // whatever queries are computed beside it. What it reaches on a GPU has not been measured; tiles
 // are loaded before they are multiplied, and only other blocks of the multiprocessor hide that.
 // MLA's latents and heads of its sizes have kernels of their own on Hopper
-// (kernels/cuda/hopper_attention.hpp, hopper_head_attention.hpp).
+// (kernels/cuda/hopper/latent_attention.hpp, head_attention.hpp).
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 #include "kernels/gemm_fp8.hpp"
 
 #include "kernels/cuda/fp8_operands.hpp"
-#include "kernels/cuda/hopper_product.hpp"
+#include "kernels/cuda/hopper/product.hpp"
 #include "kernels/cuda/launch_kernel.cuh"
 #include "kernels/workspace.hpp"
 

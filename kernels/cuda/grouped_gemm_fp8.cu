@@ -1,7 +1,7 @@
 #include "kernels/grouped_gemm_fp8.hpp"
 
 #include "kernels/cuda/fp8_operands.hpp"
-#include "kernels/cuda/hopper_product.hpp"
+#include "kernels/cuda/hopper/product.hpp"
 #include "kernels/workspace.hpp"
 
 namespace r1::cuda {

@@ -1,7 +1,7 @@
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
 
 #include "kernels/cuda/fp8_operands.hpp"
-#include "kernels/cuda/hopper_wgrad.hpp"
+#include "kernels/cuda/hopper/wgrad.hpp"
 
 namespace r1::cuda {
 

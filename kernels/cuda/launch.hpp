@@ -20,7 +20,8 @@ namespace r1::cuda {
 struct Launch {
     CUstream_st* stream = nullptr;  // a cudaStream_t
     int sms = 1;                    // how many multiprocessors the kernel may use
-    bool is_hopper = false;  // compute capability 9.0, with code for it (kernels/cuda/hopper.cuh)
+    bool is_hopper =
+        false;  // compute capability 9.0, with code for it (kernels/cuda/hopper/instructions.cuh)
     // A cublasLtHandle_t. Without one products run on the kernels of kernels/cuda/product.hpp.
     cublasLtContext* blas = nullptr;
     void* blas_workspace = nullptr;

@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/fp8.cuh"
-#include "kernels/cuda/hopper_product.hpp"
+#include "kernels/cuda/hopper/product.hpp"
 #include "kernels/cuda/tile.cuh"
 
 namespace r1::cuda {

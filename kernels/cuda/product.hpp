@@ -8,7 +8,7 @@
 // same bytes whatever rows are beside it, on any number of multiprocessors.
 //
 // What it reaches on a GPU has not been measured. FP8 operands along k have a kernel of their own
-// on Hopper (kernels/cuda/hopper_product.hpp), whose tensor cores add the products of 128 elements
+// on Hopper (kernels/cuda/hopper/product.hpp), whose tensor cores add the products of 128 elements
 // with some 14 bits. All else is written with mma.sync, which on Hopper gives up to about two
 // thirds of what wgmma does, and multiplies FP8 at the rate of BF16.
 #pragma once

@@ -1,7 +1,7 @@
 // What the emulation is trusted to find: kernels that are wrong.
 #include <vector>
 
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/hopper/instructions.cuh"
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/permute.hpp"
 #include "model/base/check.hpp"

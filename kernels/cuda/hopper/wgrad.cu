@@ -2,9 +2,9 @@
 // the distances of their rows: copies of tiles take neither. So each is packed first, a pass over
 // it: what an expert has of a tile of 128 tokens becomes 128 codes, zero where the tile is
 // others'. Then a block takes 128x128 tiles of the gradients in turns.
-#include "kernels/cuda/hopper_wgrad.hpp"
+#include "kernels/cuda/hopper/wgrad.hpp"
 
-#include "kernels/cuda/hopper_stages.cuh"
+#include "kernels/cuda/hopper/stages.cuh"
 #include "kernels/workspace.hpp"
 
 namespace r1::cuda {

@@ -1,7 +1,7 @@
 // What kernels on Hopper's instructions share: the sums of a warpgroup's products, by lane.
 #pragma once
 
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/hopper/instructions.cuh"
 #include "kernels/cuda/reduce.cuh"
 
 namespace r1::cuda {

@@ -14,8 +14,8 @@
 #include <cstdint>
 
 #include "kernels/cuda/check.hpp"
+#include "kernels/cuda/hopper/tile_operand.hpp"
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/tile_operand.hpp"
 
 namespace r1::cuda {
 

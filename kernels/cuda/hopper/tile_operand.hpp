@@ -19,9 +19,9 @@ inline bool has_tiles(const ConstMatrix& matrix) {
            matrix.stride * element_bytes % kAlignment == 0;
 }
 
-// Operands in tiles (kernels/cuda/hopper.cuh), from a byte of a tile's first row on, as the matrix
-// descriptors of the PTX manual, 9.7.15.5.1.2.2: addresses and distances in units of 16 bytes, and
-// a swizzle of 128 bytes.
+// Operands in tiles (kernels/cuda/hopper/instructions.cuh), from a byte of a tile's first row on,
+// as the matrix descriptors of the PTX manual, 9.7.15.5.1.2.2: addresses and distances in units of
+// 16 bytes, and a swizzle of 128 bytes.
 R1_HOST_DEVICE constexpr std::uint64_t operand_of(unsigned shared_address, unsigned leading,
                                                   unsigned stride) {
     constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62U;

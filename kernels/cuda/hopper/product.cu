@@ -1,7 +1,7 @@
 // A block takes tiles of y in turns, 128x128, or 128x64 where there are few.
-#include "kernels/cuda/hopper_product.hpp"
+#include "kernels/cuda/hopper/product.hpp"
 
-#include "kernels/cuda/hopper_stages.cuh"
+#include "kernels/cuda/hopper/stages.cuh"
 
 namespace r1::cuda {
 

@@ -2,9 +2,9 @@
 // keeps copies of keys and values under way; two warpgroups have 64 queries each, and while one
 // makes weights of its scores, the tensor cores work for the other. Weights stay in registers. The
 // design is that of FlashAttention-3 (arXiv 2407.08608).
-#include "kernels/cuda/hopper_head_attention.hpp"
+#include "kernels/cuda/hopper/head_attention.hpp"
 
-#include "kernels/cuda/warpgroup_softmax.cuh"
+#include "kernels/cuda/hopper/softmax.cuh"
 
 namespace r1::cuda {
 

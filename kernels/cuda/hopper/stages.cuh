@@ -4,7 +4,7 @@
 // design is that of DeepGEMM (github.com/deepseek-ai/DeepGEMM).
 #pragma once
 
-#include "kernels/cuda/warpgroup.cuh"
+#include "kernels/cuda/hopper/warpgroup.cuh"
 #include "kernels/matrix.hpp"
 
 namespace r1::cuda {

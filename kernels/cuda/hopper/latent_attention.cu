@@ -2,11 +2,11 @@
 // it keeps copies of them under way. The first warpgroup multiplies queries and keys and makes
 // weights of the scores; then both multiply weights and values, each half of the columns, which are
 // the first 512 of the keys. The design is that of FlashMLA (github.com/deepseek-ai/FlashMLA).
-#include "kernels/cuda/hopper_attention.hpp"
+#include "kernels/cuda/hopper/latent_attention.hpp"
 
 #include "kernels/cuda/attention_tiles.cuh"
-#include "kernels/cuda/latent_exchange.cuh"
-#include "kernels/cuda/warpgroup_softmax.cuh"
+#include "kernels/cuda/hopper/latent_exchange.cuh"
+#include "kernels/cuda/hopper/softmax.cuh"
 
 namespace r1::cuda {
 

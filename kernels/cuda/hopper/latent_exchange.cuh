@@ -1,8 +1,8 @@
-// What hopper_attention.cu's warpgroups share: the pieces of work, and the tiles and barriers in
+// What latent_attention.cu's warpgroups share: the pieces of work, and the tiles and barriers in
 // shared memory by which they hand them over.
 #pragma once
 
-#include "kernels/cuda/warpgroup.cuh"
+#include "kernels/cuda/hopper/warpgroup.cuh"
 
 namespace r1::cuda {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_tiles.cuh"
-#include "kernels/cuda/warpgroup.cuh"
+#include "kernels/cuda/hopper/warpgroup.cuh"
 
 namespace r1::cuda {
 

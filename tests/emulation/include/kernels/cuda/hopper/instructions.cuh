@@ -1,5 +1,6 @@
-// Stands in for kernels/cuda/hopper.cuh in the emulation. Copies are made at once, products where
-// they are waited for: who overwrites or reads too early gets other bytes in some order of threads.
+// Stands in for kernels/cuda/hopper/instructions.cuh in the emulation. Copies are made at once,
+// products where they are waited for: who overwrites or reads too early gets other bytes in some
+// order of threads.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,8 +10,8 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/cuda/hopper/tile_operand.hpp"
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/tile_operand.hpp"
 #include "model/base/check.hpp"
 
 namespace r1::cuda {
