@@ -1,7 +1,8 @@
 // What the CUDA kernels reach on this GPU, as ratios to a yardstick measured in the same run: FP8
 // products to the fastest algorithm of cuBLASLt (and beside the rates that DeepGEMM publishes for
 // an H800), grouped products to a dense one of the same work, decoding to what copies and dense
-// products reach, memory-bound kernels to a copy. Prints JSON. Exits 77 where there is no GPU.
+// products reach, attention over heads to dense products, memory-bound kernels to a copy. Prints
+// JSON. Exits 77 where there is no GPU.
 //
 // Usage: bench_cuda_kernels FILE, the published rates (reference/deepgemm.json of the test data).
 #include <cstdio>
@@ -14,6 +15,8 @@
 #include "kernels/cuda/blas.hpp"
 #include "kernels/gemm_fp8.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
+#include "kernels/grouped_gemm_fp8_wgrad.hpp"
+#include "kernels/mla_attention.hpp"
 #include "kernels/mla_decode.hpp"
 #include "kernels/quantize_fp8.hpp"
 #include "kernels/requantize_transpose_fp8.hpp"
@@ -126,18 +129,22 @@ double dense_us(Bench& bench, std::int64_t m, std::int64_t n, std::int64_t k) {
     return bench.microseconds([&] { gemm_fp8(args, bench.launch()); });
 }
 
-double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
-                  std::int64_t k) {
+const std::int32_t* equal_groups(Bench& bench, std::int64_t groups, std::int64_t rows) {
     std::vector<std::int32_t> offsets;
     for (std::int64_t group = 0; group <= groups; ++group) {
-        offsets.push_back(static_cast<std::int32_t>(group * m));
+        offsets.push_back(static_cast<std::int32_t>(group * rows));
     }
+    return bench.integers(offsets);
+}
+
+double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
+                  std::int64_t k) {
     GroupedGemmFp8Args args;
     args.experts = groups;
     args.rows_max = groups * m;
     args.n = n;
     args.k = k;
-    args.offsets = bench.integers(offsets);
+    args.offsets = equal_groups(bench, groups, m);
     args.x = bench.pools.fp8_a.as<std::uint8_t>();
     args.x_scales = bench.pools.scales.as<float>();
     args.w = bench.pools.fp8_b.as<std::uint8_t>();
@@ -145,6 +152,24 @@ double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_
     args.y = bench.result(n);
     bench.give_workspace(args, grouped_gemm_fp8_workspace_bytes);
     return bench.microseconds([&] { grouped_gemm_fp8(args, bench.launch()); });
+}
+
+// The gradient of the same weights, from the same rows.
+double grouped_wgrad_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
+                        std::int64_t k) {
+    GroupedGemmFp8WgradArgs args;
+    args.experts = groups;
+    args.rows_max = groups * m;
+    args.m = n;
+    args.n = k;
+    args.offsets = equal_groups(bench, groups, m);
+    args.grad = bench.pools.fp8_a.as<std::uint8_t>();
+    args.grad_scales = bench.pools.scales.as<float>();
+    args.x = bench.pools.fp8_b.as<std::uint8_t>();
+    args.x_scales = bench.pools.scales.as<float>();
+    args.y = bench.pools.result.as<float>();
+    bench.give_workspace(args, grouped_gemm_fp8_wgrad_workspace_bytes);
+    return bench.microseconds([&] { grouped_gemm_fp8_wgrad(args, bench.launch()); });
 }
 
 double tflops(double m, double n, double k, double us) { return 2 * m * n * k / us * 1e-6; }
@@ -196,6 +221,7 @@ Json grouped(Bench& bench, const Json& file) {
         const auto n = shape.at("N").get<std::int64_t>();
         const auto k = shape.at("K").get<std::int64_t>();
         const double ours = grouped_us(bench, groups, m, n, k);
+        const double dense = dense_us(bench, groups * m, n, k);
         rows.push_back({{"groups", groups},
                         {"m_per_group", m},
                         {"n", n},
@@ -203,7 +229,8 @@ Json grouped(Bench& bench, const Json& file) {
                         {"us", ours},
                         {"tflops", tflops(static_cast<double>(groups * m), static_cast<double>(n),
                                           static_cast<double>(k), ours)},
-                        {"of_dense", dense_us(bench, groups * m, n, k) / ours},
+                        {"of_dense", dense / ours},
+                        {"wgrad_of_dense", dense / grouped_wgrad_us(bench, groups, m, n, k)},
                         {"published_h800_tflops", shape.at("mar_TFLOPS")}});
     }
     return rows;
@@ -220,14 +247,43 @@ double copy_rate(Bench& bench) {
     return 2.0 * kBytes / us;
 }
 
+double dense_bf16_flops_per_us(Bench& bench) {
+    return 2.0 * 8192 * 8192 * 8192 / best_of_library(bench, {8192, 8192, 8192, false, false});
+}
+
+// Causal attention of DeepSeek-R1's heads over one sequence: half of the pairs are seen.
+Json attention(Bench& bench, double dense_flops_per_us) {
+    Json rows = Json::array();
+    for (const std::int64_t tokens : {4096, 16384}) {
+        MlaAttentionArgs args;
+        args.queries = args.keys = tokens;
+        args.heads = 32;
+        args.qk_dim = 192;
+        args.nope_dim = args.v_dim = 128;
+        args.scale = 0.1F;
+        args.q = bench.bf16_a(args.heads * args.qk_dim);
+        args.k = bench.bf16_b(args.heads * args.qk_dim);
+        args.kv = bench.bf16_b(args.heads * (args.nope_dim + args.v_dim));
+        args.o = bench.result(args.heads * args.v_dim);
+        args.lse = bench.pools.scales.as<float>();
+        const double us = bench.microseconds([&] { mla_attention(args, bench.launch()); });
+        const double pairs = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2;
+        const double flops = 2 * static_cast<double>(args.heads) * pairs *
+                             static_cast<double>(args.qk_dim + args.v_dim);
+        rows.push_back({{"tokens", tokens},
+                        {"heads", args.heads},
+                        {"us", us},
+                        {"of_dense_bf16", flops / us / dense_flops_per_us}});
+    }
+    return rows;
+}
+
 // One attention of DeepSeek-R1: 128 heads over latents of 512 + 64.
-Json decode(Bench& bench, double copied_per_us) {
+Json decode(Bench& bench, double copied_per_us, double dense_flops_per_us) {
     constexpr double kHeads = 128;
     constexpr double kLatent = 512;
     constexpr double kRope = 64;
     constexpr double kNope = 128;
-    const double dense_flops_per_us =
-        2.0 * 8192 * 8192 * 8192 / best_of_library(bench, {8192, 8192, 8192, false, false});
     Json rows = Json::array();
     for (const std::int64_t sequences : {1, 16, 128}) {
         for (const std::int64_t context : {1024, 4096}) {
@@ -321,11 +377,13 @@ int run(const char* path) {
     const MeasuredDevice device = open_device(0);
     Bench bench;
     const double copied_per_us = copy_rate(bench);
+    const double dense_flops_per_us = dense_bf16_flops_per_us(bench);
     const Json report = {{"device", device.name},
                          {"copy_gb_per_s", copied_per_us * 1e-3},
                          {"dense", dense(bench, file)},
                          {"grouped", grouped(bench, file)},
-                         {"decode", decode(bench, copied_per_us)},
+                         {"decode", decode(bench, copied_per_us, dense_flops_per_us)},
+                         {"attention", attention(bench, dense_flops_per_us)},
                          {"memory_bound", memory_bound(bench, copied_per_us)}};
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
