@@ -19,6 +19,13 @@ inline __device__ std::uint16_t bf16_of(float value) {
     return bits;
 }
 
+// 2^value, to 2 units in the last place; results below the normal numbers are zero.
+inline __device__ float power_of_two(float value) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value));
+    return power;
+}
+
 // The caller broke a rule that only the device could check: the stream fails.
 inline __device__ void trap() { asm volatile("trap;"); }
 

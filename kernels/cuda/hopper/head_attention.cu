@@ -1,7 +1,7 @@
 // A block takes 128 queries of a head in turns, and their keys 128 at a time. One thread of it
-// keeps copies of keys and values under way; two warpgroups have 64 queries each, and while one
-// makes weights of its scores, the tensor cores work for the other. Weights stay in registers. The
-// design is that of FlashAttention-3 (arXiv 2407.08608).
+// keeps copies of keys and values under way; two warpgroups have 64 queries each. While one makes
+// weights of its scores, the tensor cores may work for the other, which nothing enforces. Weights
+// stay in registers. The design is that of FlashAttention-3 (arXiv 2407.08608).
 #include "kernels/cuda/hopper/head_attention.hpp"
 
 #include "kernels/cuda/hopper/softmax.cuh"
@@ -62,8 +62,9 @@ __device__ __forceinline__ void for_each_head_piece(const HeadAttention& p, cons
     for (int i = static_cast<int>(blockIdx.x); i < p.sequences * p.heads * row_tiles;
          i += static_cast<int>(gridDim.x)) {
         HeadPiece piece{};
-        // Tiles of a head, which read the same keys, beside each other; those that see most first.
-        piece.row0 = (row_tiles - 1 - i % row_tiles) * kHeadRows;
+        // Tiles of a head, which read the same keys, beside each other; turned from head to head,
+        // or a block would have the longest of each.
+        piece.row0 = (row_tiles - 1 - (i + i / row_tiles) % row_tiles) * kHeadRows;
         piece.head = i / row_tiles % p.heads;
         piece.sequence = i / row_tiles / p.heads;
         piece.context = p.positions == nullptr
@@ -159,7 +160,7 @@ __device__ void load_head_pieces(const HeadMaps& maps, const HeadAttention& p,
 __device__ __forceinline__ void head_scores(const HeadExchange& x, int stage, float (&s)[64]) {
     const auto group = static_cast<int>(threadIdx.x / kWarpgroup);
     const std::uint64_t q = tile_operand(
-        shared_address(x.q() + group * kHeadGroupRows * static_cast<int>(kTileRowBytes)));
+        uniform_address(x.q() + group * kHeadGroupRows * static_cast<int>(kTileRowBytes)));
     const std::uint64_t keys = tile_operand(uniform_address(x.keys(stage)));
     products_begin(s);
 #pragma unroll
@@ -224,6 +225,7 @@ __device__ __forceinline__ void store_heads(const HeadAttention& p, const HeadPi
             p.lse[(first + row) * p.heads + piece.head] = lse_of(state.largest[high], sum[high]);
         }
     }
+    const float inverse[2] = {1.0F / sum[0], 1.0F / sum[1]};
     const std::int64_t column0 = std::int64_t{piece.head} * kHeadVColumns;
 #pragma unroll
     for (int i = 0; i < 64 / 8; ++i) {
@@ -231,7 +233,7 @@ __device__ __forceinline__ void store_heads(const HeadAttention& p, const HeadPi
         Group group = gather_group(sums, i);
 #pragma unroll
         for (float& value : group.v) {
-            value /= sum[place.row / 8];
+            value *= inverse[place.row / 8];
         }
         if (row0 + place.row < p.queries) {
             store_group(p.o, first + row0 + place.row, column0 + place.column,
@@ -264,6 +266,9 @@ __device__ __forceinline__ void attend_heads(const HeadAttention& p, const HeadE
             float s[64];
             float shrink[2];
             head_scores(x, turn.stage, s);
+            if (key + kHeadRows >= piece.end) {
+                warp_arrive(x.q_free());
+            }
             const int visible[2] = {std::min(seen, piece.context) - key,
                                     std::min(seen + 8, piece.context) - key};
             weigh(p.scale, visible, s, state, shrink);
@@ -272,7 +277,6 @@ __device__ __forceinline__ void attend_heads(const HeadAttention& p, const HeadE
             warp_arrive(x.free(turn.stage));
             turn.next(kHeadStages);
         }
-        warp_arrive(x.q_free());
         store_heads(p, piece, state, sums);
     });
 }
@@ -310,12 +314,13 @@ bool is_bf16_in_tiles(const HeadColumns& columns) {
 
 bool takes_heads(const Attention& args) {
     const bool has_shared = args.k_dim != args.qk_dim;
-    return args.rows_per_query == 1 && args.splits == 1 && !args.v_is_k &&
+    return args.scale > 0 && args.rows_per_query == 1 && args.splits == 1 && !args.v_is_k &&
            args.qk_dim == kHeadQkColumns && args.v_dim == kHeadVColumns &&
            args.k_dim % kHeadPartColumns == 0 && is_bf16_in_tiles(args.q) &&
            is_bf16_in_tiles(args.k) && is_bf16_in_tiles(args.v) &&
            (!has_shared || is_bf16_in_tiles(args.k_shared)) &&
-           args.sequences * args.heads * args.queries < std::int64_t{1} << 30;
+           args.sequences * std::max(args.heads * args.queries, args.key_rows + args.keys_max) <
+               std::int64_t{1} << 30;
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ __device__ __forceinline__ void start_values(const Exchange& x, const unsigned c
     const int side = static_cast<int>(threadIdx.x / kWarpgroup);
     const std::uint64_t weights = tile_operand(shared_address(x.weights()));
     const std::uint64_t values = transposed_operand(
-        uniform_address(keys) + side * (kSideColumns / kColumnsInRow) * kPartBytes, kPartBytes);
+        uniform_address(keys + side * (kSideColumns / kColumnsInRow) * kPartBytes), kPartBytes);
     products_begin(sums);
 #pragma unroll
     for (int i = 0; i < kLatentKeys / kDepthRows; ++i) {
@@ -318,7 +318,7 @@ TileMap latent_map(const ConstMatrix& matrix, std::int64_t rows) {
 
 bool hopper_attention(const Attention& args, const Launch& launch) {
     if (!launch.is_hopper || !args.v_is_k || args.heads != 1 || args.lse != nullptr ||
-        args.qk_dim != kLatentQkColumns || args.v_dim != kLatentColumns ||
+        args.scale <= 0 || args.qk_dim != kLatentQkColumns || args.v_dim != kLatentColumns ||
         !is_latent(args.q.matrix) || !is_latent(args.k.matrix) || args.q.column != 0 ||
         args.k.column != 0 ||
         args.sequences * args.splits * args.queries * args.rows_per_query > kMostRows) {

@@ -13,37 +13,39 @@ struct RowState {
 };
 
 // Scores to weights, those of columns from visible[row] on to zero; `shrink` is what sums over
-// earlier columns are to be multiplied by.
+// earlier columns are to be multiplied by. The scale is positive.
 template <int Count>
 __device__ __forceinline__ void weigh(float scale, const int (&visible)[2], float (&s)[Count],
                                       RowState& state, float (&shrink)[2]) {
     constexpr float kLog2E = 1.4426950408889634F;
+    constexpr int kColumns = Count * 2;
+    const float factor = scale * kLog2E;
     const auto column0 = static_cast<int>(threadIdx.x % 4 * 2);
 #pragma unroll
     for (int high = 0; high < 2; ++high) {
+        if (visible[high] < kColumns) {  // few tiles are at the edge
+#pragma unroll
+            for (int i = 2 * high; i < Count; i += 4) {
+                s[i] = i / 4 * 8 + column0 < visible[high] ? s[i] : -INFINITY;
+                s[i + 1] = i / 4 * 8 + column0 + 1 < visible[high] ? s[i + 1] : -INFINITY;
+            }
+        }
         float own = -INFINITY;
 #pragma unroll
         for (int i = 2 * high; i < Count; i += 4) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                const bool is_seen = i / 4 * 8 + column0 + c < visible[high];
-                s[i + c] = is_seen ? s[i + c] * (scale * kLog2E) : -INFINITY;
-                own = fmaxf(own, s[i + c]);
-            }
+            own = fmaxf(own, fmaxf(s[i], s[i + 1]));
         }
-        const float now = fmaxf(state.largest[high], row_reduce(own, Max{}));
+        const float now = fmaxf(state.largest[high], row_reduce(own, Max{}) * factor);
         // A row that has seen nothing yet keeps its zeros.
         const float base = now == -INFINITY ? 0.0F : now;
-        shrink[high] = exp2f(state.largest[high] - base);
+        shrink[high] = power_of_two(state.largest[high] - base);
         state.largest[high] = now;
         state.sum[high] *= shrink[high];
 #pragma unroll
         for (int i = 2 * high; i < Count; i += 4) {
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                s[i + c] = exp2f(s[i + c] - base);
-                state.sum[high] += s[i + c];
-            }
+            s[i] = power_of_two(fmaf(s[i], factor, -base));
+            s[i + 1] = power_of_two(fmaf(s[i + 1], factor, -base));
+            state.sum[high] += s[i] + s[i + 1];
         }
     }
 }

@@ -88,8 +88,8 @@ __device__ __forceinline__ void multiply_stage(Stages<Columns>& stages, bool has
     barrier_wait(stages.full + stages.stage, stages.parity);
     if (has_rows) {
         const std::uint64_t a =
-            tile_operand(shared_address(stages.a() + half_of_warpgroup() * kHalfBytes));
-        const std::uint64_t b = tile_operand(shared_address(stages.b()));
+            tile_operand(uniform_address(stages.a() + half_of_warpgroup() * kHalfBytes));
+        const std::uint64_t b = tile_operand(uniform_address(stages.b()));
         products_begin(sums);
 #pragma unroll
         for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {

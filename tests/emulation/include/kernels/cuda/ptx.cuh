@@ -8,6 +8,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -20,6 +21,8 @@ inline float float_of_bf16(std::uint16_t bits) { return float_from_bf16(bits); }
 inline std::uint16_t bf16_of(float value) { return bf16_from_float(value); }
 inline std::uint8_t e4m3_of(float value) { return e4m3_from_float(value); }
 inline float float_of_e4m3(std::uint8_t bits) { return float_from_e4m3(bits); }
+
+inline float power_of_two(float value) { return std::exp2(value); }
 
 namespace emulated {
 
