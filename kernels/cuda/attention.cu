@@ -340,7 +340,7 @@ void attention(const Attention& args, const Launch& launch) {
     const bool is_latent = args.v_is_k && args.qk_dim <= 576 && args.v_dim <= 512;
     if (is_f32) {
         launch_attention<3, 128, 8>(args, true, launch);
-    } else if (hopper_attention(args, launch) || hopper_head_attention(args, launch)) {
+    } else if (hopper_latent_attention(args, launch) || hopper_head_attention(args, launch)) {
         // nothing is left but the splits
     } else if (is_latent) {
         launch_attention<1, 576, 32>(args, false, launch);

@@ -48,9 +48,13 @@ struct Groups {
 
 // Experts without rows, with one, with more than a tile, beginning inside a tile of 128. The last
 // two are for Hopper's kernel: more of k than a block holds at a time, more tiles than blocks.
-const std::vector<Groups> kGroups = {
-    {{0, 0}, 8, 8},           {{0, 3, 3, 4, 20}, 24, 40},     {{0, 70, 130, 140, 270}, 17, 130},
-    {{0, 130, 131}, 136, 33}, {{0, 3, 3, 67, 200}, 40, 1040}, {{0, 129, 130, 400}, 268, 272}};
+const std::vector<Groups> kGroups = {{{0, 0}, 8, 8},
+                                     {{0, 0}, 24, 48},
+                                     {{0, 3, 3, 4, 20}, 24, 40},
+                                     {{0, 70, 130, 140, 270}, 17, 130},
+                                     {{0, 130, 131}, 136, 33},
+                                     {{0, 3, 3, 67, 200}, 40, 1040},
+                                     {{0, 129, 130, 400}, 268, 272}};
 
 // x and W may be of two types; y is F32 or BF16.
 struct Types {

@@ -20,13 +20,6 @@ constexpr int kQkParts = kHeadQkColumns / kHeadPartColumns;
 constexpr int kVParts = kHeadVColumns / kHeadPartColumns;
 constexpr int kHeadStageBytes = (kQkParts + kVParts) * kHeadPartBytes;
 constexpr int kHeadStages = 2;
-constexpr int kHeadDepthBytes = 32;  // of a product along the rows: 16 values
-constexpr int kHeadDepthRows = 16;   // and down the rows
-constexpr unsigned kHeadAttending = 2 * kWarpgroup;
-constexpr unsigned kHeadThreads = kHeadAttending + kWarpgroup;
-// The block's 64 K, which the compiler shares out evenly.
-constexpr int kHeadLoaderRegisters = 40;
-constexpr int kHeadAttenderRegisters = 232;
 
 // Where a head's columns begin, in bytes: first + head * step.
 struct HeadBytes {
@@ -103,13 +96,12 @@ public:
 
     __device__ void init_barriers() const {
         barrier_init(q_here(), 1);
-        barrier_init(q_free(), kHeadAttending / kWarp);
-        barrier_init(cleared(), kHeadAttending / kWarp);
+        barrier_init(q_free(), kMultiplyingWarps);
+        barrier_init(cleared(), kMultiplyingWarps);
         for (int i = 0; i < kHeadStages; ++i) {
             barrier_init(here(i), 1);
-            barrier_init(free(i), kHeadAttending / kWarp);
+            barrier_init(free(i), kMultiplyingWarps);
         }
-        barriers_ready();
     }
 
 private:
@@ -166,7 +158,7 @@ __device__ __forceinline__ void head_scores(const HeadExchange& x, int stage, fl
 #pragma unroll
     for (int part = 0; part < kQkParts; ++part) {
 #pragma unroll
-        for (int byte = 0; byte < static_cast<int>(kTileRowBytes); byte += kHeadDepthBytes) {
+        for (int byte = 0; byte < static_cast<int>(kTileRowBytes); byte += kDepthBytes) {
             const int at = part * kHeadPartBytes + byte;
             product_bf16(s, operand_behind(q, at), operand_behind(keys, at), at != 0);
         }
@@ -178,9 +170,9 @@ __device__ __forceinline__ void head_scores(const HeadExchange& x, int stage, fl
 // The weights are those of the lane's part of the scores, which is how products take them.
 __device__ __forceinline__ void add_head_values(const HeadExchange& x, int stage,
                                                 const float (&weights)[64], float (&sums)[64]) {
-    unsigned a[kHeadRows / kHeadDepthRows][4];
+    unsigned a[kHeadRows / kDepthRows][4];
 #pragma unroll
-    for (int i = 0; i < kHeadRows / kHeadDepthRows; ++i) {
+    for (int i = 0; i < kHeadRows / kDepthRows; ++i) {
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
             a[i][j] = bf16_pair(weights[8 * i + 2 * j], weights[8 * i + 2 * j + 1]);
@@ -190,25 +182,12 @@ __device__ __forceinline__ void add_head_values(const HeadExchange& x, int stage
         transposed_operand(uniform_address(x.values(stage)), kHeadPartBytes);
     products_begin(sums);
 #pragma unroll
-    for (int i = 0; i < kHeadRows / kHeadDepthRows; ++i) {
+    for (int i = 0; i < kHeadRows / kDepthRows; ++i) {
         product_bf16_transposed(
-            sums, a[i],
-            operand_behind(values, i * kHeadDepthRows * static_cast<int>(kTileRowBytes)));
+            sums, a[i], operand_behind(values, i * kDepthRows * static_cast<int>(kTileRowBytes)));
     }
     products_end();
     products_wait<0>(sums);
-}
-
-// What a sequence has not written yet may be NaN, which a weight of zero does not take away.
-__device__ void clear_values(unsigned char* values, int first) {
-    constexpr int kWords = static_cast<int>(kTileRowBytes / sizeof(uint4));
-    for (int i = static_cast<int>(threadIdx.x); i < (kHeadRows - first) * kVParts * kWords;
-         i += static_cast<int>(kHeadAttending)) {
-        const int row = first + i / (kVParts * kWords);
-        unsigned char* part = values + i / kWords % kVParts * kHeadPartBytes;
-        reinterpret_cast<uint4*>(part)[row * kWords + i % kWords] = {0, 0, 0, 0};
-    }
-    stored_for_products();
 }
 
 __device__ __forceinline__ void store_heads(const HeadAttention& p, const HeadPiece& piece,
@@ -258,7 +237,7 @@ __device__ __forceinline__ void attend_heads(const HeadAttention& p, const HeadE
         for (int key = 0; key < piece.end; key += kHeadRows) {
             barrier_wait(x.here(turn.stage), turn.parity);
             if (key + kHeadRows > piece.context) {
-                clear_values(x.values(turn.stage), piece.context - key);
+                clear_rows<kHeadRows, kVParts>(x.values(turn.stage), piece.context - key);
                 warp_arrive(x.cleared());
                 barrier_wait(x.cleared(), cleared.parity);
                 cleared.next();
@@ -281,22 +260,11 @@ __device__ __forceinline__ void attend_heads(const HeadAttention& p, const HeadE
     });
 }
 
-__global__ __launch_bounds__(kHeadThreads, 1) void hopper_head_attention_kernel(
+__global__ __launch_bounds__(kRoleThreads, 1) void hopper_head_attention_kernel(
     const __grid_constant__ HeadMaps maps, HeadAttention p) {
     const HeadExchange x;
-    if (threadIdx.x == 0) {
-        x.init_barriers();
-    }
-    __syncthreads();
-    if (threadIdx.x < kHeadAttending) {
-        take_registers<kHeadAttenderRegisters>();
-        attend_heads(p, x);
-    } else {
-        give_registers<kHeadLoaderRegisters>();
-        if (threadIdx.x == kHeadAttending) {
-            load_head_pieces(maps, p, x);
-        }
-    }
+    run_roles([&] { x.init_barriers(); }, [&] { load_head_pieces(maps, p, x); },
+              [&] { attend_heads(p, x); });
 }
 
 TileMap head_map(const HeadColumns& columns, std::int64_t rows) {
@@ -345,10 +313,8 @@ bool hopper_head_attention(const Attention& args, const Launch& launch) {
     const std::int64_t key_rows = (args.sequences - 1) * args.key_rows + args.keys_max;
     const HeadMaps maps{head_map(args.q, args.sequences * args.queries), head_map(args.k, key_rows),
                         head_map(shared, key_rows), head_map(args.v, key_rows)};
-    launch_kernel(
-        hopper_head_attention_kernel,
-        dim3{static_cast<unsigned>(std::min<std::int64_t>(pieces, std::max(launch.sms, 1))), 1, 1},
-        dim3{kHeadThreads, 1, 1}, HeadExchange::kBytes, launch, maps, p);
+    launch_kernel(hopper_head_attention_kernel, grid_of_roles(pieces, launch),
+                  dim3{kRoleThreads, 1, 1}, HeadExchange::kBytes, launch, maps, p);
     return true;
 }
 

@@ -12,10 +12,6 @@ namespace r1::cuda {
 
 namespace {
 
-// The block's 64 K, which the compiler shares out evenly.
-constexpr int kLoaderRegisters = 40;
-constexpr int kAttenderRegisters = 232;
-
 __device__ __forceinline__ void load_latent_rows(unsigned char* to, const TileMap& map,
                                                  std::int64_t row, Barrier* here) {
     barrier_arrive_expecting(here, kLatentTileBytes);
@@ -44,20 +40,6 @@ __device__ void load_pieces(const TileMap& q, const TileMap& keys, const LatentA
             key_turn.next(kKeyStages);
         }
     });
-}
-
-// Keys behind the sequence's last are whatever lies there; their weights are zero, but zero times
-// that may be NaN.
-__device__ void clear_keys(unsigned char* keys, int first) {
-    constexpr int kWords = static_cast<int>(kTileRowBytes / sizeof(uint4));
-    for (int i = static_cast<int>(threadIdx.x); i < (kLatentKeys - first) * kParts * kWords;
-         i += static_cast<int>(kAttending)) {
-        const int row = first + i / (kParts * kWords);
-        const int part = i / kWords % kParts;
-        reinterpret_cast<uint4*>(keys + part * kPartBytes)[row * kWords + i % kWords] = {0, 0, 0,
-                                                                                         0};
-    }
-    stored_for_products();
 }
 
 __device__ __forceinline__ void store_weights(unsigned char* weights, const float (&s)[32]) {
@@ -125,7 +107,7 @@ __device__ __forceinline__ Keys await_keys(const Piece& piece, const Exchange& x
     barrier_wait(x.keys_here(turn.keys.stage), turn.keys.parity);
     turn.keys.next(kKeyStages);
     if (key + kLatentKeys > piece.context) {
-        clear_keys(keys.memory, piece.context - key);
+        clear_rows<kLatentKeys, kParts>(keys.memory, piece.context - key);
         warp_arrive(x.cleared());
         barrier_wait(x.cleared(), turn.cleared.parity);
         turn.cleared.next();
@@ -278,29 +260,20 @@ __device__ __forceinline__ void attend_piece(const LatentAttention& p, const Pie
     }
 }
 
-__global__ __launch_bounds__(kLatentThreads,
-                             1) void hopper_attention_kernel(const __grid_constant__ TileMap q,
-                                                             const __grid_constant__ TileMap keys,
-                                                             LatentAttention p) {
+__global__ __launch_bounds__(kRoleThreads, 1) void hopper_latent_attention_kernel(
+    const __grid_constant__ TileMap q, const __grid_constant__ TileMap keys, LatentAttention p) {
     const Exchange x;
-    if (threadIdx.x == 0) {
-        x.init_barriers();
-    }
-    __syncthreads();
-    if (threadIdx.x < kAttending) {
-        take_registers<kAttenderRegisters>();
-        Progress turn;
-        if (threadIdx.x < kWarpgroup) {
-            for_each_piece(p, [&](const Piece& piece) { attend_piece<true>(p, piece, x, turn); });
-        } else {
-            for_each_piece(p, [&](const Piece& piece) { attend_piece<false>(p, piece, x, turn); });
-        }
-    } else {
-        give_registers<kLoaderRegisters>();
-        if (threadIdx.x == kAttending) {
-            load_pieces(q, keys, p, x);
-        }
-    }
+    run_roles([&] { x.init_barriers(); }, [&] { load_pieces(q, keys, p, x); },
+              [&] {
+                  Progress turn;
+                  if (threadIdx.x < kWarpgroup) {
+                      for_each_piece(
+                          p, [&](const Piece& each) { attend_piece<true>(p, each, x, turn); });
+                  } else {
+                      for_each_piece(
+                          p, [&](const Piece& each) { attend_piece<false>(p, each, x, turn); });
+                  }
+              });
 }
 
 // 32 bits hold all places; positions of keys are no longer anyway.
@@ -316,7 +289,7 @@ TileMap latent_map(const ConstMatrix& matrix, std::int64_t rows) {
 
 }  // namespace
 
-bool hopper_attention(const Attention& args, const Launch& launch) {
+bool hopper_latent_attention(const Attention& args, const Launch& launch) {
     if (!launch.is_hopper || !args.v_is_k || args.heads != 1 || args.lse != nullptr ||
         args.scale <= 0 || args.qk_dim != kLatentQkColumns || args.v_dim != kLatentColumns ||
         !is_latent(args.q.matrix) || !is_latent(args.k.matrix) || args.q.column != 0 ||
@@ -340,13 +313,10 @@ bool hopper_attention(const Attention& args, const Launch& launch) {
     const std::int64_t rows = args.queries * args.rows_per_query;
     const std::int64_t pieces = args.sequences * args.splits * ceil_div(rows, kLatentRows);
     if (pieces > 0) {
-        launch_kernel(
-            hopper_attention_kernel,
-            dim3{static_cast<unsigned>(std::min<std::int64_t>(pieces, std::max(launch.sms, 1))), 1,
-                 1},
-            dim3{kLatentThreads, 1, 1}, Exchange::kBytes, launch,
-            latent_map(args.q.matrix, args.sequences * rows),
-            latent_map(args.k.matrix, args.sequences * args.key_rows), p);
+        launch_kernel(hopper_latent_attention_kernel, grid_of_roles(pieces, launch),
+                      dim3{kRoleThreads, 1, 1}, Exchange::kBytes, launch,
+                      latent_map(args.q.matrix, args.sequences * rows),
+                      latent_map(args.k.matrix, args.sequences * args.key_rows), p);
     }
     return true;
 }

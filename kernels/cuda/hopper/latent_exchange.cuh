@@ -16,13 +16,8 @@ inline constexpr int kParts =
     kLatentQkColumns / kColumnsInRow;  // tiles of 128 bytes beside each other
 inline constexpr int kPartBytes = kLatentKeys * static_cast<int>(kTileRowBytes);
 inline constexpr int kLatentTileBytes = kParts * kPartBytes;
-inline constexpr int kDepthBytes = 32;  // of a product along the rows: 16 values
-inline constexpr int kDepthRows = 16;   // and down the rows
 inline constexpr int kKeyStages = 2;
-inline constexpr unsigned kAttending = 2 * kWarpgroup;
-inline constexpr unsigned kLatentThreads = kAttending + kWarpgroup;
 inline constexpr unsigned kWeighingWarps = kWarpgroup / kWarp;
-inline constexpr unsigned kAttendingWarps = kAttending / kWarp;
 static_assert(kLatentRows == kLatentKeys, "queries, keys and weights lie in tiles of one height");
 
 struct LatentAttention {
@@ -109,13 +104,12 @@ public:
         barrier_init(q_here(), 1);
         barrier_init(q_free(), kWeighingWarps);
         barrier_init(weights_here(), kWeighingWarps);
-        barrier_init(weights_free(), kAttendingWarps);
-        barrier_init(cleared(), kAttendingWarps);
+        barrier_init(weights_free(), kMultiplyingWarps);
+        barrier_init(cleared(), kMultiplyingWarps);
         for (int i = 0; i < kKeyStages; ++i) {
             barrier_init(keys_here(i), 1);
-            barrier_init(keys_free(i), kAttendingWarps);
+            barrier_init(keys_free(i), kMultiplyingWarps);
         }
-        barriers_ready();
     }
 
 private:

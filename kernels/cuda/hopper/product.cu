@@ -93,7 +93,7 @@ __device__ void multiply_tiles(const HopperProduct& p, Stages<Columns>& stages) 
 }
 
 template <int Columns>
-__global__ __launch_bounds__(kHopperThreads,
+__global__ __launch_bounds__(kRoleThreads,
                              1) void hopper_product_kernel(const __grid_constant__ TileMap a,
                                                            const __grid_constant__ TileMap b,
                                                            HopperProduct p) {
@@ -110,11 +110,9 @@ std::int64_t tiles_of_y(const Product& args, std::int64_t columns) {
 
 template <int Columns>
 void launch_hopper_product(const Product& args, const HopperProduct& p, const Launch& launch) {
-    const std::int64_t blocks =
-        std::min<std::int64_t>(tiles_of_y(args, Columns), std::max(launch.sms, 1));
     launch_kernel(
-        hopper_product_kernel<Columns>, dim3{static_cast<unsigned>(blocks), 1, 1},
-        dim3{kHopperThreads, 1, 1}, HopperShape<Columns>::kShared, launch,
+        hopper_product_kernel<Columns>, grid_of_roles(tiles_of_y(args, Columns), launch),
+        dim3{kRoleThreads, 1, 1}, HopperShape<Columns>::kShared, launch,
         tile_map(args.a.matrix.data, args.m, args.k, args.a.matrix.stride, kHalfRows),
         tile_map(args.b.matrix.data, args.groups * args.n, args.k, args.b.matrix.stride, Columns),
         p);

@@ -23,13 +23,6 @@ struct HopperShape {
     static constexpr std::size_t kShared = kStages * (kStageBytes + 2 * sizeof(Barrier));
 };
 
-inline constexpr unsigned kConsumers = kHalves * kWarpgroup;
-inline constexpr unsigned kHopperThreads = kConsumers + kWarpgroup;
-inline constexpr int kInstructionBytes = 32;  // of k
-// The block's 64 K, which the compiler shares out evenly.
-inline constexpr int kProducerRegisters = 40;
-inline constexpr int kConsumerRegisters = 232;
-
 static_assert(kTileRowBytes == kTile, "128 elements of k have one scale");
 
 template <int Columns>
@@ -92,7 +85,7 @@ __device__ __forceinline__ void multiply_stage(Stages<Columns>& stages, bool has
         const std::uint64_t b = tile_operand(uniform_address(stages.b()));
         products_begin(sums);
 #pragma unroll
-        for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kInstructionBytes) {
+        for (int at = 0; at < static_cast<int>(kTileRowBytes); at += kDepthBytes) {
             product_e4m3(sums, operand_behind(a, at), operand_behind(b, at), at != 0);
         }
         products_end();
@@ -106,23 +99,14 @@ __device__ __forceinline__ void multiply_stage(Stages<Columns>& stages, bool has
 template <int Columns, class Load, class Multiply>
 __device__ __forceinline__ void run_stages(const Load& load, const Multiply& multiply) {
     Stages<Columns> stages = carve_stages<Columns>();
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < HopperShape<Columns>::kStages; ++i) {
-            barrier_init(stages.full + i, 1);
-            barrier_init(stages.empty + i, kConsumers / kWarp);
-        }
-        barriers_ready();
-    }
-    __syncthreads();
-    if (threadIdx.x < kConsumers) {
-        take_registers<kConsumerRegisters>();
-        multiply(stages);
-    } else {
-        give_registers<kProducerRegisters>();
-        if (threadIdx.x == kConsumers) {
-            load(stages);
-        }
-    }
+    run_roles(
+        [&] {
+            for (int i = 0; i < HopperShape<Columns>::kStages; ++i) {
+                barrier_init(stages.full + i, 1);
+                barrier_init(stages.empty + i, kMultiplyingWarps);
+            }
+        },
+        [&] { load(stages); }, [&] { multiply(stages); });
 }
 
 }  // namespace r1::cuda

@@ -11,6 +11,10 @@ namespace r1::cuda {
 inline constexpr unsigned kTileRowBytes = 128;
 inline constexpr unsigned kTileAlignment = 1024;  // eight rows
 
+// What one product takes of k: bytes along the rows, or, of BF16, so many rows down.
+inline constexpr int kDepthBytes = 32;
+inline constexpr int kDepthRows = 16;
+
 // The rules of copies for address and stride.
 inline bool has_tiles(const ConstMatrix& matrix) {
     constexpr std::int64_t kAlignment = 16;

@@ -1,4 +1,5 @@
-// What kernels on Hopper's instructions share: the sums of a warpgroup's products, by lane.
+// What kernels on Hopper's instructions share: the roles of a block's warpgroups, how they wait for
+// each other, and the sums of their products by lane.
 #pragma once
 
 #include "kernels/cuda/hopper/instructions.cuh"
@@ -7,6 +8,9 @@
 namespace r1::cuda {
 
 inline constexpr unsigned kWarpgroup = 128;
+inline constexpr unsigned kMultiplying = 2 * kWarpgroup;
+inline constexpr unsigned kMultiplyingWarps = kMultiplying / kWarp;
+inline constexpr unsigned kRoleThreads = kMultiplying + kWarpgroup;
 
 // The lane's rows of 64 are this one and that + 8.
 inline __device__ int row_of_lane() {
@@ -19,6 +23,51 @@ inline __device__ void warp_arrive(Barrier* barrier) {
     if (threadIdx.x % kWarp == 0) {
         barrier_arrive(barrier);
     }
+}
+
+// Calls init() by one thread of a block of kRoleThreads, then load() by one and multiply() by two
+// warpgroups.
+template <class Init, class Load, class Multiply>
+__device__ __forceinline__ void run_roles(const Init& init, const Load& load,
+                                          const Multiply& multiply) {
+    // The block's 64 K, which the compiler shares out evenly.
+    constexpr int kLoading = 40;
+    constexpr int kOfMultiplying = 232;
+    if (threadIdx.x == 0) {
+        init();
+        barriers_ready();
+    }
+    __syncthreads();
+    if (threadIdx.x < kMultiplying) {
+        take_registers<kOfMultiplying>();
+        multiply();
+    } else {
+        give_registers<kLoading>();
+        if (threadIdx.x == kMultiplying) {
+            load();
+        }
+    }
+}
+
+// Blocks of one a multiprocessor.
+inline dim3 grid_of_roles(std::int64_t pieces, const Launch& launch) {
+    return dim3{static_cast<unsigned>(std::min<std::int64_t>(pieces, std::max(launch.sms, 1))), 1,
+                1};
+}
+
+// Rows [first, Rows) of `Parts` tiles beside each other, by the warpgroups that multiply: what a
+// sequence has not written yet may be NaN, which a weight of zero does not take away.
+template <int Rows, int Parts>
+__device__ void clear_rows(unsigned char* tiles, int first) {
+    constexpr int kRow = static_cast<int>(kTileRowBytes);
+    constexpr int kWords = kRow / static_cast<int>(sizeof(uint4));
+    for (int i = static_cast<int>(threadIdx.x); i < (Rows - first) * Parts * kWords;
+         i += static_cast<int>(kMultiplying)) {
+        const int row = first + i / (Parts * kWords);
+        unsigned char* part = tiles + i / kWords % Parts * Rows * kRow;
+        reinterpret_cast<uint4*>(part)[row * kWords + i % kWords] = {0, 0, 0, 0};
+    }
+    stored_for_products();
 }
 
 // Which phase of a barrier comes next; with stages, of which of them.

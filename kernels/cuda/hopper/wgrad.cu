@@ -197,7 +197,7 @@ __device__ void multiply_parts(const HopperWgrad& p, Stages<kWgradColumns>& stag
     });
 }
 
-__global__ __launch_bounds__(kHopperThreads,
+__global__ __launch_bounds__(kRoleThreads,
                              1) void hopper_wgrad_kernel(const __grid_constant__ TileMap a,
                                                          const __grid_constant__ TileMap b,
                                                          HopperWgrad p) {
@@ -265,12 +265,10 @@ bool hopper_wgrad(const GroupedGemmFp8WgradArgs& args, const Launch& launch) {
         rows_of({args.y, DType::f32, args.n}).aligned && args.m * args.n % kGroup == 0};
     const std::int64_t all =
         args.experts * ceil_div(args.m, kTileRows) * ceil_div(args.n, kWgradColumns);
-    launch_kernel(
-        hopper_wgrad_kernel,
-        dim3{static_cast<unsigned>(std::min<std::int64_t>(all, std::max(launch.sms, 1))), 1, 1},
-        dim3{kHopperThreads, 1, 1}, HopperShape<kWgradColumns>::kShared, launch,
-        tile_map(memory.a, args.m, stride, stride, kHalfRows),
-        tile_map(memory.b, args.n, stride, stride, kWgradColumns), p);
+    launch_kernel(hopper_wgrad_kernel, grid_of_roles(all, launch), dim3{kRoleThreads, 1, 1},
+                  HopperShape<kWgradColumns>::kShared, launch,
+                  tile_map(memory.a, args.m, stride, stride, kHalfRows),
+                  tile_map(memory.b, args.n, stride, stride, kWgradColumns), p);
     return true;
 }
 
