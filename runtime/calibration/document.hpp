@@ -1,24 +1,31 @@
-// A calibration run as a calibration file (topologies/calibration/calibration.schema.json).
+// What was measured as a calibration file (topologies/calibration/calibration.schema.json).
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "runtime/calibration/measurement.hpp"
 
 namespace r1 {
 
-// What the measurement cannot know of itself.
-struct CalibrationOrigin {
-    std::string name;     // of the calibration
-    std::string program;  // "r1_calibrate_cuda 0.1.0+1a2b3c4"
-    std::string date;     // 2025-01-31
+// A way of measuring: key of the file's sources, and what it is.
+struct MeasuredSource {
+    std::string key;
+    std::string what;
+};
+
+struct CalibrationHeader {
+    std::string name;  // of the calibration
+    std::string comment;
+    std::string device;  // preset under topologies/devices/
+    std::string origin;  // which program, when, on which machine
+    std::vector<MeasuredSource> sources;
 };
 
 // Text, one point a line. Throws InternalError for a run without points: there is no such file.
-std::string calibration_text(const MeasuredCalibration& calibration,
-                             const CalibrationOrigin& origin);
+std::string calibration_text(const CalibrationHeader& header,
+                             const MeasuredCalibration& calibration);
 
-// The preset under topologies/devices/ that a device of that name is, or its name as a word.
-std::string device_preset(const MeasuredDevice& device);
+std::string number_text(double value, const char* format = "%.6g");
 
 }  // namespace r1

@@ -70,7 +70,7 @@ struct MeasuredDevice {
 };
 
 struct MeasuredCalibration {
-    MeasuredDevice device;
+    MeasuredDevice device;  // of a GPU
     std::vector<MeasuredCurve> curves;
     std::vector<MeasuredConstant> constants;
     std::vector<LeftOut> left_out;

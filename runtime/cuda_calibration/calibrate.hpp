@@ -30,8 +30,8 @@ struct CudaCalibrationOptions {
 
 // Throws FeatureError if there is no device that it can run on, and std::runtime_error if the
 // device fails. What a library cannot do, or what does not fit, is in `left_out` of the result.
-// After a stop the result has `interrupted` set. calibration_text
-// (runtime/calibration/document.hpp) makes a file of it.
+// After a stop the result has `interrupted` set. gpu_calibration_text
+// (runtime/calibration/gpu_document.hpp) makes a file of it.
 MeasuredCalibration run_cuda_calibration(const CudaCalibrationOptions& options);
 
 }  // namespace r1

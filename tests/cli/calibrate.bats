@@ -181,9 +181,46 @@ edited() {
     [ ! -e "$BATS_TEST_TMPDIR/report.json" ]
 }
 
+@test "calibrate: --device cpu measures every kernel of a training step, and steps cost that" {
+    local mine=$BATS_TEST_TMPDIR/mine.json
+    run -0 --separate-stderr "$R1SIM" calibrate --device cpu --quick -o "$mine"
+    [ -z "$stderr" ]
+    holds "requantize_transpose_fp8 +[a-z]+ +[0-9]+"
+    output=$(<"$mine")
+    conforms calibration
+    json '.device == "cpu" and .sources["cpu.measured"].level == "measured"'
+    json '[.curves[].points[].value] | min > 0'
+    json '.constants[] | select(.name == "launch_gap_us") | .value > 0'
+    # Every kernel of the graph that simulate replays, and what ranks do together.
+    "$R1SIM" simulate scenarios/tiny_train_cpu.json --graph "$BATS_TEST_TMPDIR/graph.json" \
+        >/dev/null
+    local missing
+    missing=$(jq -r --slurpfile mine "$mine" '[.templates[].ops[] | .kernel // empty] | unique
+        - [$mine[0].curves[].kernel] | .[]' "$BATS_TEST_TMPDIR/graph.json")
+    [ -z "$missing" ]
+    json '[.curves[].kernel] | contains(["dispatch", "combine", "notify", "reduce_scatter"])'
+    run -0 "$R1SIM" simulate scenarios/tiny_train_cpu.json --set "calibration=\"$mine\"" --json
+    json '.confidence[] | select(.component == "kernel.gemm_fp8") | .level == "measured"'
+    json '.step.time_s > 0'
+}
+
+@test "calibrate: --device cpu says on how many threads, and with --json prints the file" {
+    run -0 --separate-stderr "$R1SIM" calibrate --device cpu --quick --jobs 1 --json
+    [ "$(jq -s length <<<"$output")" -eq 1 ]
+    conforms calibration
+    json '.sources["cpu.measured"].source | test("kernels on 1 thread$")'
+}
+
+@test "calibrate: --device cpu without a place for the file is refused before it measures" {
+    refused_with 2 "needs -o FILE, or --json" calibrate --device cpu
+    refused_with 3 "cannot be written" calibrate --device cpu -o "$BATS_TEST_TMPDIR/none/my.json"
+    refused_with 2 "goes with --device cuda" calibrate --device cpu --own-kernels -o my.json
+    refused_with 2 "goes with --device" calibrate --show h800_published --quick
+    [ ! -e my.json ]
+}
+
 @test "calibrate: what this version lacks exits 5" {
     refused_with 5 "CUDA" calibrate --device cuda -o "$BATS_TEST_TMPDIR/measured.json"
     [[ ! -e "$BATS_TEST_TMPDIR/measured.json" ]]
-    refused_with 5 "--device cpu is not implemented" calibrate --device cpu
     refused_with 5 "--import is not implemented" calibrate --import nccl-tests results.txt
 }

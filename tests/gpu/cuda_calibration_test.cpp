@@ -15,7 +15,7 @@
 #include "kernels/rms_norm.hpp"
 #include "kernels/swiglu.hpp"
 #include "model/base/diagnostics.hpp"
-#include "runtime/calibration/document.hpp"
+#include "runtime/calibration/gpu_document.hpp"
 #include "runtime/calibration/own_kernels.hpp"
 #include "runtime/cuda_calibration/calibrate.hpp"
 #include "runtime/cuda_calibration/device.hpp"
@@ -365,7 +365,7 @@ void test_run() {
     options.seconds = 20;
     const MeasuredCalibration run = run_cuda_calibration(options);
     expect(!run.curves.empty() && run.seconds < 25, "run: keeps its time");
-    expect(!calibration_text(run, {"test", "test", "2025-01-01"}).empty(), "run: makes a file");
+    expect(!gpu_calibration_text(run, {"test", "test", "2025-01-01"}).empty(), "run: makes a file");
     for (const LeftOut& each : run.left_out) {
         std::printf("note left out: %s: %s\n", each.what.c_str(), each.why.c_str());
     }

@@ -6,7 +6,7 @@
 
 #include "model/base/json.hpp"
 #include "runtime/calibration/collective_job.hpp"
-#include "runtime/calibration/document.hpp"
+#include "runtime/calibration/gpu_document.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/cost/curve_model.hpp"
 #include "tests/support/catch.hpp"
@@ -41,7 +41,7 @@ MeasuredCalibration synthetic() {
 }
 
 Calibration read_back(const MeasuredCalibration& run) {
-    const std::string text = calibration_text(run, {"h100_here", "program 1.0", "2025-01-31"});
+    const std::string text = gpu_calibration_text(run, {"h100_here", "program 1.0", "2025-01-31"});
     Diagnostics diagnostics;
     Calibration calibration =
         read_calibration(Document::from_text(text, "test.json"), "", diagnostics);
@@ -77,7 +77,7 @@ TEST_CASE("calibration document: the simulator reads it", "[runtime][calibration
 
 TEST_CASE("calibration document: says what was left out", "[runtime][calibration]") {
     const Document document =
-        Document::from_text(calibration_text(synthetic(), {"n", "p", "d"}), "test.json");
+        Document::from_text(gpu_calibration_text(synthetic(), {"n", "p", "d"}), "test.json");
     const auto comment = document.root()["comment"].get<std::string>();
     CHECK(comment.find("Left out: 1 permute: does not fit; 2 gemm_bf16: the time was spent.") !=
           std::string::npos);
@@ -108,7 +108,7 @@ TEST_CASE("calibration document: collectives are curves that the simulator reads
 }
 
 TEST_CASE("calibration document: no points, no file", "[runtime][calibration]") {
-    CHECK_THROWS(calibration_text(MeasuredCalibration{}, {"n", "p", "d"}));
+    CHECK_THROWS(gpu_calibration_text(MeasuredCalibration{}, {"n", "p", "d"}));
 }
 
 TEST_CASE("calibration document: a device's preset is its exact board", "[runtime][calibration]") {

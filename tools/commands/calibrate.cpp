@@ -1,14 +1,23 @@
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <unistd.h>
 
+#include <fmt/chrono.h>
+
+#include <r1_version.hpp>
+
 #include "model/base/json.hpp"
 #include "sim/cost/calibration.hpp"
 #include "tools/cli.hpp"
+#include "tools/cpu_calibration.hpp"
+#include "tools/model_options.hpp"
+#include "tools/processes.hpp"
 #include "tools/report/calibration_report.hpp"
 #include "tools/report/calibration_table.hpp"
 
@@ -62,6 +71,9 @@ int measure_cuda(const Invocation& invocation) {
     if (invocation.flag("own-kernels")) {
         words.emplace_back("--own-kernels");
     }
+    if (invocation.flag("quick")) {
+        words.emplace_back("--quick");
+    }
     std::vector<char*> arguments;
     for (std::string& word : words) {
         arguments.push_back(word.data());
@@ -71,13 +83,52 @@ int measure_cuda(const Invocation& invocation) {
     throw FeatureError("cannot run " + program + ": " + std::strerror(errno));
 }
 
+std::string today() {
+    const std::time_t now = std::time(nullptr);
+    return fmt::format("{:%Y-%m-%d}", fmt::gmtime(now));
+}
+
+// Prints how the points fit, or with --json the calibration.
+int measure_cpu(const Invocation& invocation) {
+    if (!invocation.has("output") && !invocation.flag("json")) {
+        throw UsageError("calibrate --device cpu needs -o FILE, or --json, for the calibration");
+    }
+    if (processes() > 1) {
+        throw UsageError("calibrate --device cpu runs in one process");
+    }
+    check_output_files(invocation, {"output"});
+    const int threads = invocation.has("jobs")
+                            ? invocation.get<int>("jobs")
+                            : static_cast<int>(std::thread::hardware_concurrency());
+    const MeasuredCalibration measured =
+        calibrate_cpu({threads, invocation.flag("quick"),
+                       [&](const std::string& message) { invocation.progress(message); }});
+    const std::string text = calibration_text(
+        cpu_calibration_header(measured, threads, std::string("r1sim ") + R1_VERSION, today()),
+        measured);
+    if (invocation.has("output")) {
+        write_file_atomically(invocation.text("output"), text);
+    }
+    if (invocation.flag("json")) {
+        write_stdout(text);
+        return kOk;
+    }
+    const Document document = Document::from_text(text, invocation.text("output"));
+    Diagnostics diagnostics;
+    const Calibration calibration = read_calibration(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    const Json report = calibration_report(calibration, document.root());
+    write_stdout(calibration_table(report, invocation.color()));
+    return kOk;
+}
+
 int measure(const Invocation& invocation) {
     const std::string device = invocation.text("device");
     if (device == "cuda") {
         return measure_cuda(invocation);
     }
     if (device == "cpu") {
-        throw FeatureError("calibrate --device cpu is not implemented in this version");
+        return measure_cpu(invocation);
     }
     throw UsageError("--device takes cuda or cpu, not " + quote(device));
 }
@@ -93,8 +144,11 @@ int run_calibrate(const Invocation& invocation) {
     if (invocation.has("leave-out") && !invocation.has("show")) {
         throw UsageError("--leave-out goes with --show");
     }
-    if (invocation.flag("own-kernels") && !invocation.has("device")) {
+    if (invocation.flag("own-kernels") && invocation.text("device") != "cuda") {
         throw UsageError("--own-kernels goes with --device cuda");
+    }
+    if (invocation.flag("quick") && !invocation.has("device")) {
+        throw UsageError("--quick goes with --device");
     }
     if (invocation.has("import")) {
         throw FeatureError("calibrate --import is not implemented in this version");
@@ -108,10 +162,10 @@ Command calibrate_command() {
     Command command;
     command.name = "calibrate";
     command.summary = "Measures kernels, and shows what measured ones make of the cost model.";
-    command.arguments = "--show FILE | --device cuda -o FILE";
+    command.arguments = "--show FILE | --device cuda|cpu -o FILE";
     command.examples = {"calibrate --show h800_published",
                         "calibrate --device cuda -o my_h100.json",
-                        "calibrate --show h800_published --leave-out trace.events"};
+                        "calibrate --device cpu -o my_cpu.json"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("show", po::value<std::string>()->value_name("FILE"),
@@ -121,7 +175,9 @@ Command calibrate_command() {
              "row; may be repeated")  //
             ("device", po::value<std::string>()->value_name("cuda|cpu"),
              "cuda: measures kernels of this machine's GPU, and NCCL's collectives over all of its "
-             "GPUs, 8 minutes at most, into -o FILE")  //
+             "GPUs, 8 minutes at most, into -o FILE; cpu: the kernels of run --device cpu and "
+             "exchanges between threads, in training steps of small models, half a minute")  //
+            ("quick", po::bool_switch(), "with --device: fewer sizes")                       //
             ("own-kernels", po::bool_switch(),
              "with --device cuda: this project's kernels instead of cuBLAS's and stand-ins")  //
             ("import", po::value<std::vector<std::string>>()->multitoken(), "not in this version");

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <sstream>
@@ -14,6 +13,7 @@
 #include "tools/model_options.hpp"
 #include "tools/report/validation_report.hpp"
 #include "tools/report/validation_trace.hpp"
+#include "tools/scenario_run.hpp"
 #include "tools/threshold_option.hpp"
 
 namespace r1 {
@@ -21,29 +21,6 @@ namespace r1 {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What a run writes for the simulation, gone afterwards.
-class RunFolder {
-public:
-    RunFolder() {
-        std::string name = (fs::temp_directory_path() / "r1sim_validate_XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) {
-            throw InputError(name, "cannot be made: the timeline of the run needs a place");
-        }
-        path_ = name;
-    }
-    ~RunFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    RunFolder(const RunFolder&) = delete;
-    RunFolder& operator=(const RunFolder&) = delete;
-
-    [[nodiscard]] std::string file(const char* name) const { return (path_ / name).string(); }
-
-private:
-    fs::path path_;
-};
 
 // Two timelines, or a scenario that makes those that are missing.
 struct Inputs {
@@ -106,38 +83,12 @@ std::vector<std::string> run_arguments(const Invocation& invocation, const std::
     return arguments;
 }
 
-// Whether the run's ranks exchanged tokens: a binding without exchanges says nothing of routing.
-bool has_exchanges(const std::string& binding) {
-    const Document document = Document::from_file(binding);
-    const Json* exchanges = document.find("/steps/0/exchanges");
-    return exchanges != nullptr && !exchanges->empty();
-}
-
-// Runs the scenario as `r1sim run` does. False in the processes of an MPI job that are not the
-// first: they have no timeline.
-bool run_scenario(const Invocation& invocation, const RunFolder& folder, Inputs& inputs) {
-    const std::string timeline = folder.file("measured.json");
-    const std::string binding = folder.file("binding.json");
-    const Command run = run_command();
-    std::vector<std::string> arguments = run_arguments(invocation, inputs.scenario);
-    arguments.insert(arguments.end(), {"--timeline", timeline, "--binding", binding});
-    run.run(parse_arguments(run, arguments).silenced());
-    if (!fs::exists(timeline)) {
-        return false;
-    }
-    inputs.measured = timeline;
-    inputs.binding = has_exchanges(binding) ? binding : "";
-    return true;
-}
-
 TimelineFile simulate_scenario(const Invocation& invocation, const Inputs& inputs) {
     std::vector<Override> overrides = invocation.scenario_overrides();
     // Every rank has a lane of its own.
     overrides.push_back({"/replay/fold", Json("none"), "validate"});
-    if (!inputs.binding.empty()) {
-        overrides.push_back({"/routing/source", Json("captured"), "--binding"});
-        overrides.push_back(
-            {"/routing/binding", Json(fs::absolute(inputs.binding).string()), "--binding"});
+    for (Override& override : routed_as(inputs.binding)) {
+        overrides.push_back(std::move(override));
     }
     std::vector<std::string> notes;
     const Setting setting = read_setting(load_scenario(inputs.scenario, overrides), notes);
@@ -170,9 +121,13 @@ std::optional<Timelines> timelines_of(const Invocation& invocation, Inputs input
     Timelines timelines{{inputs.measured, {}}, {inputs.simulated, {}}};
     std::optional<RunFolder> folder;
     if (inputs.measured.empty()) {
-        if (!run_scenario(invocation, folder.emplace(), inputs)) {
+        const auto files =
+            run_scenario(run_arguments(invocation, inputs.scenario), folder.emplace());
+        if (!files) {
             return std::nullopt;
         }
+        inputs.measured = files->timeline;
+        inputs.binding = files->binding;
         timelines.measured.name = fmt::format("run of {}", inputs.scenario);
     }
     timelines.measured.file = read_timeline(fs::path(inputs.measured));

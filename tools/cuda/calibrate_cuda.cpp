@@ -29,7 +29,7 @@
 
 #include "model/base/exit_code.hpp"
 #include "model/base/json.hpp"
-#include "runtime/calibration/document.hpp"
+#include "runtime/calibration/gpu_document.hpp"
 #include "runtime/cuda_calibration/calibrate.hpp"
 
 namespace r1 {
@@ -200,7 +200,7 @@ int run(Arguments arguments) {
         arguments.name.empty() ? device_preset(calibration.device) + "_measured" : arguments.name;
     origin.program = std::string("r1_calibrate_cuda ") + R1_VERSION;
     origin.date = today();
-    write_file_atomically(arguments.out, calibration_text(calibration, origin));
+    write_file_atomically(arguments.out, gpu_calibration_text(calibration, origin));
     print_summary(calibration, arguments.out);
     return kOk;
 }
