@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/check.hpp"
+#include "kernels/cuda/hopper/use.hpp"
 #include "model/base/diagnostics.hpp"
 #include "runtime/cuda_clock.hpp"
 #include "runtime/cuda_memory.hpp"
@@ -54,6 +55,7 @@ constexpr bool kHasAmpere = false;
 struct Gpu {
     int sms = attribute(cudaDevAttrMultiProcessorCount, device());
     bool has_fp8 = compute_capability(device()) == kHopper;
+    bool is_hopper = use_hopper_kernels(compute_capability(device()));
     CudaMemory memory;
     cublasLtContext* blas = blas_create();
 
@@ -98,9 +100,9 @@ public:
             slot.is_urgent() && comm_sms() > 0 ? comm_sms() : gpu_.sms - left_sms;
         const auto sms = static_cast<int>(std::clamp<std::int64_t>(planned, 1, gpu_.sms));
         if (gpu_.blas == nullptr) {
-            return {slot.stream(), sms, gpu_.has_fp8};
+            return {slot.stream(), sms, gpu_.is_hopper};
         }
-        return {slot.stream(),      sms, gpu_.has_fp8, gpu_.blas, slot.blas_workspace(),
+        return {slot.stream(),      sms, gpu_.is_hopper, gpu_.blas, slot.blas_workspace(),
                 kBlasWorkspaceBytes};
     }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/blas.hpp"
 #include "kernels/cuda/check.hpp"
+#include "kernels/cuda/hopper/use.hpp"
 #include "tests/cuda/device.hpp"
 
 namespace r1::test {
@@ -11,6 +12,12 @@ namespace r1::test {
 using cuda::check;
 
 namespace {
+
+int attribute(cudaDeviceAttr which) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, 0), "cudaDeviceGetAttribute");
+    return value;
+}
 
 struct Device {
     cuda::Launch launch;
@@ -21,12 +28,10 @@ struct Device {
             std::puts("no CUDA device");
             std::_Exit(77);  // before any test: nothing to clean up
         }
-        check(cudaDeviceGetAttribute(&launch.sms, cudaDevAttrMultiProcessorCount, 0),
-              "cudaDeviceGetAttribute");
-        int capability = 0;
-        check(cudaDeviceGetAttribute(&capability, cudaDevAttrComputeCapabilityMajor, 0),
-              "cudaDeviceGetAttribute");
-        launch.is_hopper = capability == 9;
+        launch.sms = attribute(cudaDevAttrMultiProcessorCount);
+        launch.is_hopper =
+            cuda::use_hopper_kernels(10 * attribute(cudaDevAttrComputeCapabilityMajor) +
+                                     attribute(cudaDevAttrComputeCapabilityMinor));
         launch.blas = cuda::blas_create();
         launch.blas_workspace_bytes = cuda::kBlasWorkspaceBytes;
         launch.blas_workspace = device_allocate(launch.blas_workspace_bytes);

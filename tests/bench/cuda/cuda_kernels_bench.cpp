@@ -2,9 +2,12 @@
 // products to the fastest algorithm of cuBLASLt (and beside the rates that DeepGEMM publishes for
 // an H800), grouped products to a dense one of the same work, decoding to what copies and dense
 // products reach, attention over heads to dense products, memory-bound kernels to a copy. Prints
-// JSON. Exits 77 where there is no GPU.
+// JSON. `without_hopper`: how many times as long the kernels of all GPUs take where those of
+// kernels/cuda/hopper/ have a part (1: none). Exits 77 where there is no GPU.
 //
-// Usage: bench_cuda_kernels FILE, the published rates (reference/deepgemm.json of the test data).
+// Usage: bench_cuda_kernels FILE [SECTION...]; the published rates (reference/deepgemm.json of the
+// test data), and which sections of the answer to measure (all).
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -13,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/cuda/blas.hpp"
+#include "kernels/cuda/hopper/use.hpp"
 #include "kernels/gemm_fp8.hpp"
 #include "kernels/grouped_gemm_fp8.hpp"
 #include "kernels/grouped_gemm_fp8_wgrad.hpp"
@@ -58,11 +62,11 @@ struct Bench {
     DeviceMemory numbers{1 << 20};
     int sms = attribute(cudaDevAttrMultiProcessorCount);
 
-    [[nodiscard]] Launch launch() const {
+    [[nodiscard]] Launch launch(bool is_hopper = use_hopper_kernels(90)) const {
         Launch made;
         made.stream = stream.get();
         made.sms = sms;
-        made.is_hopper = true;  // open_device() takes no other
+        made.is_hopper = is_hopper;
         made.blas = libraries.lt();
         made.blas_workspace = pools.workspaces[0].as();
         made.blas_workspace_bytes = kWorkspaceBytes;
@@ -74,6 +78,17 @@ struct Bench {
         const Operation operation{"", 1, [&](cudaStream_t) { run(); }};
         timer.warm_up(operation);
         return timer.measure(operation).median_us;
+    }
+
+    // The best that a kernel does, and how many times as long it takes without Hopper's kernels.
+    struct Times {
+        double us = 0;
+        double without_hopper = 1;
+    };
+    template <class Run>
+    Times times(const Run& run) {
+        const double us = microseconds([&] { run(launch()); });
+        return {us, microseconds([&] { run(launch(false)); }) / us};
     }
 
     template <class Args, class Bytes>
@@ -115,7 +130,7 @@ double best_of_library(Bench& bench, const GemmShape& shape) {
     throw CudaError("cuBLASLt has no algorithm for a product of the benchmark");
 }
 
-double dense_us(Bench& bench, std::int64_t m, std::int64_t n, std::int64_t k) {
+Bench::Times dense_times(Bench& bench, std::int64_t m, std::int64_t n, std::int64_t k) {
     GemmFp8Args args;
     args.m = m;
     args.n = n;
@@ -126,7 +141,7 @@ double dense_us(Bench& bench, std::int64_t m, std::int64_t n, std::int64_t k) {
     args.w_scales = bench.pools.scales.as<float>();
     args.y = bench.result(n);
     bench.give_workspace(args, gemm_fp8_workspace_bytes);
-    return bench.microseconds([&] { gemm_fp8(args, bench.launch()); });
+    return bench.times([&](const Launch& launch) { gemm_fp8(args, launch); });
 }
 
 const std::int32_t* equal_groups(Bench& bench, std::int64_t groups, std::int64_t rows) {
@@ -137,8 +152,8 @@ const std::int32_t* equal_groups(Bench& bench, std::int64_t groups, std::int64_t
     return bench.integers(offsets);
 }
 
-double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
-                  std::int64_t k) {
+Bench::Times grouped_times(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
+                           std::int64_t k) {
     GroupedGemmFp8Args args;
     args.experts = groups;
     args.rows_max = groups * m;
@@ -151,12 +166,12 @@ double grouped_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_
     args.w_scales = bench.pools.scales.as<float>();
     args.y = bench.result(n);
     bench.give_workspace(args, grouped_gemm_fp8_workspace_bytes);
-    return bench.microseconds([&] { grouped_gemm_fp8(args, bench.launch()); });
+    return bench.times([&](const Launch& launch) { grouped_gemm_fp8(args, launch); });
 }
 
 // The gradient of the same weights, from the same rows.
-double grouped_wgrad_us(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
-                        std::int64_t k) {
+Bench::Times grouped_wgrad_times(Bench& bench, std::int64_t groups, std::int64_t m, std::int64_t n,
+                                 std::int64_t k) {
     GroupedGemmFp8WgradArgs args;
     args.experts = groups;
     args.rows_max = groups * m;
@@ -169,7 +184,7 @@ double grouped_wgrad_us(Bench& bench, std::int64_t groups, std::int64_t m, std::
     args.x_scales = bench.pools.scales.as<float>();
     args.y = bench.pools.result.as<float>();
     bench.give_workspace(args, grouped_gemm_fp8_wgrad_workspace_bytes);
-    return bench.microseconds([&] { grouped_gemm_fp8_wgrad(args, bench.launch()); });
+    return bench.times([&](const Launch& launch) { grouped_gemm_fp8_wgrad(args, launch); });
 }
 
 double tflops(double m, double n, double k, double us) { return 2 * m * n * k / us * 1e-6; }
@@ -198,16 +213,17 @@ Json dense(Bench& bench, const Json& file) {
         const auto m = shape.at("M").get<std::int64_t>();
         const auto n = shape.at("N").get<std::int64_t>();
         const auto k = shape.at("K").get<std::int64_t>();
-        const double ours = dense_us(bench, m, n, k);
+        const Bench::Times ours = dense_times(bench, m, n, k);
         const double best = best_of_library(bench, {m, n, k, true, false});
         const double rate =
-            tflops(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k), ours);
+            tflops(static_cast<double>(m), static_cast<double>(n), static_cast<double>(k), ours.us);
         rows.push_back({{"m", m},
                         {"n", n},
                         {"k", k},
-                        {"us", ours},
+                        {"us", ours.us},
                         {"tflops", rate},
-                        {"of_cublaslt_best", best / ours},
+                        {"of_cublaslt_best", best / ours.us},
+                        {"without_hopper", ours.without_hopper},
                         {"published_h800_tflops", shape.at("mar_TFLOPS")}});
     }
     return rows;
@@ -220,17 +236,20 @@ Json grouped(Bench& bench, const Json& file) {
         const auto m = shape.at("M_per_group").get<std::int64_t>();
         const auto n = shape.at("N").get<std::int64_t>();
         const auto k = shape.at("K").get<std::int64_t>();
-        const double ours = grouped_us(bench, groups, m, n, k);
-        const double dense = dense_us(bench, groups * m, n, k);
+        const Bench::Times ours = grouped_times(bench, groups, m, n, k);
+        const Bench::Times wgrad = grouped_wgrad_times(bench, groups, m, n, k);
+        const double dense = dense_times(bench, groups * m, n, k).us;
         rows.push_back({{"groups", groups},
                         {"m_per_group", m},
                         {"n", n},
                         {"k", k},
-                        {"us", ours},
+                        {"us", ours.us},
                         {"tflops", tflops(static_cast<double>(groups * m), static_cast<double>(n),
-                                          static_cast<double>(k), ours)},
-                        {"of_dense", dense / ours},
-                        {"wgrad_of_dense", dense / grouped_wgrad_us(bench, groups, m, n, k)},
+                                          static_cast<double>(k), ours.us)},
+                        {"of_dense", dense / ours.us},
+                        {"without_hopper", ours.without_hopper},
+                        {"wgrad_of_dense", dense / wgrad.us},
+                        {"wgrad_without_hopper", wgrad.without_hopper},
                         {"published_h800_tflops", shape.at("mar_TFLOPS")}});
     }
     return rows;
@@ -266,14 +285,16 @@ Json attention(Bench& bench, double dense_flops_per_us) {
         args.kv = bench.bf16_b(args.heads * (args.nope_dim + args.v_dim));
         args.o = bench.result(args.heads * args.v_dim);
         args.lse = bench.pools.scales.as<float>();
-        const double us = bench.microseconds([&] { mla_attention(args, bench.launch()); });
+        const auto [us, without_hopper] =
+            bench.times([&](const Launch& launch) { mla_attention(args, launch); });
         const double pairs = static_cast<double>(tokens) * static_cast<double>(tokens + 1) / 2;
         const double flops = 2 * static_cast<double>(args.heads) * pairs *
                              static_cast<double>(args.qk_dim + args.v_dim);
         rows.push_back({{"tokens", tokens},
                         {"heads", args.heads},
                         {"us", us},
-                        {"of_dense_bf16", flops / us / dense_flops_per_us}});
+                        {"of_dense_bf16", flops / us / dense_flops_per_us},
+                        {"without_hopper", without_hopper}});
     }
     return rows;
 }
@@ -304,7 +325,8 @@ Json decode(Bench& bench, double copied_per_us, double dense_flops_per_us) {
             args.kv_b = bench.bf16_b(args.kv_lora_rank);
             args.o = bench.result(args.heads * args.v_dim);
             bench.give_workspace(args, mla_decode_workspace_bytes);
-            const double us = bench.microseconds([&] { mla_decode(args, bench.launch()); });
+            const auto [us, without_hopper] =
+                bench.times([&](const Launch& launch) { mla_decode(args, launch); });
             const auto keys = static_cast<double>(sequences * context);
             const double bytes = 2 * (keys * (kLatent + kRope) + kHeads * 2 * kNope * kLatent);
             const double flops = 2 * kHeads *
@@ -314,7 +336,8 @@ Json decode(Bench& bench, double copied_per_us, double dense_flops_per_us) {
                             {"context", context},
                             {"us", us},
                             {"of_copy_bandwidth", bytes / us / copied_per_us},
-                            {"of_dense_bf16", flops / us / dense_flops_per_us}});
+                            {"of_dense_bf16", flops / us / dense_flops_per_us},
+                            {"without_hopper", without_hopper}});
         }
     }
     return rows;
@@ -367,7 +390,7 @@ Json memory_bound(Bench& bench, double copied_per_us) {
     return rows;
 }
 
-int run(const char* path) {
+int run(const char* path, const std::vector<std::string>& wanted) {
     std::ifstream stream(path);
     if (!stream) {
         std::fprintf(stderr, "bench_cuda_kernels: cannot read %s\n", path);
@@ -378,13 +401,17 @@ int run(const char* path) {
     Bench bench;
     const double copied_per_us = copy_rate(bench);
     const double dense_flops_per_us = dense_bf16_flops_per_us(bench);
-    const Json report = {{"device", device.name},
-                         {"copy_gb_per_s", copied_per_us * 1e-3},
-                         {"dense", dense(bench, file)},
-                         {"grouped", grouped(bench, file)},
-                         {"decode", decode(bench, copied_per_us, dense_flops_per_us)},
-                         {"attention", attention(bench, dense_flops_per_us)},
-                         {"memory_bound", memory_bound(bench, copied_per_us)}};
+    Json report = {{"device", device.name}, {"copy_gb_per_s", copied_per_us * 1e-3}};
+    const auto add = [&](const char* section, const auto& measure) {
+        if (wanted.empty() || std::find(wanted.begin(), wanted.end(), section) != wanted.end()) {
+            report[section] = measure();
+        }
+    };
+    add("dense", [&] { return dense(bench, file); });
+    add("grouped", [&] { return grouped(bench, file); });
+    add("decode", [&] { return decode(bench, copied_per_us, dense_flops_per_us); });
+    add("attention", [&] { return attention(bench, dense_flops_per_us); });
+    add("memory_bound", [&] { return memory_bound(bench, copied_per_us); });
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
 }
@@ -393,12 +420,13 @@ int run(const char* path) {
 }  // namespace r1::cuda
 
 int main(int argc, char** argv) {
-    if (argc != 2) {
-        std::fprintf(stderr, "usage: bench_cuda_kernels FILE (reference/deepgemm.json)\n");
+    if (argc < 2) {
+        std::fprintf(stderr,
+                     "usage: bench_cuda_kernels FILE [SECTION...] (reference/deepgemm.json)\n");
         return 2;
     }
     try {
-        return r1::cuda::run(argv[1]);
+        return r1::cuda::run(argv[1], {argv + 2, argv + argc});
     } catch (const r1::FeatureError& error) {
         std::fprintf(stderr, "bench_cuda_kernels: %s\n", error.what());
         return 77;
