@@ -2,8 +2,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/format.h>
+
 #include "kernels/permute.hpp"
 #include "model/base/check.hpp"
+#include "model/base/exit_code.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/op_kernels.hpp"
 #include "runtime/rank_executor.hpp"
@@ -63,6 +66,15 @@ std::vector<float> slot_gradients(const ExchangePlan& plan, std::span<const floa
         }
     }
     return gradients;
+}
+
+void require_capacity(const ExchangePlan& plan, const RankSetup& setup) {
+    if (setup.routed_capacity > 0 && plan.rows > setup.routed_capacity) {
+        throw InfeasibleError(
+            fmt::format("plan.routed_capacity: buffers have room for {} token copies, and a layer "
+                        "sends {} to rank {}",
+                        setup.routed_capacity, plan.rows, setup.rank.value));
+    }
 }
 
 std::vector<std::int64_t> sizes(const std::vector<ExchangePlan::Rows>& lists) {
@@ -150,6 +162,7 @@ void RankExecutor::announce(const PlannedOp& op, const OpCall& call) {
         ExchangePlan plan =
             exchange_->plan(indices_of(device_, call.inputs[call.inputs.size() - 2]).values());
         exchange_->notify(plan, op.channel);
+        require_capacity(plan, setup_);
         const std::lock_guard lock(mutex_);
         plans_[layer_of(op)] = std::move(plan);
         return;

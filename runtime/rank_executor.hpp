@@ -56,6 +56,7 @@ struct RankSetup {
     // Which outputs `observe` sees, after the step.
     std::function<bool(const Tensor&)> observes;
     std::int64_t comm_sms = 0;  // SMs of a GPU that kernels leave to communication beside them
+    std::int64_t routed_capacity = 0;  // token copies that a layer may bring here; 0: any number
 };
 
 // What one step gets.

@@ -66,7 +66,7 @@ RankTrainer::RankTrainer(const TrainingJob& job, const ExecutionGraph& graph,
              {first_layer_, job.f32_moments, job.setup.ema}, source, *device_),
       executor_({graph, config_, job.policy, job.setup.sizes.sequence_length,
                  RankId(static_cast<std::size_t>(communicator.rank())), job.ranks_per_node,
-                 is_observed, job.setup.plan.comm_sms},
+                 is_observed, job.setup.plan.comm_sms, job.setup.plan.routed_capacity},
                 dependencies, state_, *device_, communicator),
       replica_(
           graph.instances().replica_of(RankId(static_cast<std::size_t>(communicator.rank())))) {

@@ -198,28 +198,35 @@ Communicator& ThreadWorld::end(int rank) { return *ends_.at(static_cast<std::siz
 void ThreadWorld::run(const std::function<void(Communicator&)>& work) {
     std::mutex mutex;
     std::exception_ptr first;
-    // Kept before the abort that it causes: what the others then throw is not the first.
-    const auto failed = [&](Communicator& rank, const char* what) {
+    bool first_follows = false;  // from what another rank will throw
+    // Kept before the abort that it causes: what the others then throw is not the first. A rank may
+    // have ended the job before it throws, though, and others be here before it.
+    const auto failed = [&](Communicator& rank, const char* what, bool follows) {
         {
             const std::lock_guard lock(mutex);
-            if (first == nullptr) first = std::current_exception();
+            if (first == nullptr || (first_follows && !follows)) {
+                first = std::current_exception();
+                first_follows = follows;
+            }
         }
         rank.abort(fmt::format("rank {}: {}", rank.rank(), what));
     };
     const auto run_rank = [&work, &failed](Communicator& rank) {
         try {
             work(rank);
+        } catch (const CommunicatorError& error) {
+            failed(rank, error.what(), true);
         } catch (const std::exception& error) {
-            failed(rank, error.what());
+            failed(rank, error.what(), false);
         } catch (...) {
-            failed(rank, "unknown exception");
+            failed(rank, "unknown exception", false);
         }
     };
     std::vector<std::jthread> threads;
     try {
         for (const auto& end : ends_) threads.emplace_back(run_rank, std::ref(*end));
     } catch (const std::exception& error) {  // no more threads: those that run wait for the others
-        failed(*ends_[threads.size()], error.what());
+        failed(*ends_[threads.size()], error.what(), false);
     }
     threads.clear();  // joins
     if (first != nullptr) std::rethrow_exception(first);

@@ -124,8 +124,6 @@ public:
     const std::vector<SymbolValues>& symbols(const Context& context, std::int32_t layer);
 
 private:
-    void add_group(const ExpertLoads& loads, std::vector<SymbolValues>& symbols) const;
-
     const LoweringInput& input_;
     const LaneSet& lanes_;
     std::map<std::vector<std::size_t>, std::vector<SymbolValues>> symbols_;  // by loads of groups

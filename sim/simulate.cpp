@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include <fmt/format.h>
 
 #include "model/base/check.hpp"
+#include "model/base/exit_code.hpp"
 #include "model/routing/captured_routing.hpp"
+#include "model/routing/rank_symbols.hpp"
 #include "sim/fluid_engine.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/lowering.hpp"
@@ -54,7 +57,7 @@ void check_against_hardware(const Document& document, const Scenario& scenario,
             pointer + "/fabric", fmt::format("{} ranks need a network between nodes of {} GPUs",
                                              scenario.ranks(), topology.gpus_per_node)));
     }
-    if (scenario.plan.comm_sms >= topology.device.sms && topology.device.sms > 1) {
+    if (scenario.plan.comm_sms > 0 && scenario.plan.comm_sms >= topology.device.sms) {
         diagnostics.error(document.diagnostic(
             "/plan/comm_sms", fmt::format("leaves no SM for computation: the device of {} has {}",
                                           pointer, topology.device.sms)));
@@ -91,6 +94,17 @@ void warn_of_trunks(const Scenario& scenario, const Fabric& fabric,
             fmt::format("uplinks of leaf switches can limit: folding '{}' gives all ranks the "
                         "share of the worst placed, with all that crosses at once",
                         name(scenario.replay.fold)));
+    }
+}
+
+// Exchanges would have the rate of kernels that have SMs, and take none.
+void warn_of_free_exchanges(const Scenario& scenario, const Topology& topology,
+                            std::vector<std::string>& warnings) {
+    if (scenario.plan.comm_sms == 0 && scenario.plan.expert_parallel > 1 &&
+        topology.device.sms > 1) {
+        warnings.emplace_back(
+            "plan.comm_sms is 0: tokens are exchanged as fast as by kernels with SMs of their own, "
+            "and computation has all of them: a limit that no plan reaches");
     }
 }
 
@@ -170,6 +184,7 @@ Setting read_setting(const Document& document, std::vector<std::string>& notes) 
     setting.warnings = warnings_of(setting.topology, setting.scenario.replay.fold);
     warn_of_trunks(setting.scenario, setting.fabric, setting.warnings);
     warn_of_time(setting.scenario, setting.warnings);
+    warn_of_free_exchanges(setting.scenario, setting.topology, setting.warnings);
     return setting;
 }
 
@@ -179,6 +194,24 @@ Simulation prepare(const Setting& setting) {
 }
 
 namespace {
+
+// What buffers have room for: the fullest rank, or what the plan gives them.
+SymbolValues buffer_symbols(const Scenario& scenario, const Simulation& simulation) {
+    SymbolValues bound =
+        fullest_symbols(simulation.routing, simulation.symbols, simulation.traffic);
+    double& rows = bound[static_cast<std::size_t>(Symbol::routed_rows)];
+    const auto capacity = static_cast<double>(scenario.plan.routed_capacity);
+    if (capacity > 0 && !expert_layers(simulation.graph).empty()) {
+        if (std::floor(rows) > capacity) {
+            throw InfeasibleError(
+                fmt::format("plan.routed_capacity: buffers have room for {} token copies, and the "
+                            "fullest rank gets {:.0f} in a layer",
+                            scenario.plan.routed_capacity, std::ceil(rows)));
+        }
+        rows = capacity;
+    }
+    return bound;
+}
 
 Simulation prepare_graph(const Setting& setting, ExecutionGraph graph, const Document* binding,
                          SharedWork& shared) {
@@ -192,7 +225,7 @@ Simulation prepare_graph(const Setting& setting, ExecutionGraph graph, const Doc
             simulation.graph, scenario.model, group);
         simulation.traffic = mean_traffic(simulation.routing);
     } else if (scenario.routing.source == RoutingSource::balanced ||
-               !scenario.model.has_experts()) {
+               expert_layers(simulation.graph).empty()) {
         simulation.traffic = shared.balanced_traffic(
             {scenario.model, group, scenario.routing.node_limit, scenario.seed});
     } else {
@@ -210,7 +243,8 @@ Simulation prepare_graph(const Setting& setting, ExecutionGraph graph, const Doc
     }
     simulation.symbols = balanced_binding(scenario.model, simulation.traffic,
                                           scenario.training_setup().sizes.tokens());
-    simulation.memory = plan_memory(simulation.graph, simulation.symbols);
+    simulation.buffer_symbols = buffer_symbols(scenario, simulation);
+    simulation.memory = plan_memory(simulation.graph, simulation.buffer_symbols);
     return simulation;
 }
 

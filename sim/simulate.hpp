@@ -55,9 +55,10 @@ struct RecordedKernels {
 
 struct Simulation {
     ExecutionGraph graph;
-    ExpertTraffic traffic;  // means
-    ExpertRouting routing;  // empty: even
-    SymbolValues symbols{};
+    ExpertTraffic traffic;          // means
+    ExpertRouting routing;          // empty: even
+    SymbolValues symbols{};         // of even experts
+    SymbolValues buffer_symbols{};  // that buffers have room for
     MemoryPlan memory;
     ReplayDag dag;
     std::optional<RecordedKernels> recorded;  // of `dag`

@@ -41,7 +41,7 @@ struct ParallelPlan {
     int zero_stage = 1;
     int comm_sms = 20;
     Recompute recompute;
-    std::int64_t routed_capacity = 0;  // token copies a rank can take; 0: worst case
+    std::int64_t routed_capacity = 0;  // token copies a rank has room for; 0: what it gets
     int redundant_experts = 0;
 
     [[nodiscard]] ScheduleOptions schedule_options(int micro_batches) const {

@@ -120,6 +120,14 @@ setup() {
     json '.training.steps == 6'
 }
 
+@test "run: more tokens for a rank than plan.routed_capacity has room for end it" {
+    # 1024 copies a rank if routing were even, which it never is.
+    refused_with 4 "have room for 1025 token copies, and a layer sends [0-9]+ to rank [0-9]+" \
+        run scenarios/tiny_train_cpu.json --set workload.steps=1 --set plan.routed_capacity=1025
+    refused_with 4 "have room for 1023 token copies, and the fullest rank gets 1024" \
+        simulate scenarios/tiny_train_cpu.json --set plan.routed_capacity=1023
+}
+
 @test "run: what it cannot do" {
     run -5 "$R1SIM" run "${small[@]}" --set 'routing={"source":"zipf","placement":"balanced"}'
     holds "routing.placement 'balanced' is simulated only"

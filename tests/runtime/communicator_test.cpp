@@ -1,3 +1,4 @@
+#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <string>
@@ -5,6 +6,7 @@
 #include <vector>
 
 #include "model/base/check.hpp"
+#include "model/base/exit_code.hpp"
 #include "runtime/collectives.hpp"
 #include "runtime/thread_communicator.hpp"
 #include "tests/runtime/communicator_conformance.hpp"
@@ -128,6 +130,29 @@ TEST_CASE("communicator: a rank that throws ends the others", "[runtime][communi
     }),
                       InternalError);
     REQUIRE(errors.texts() == std::vector<std::string>(3, "rank 2: broken"));
+}
+
+// Rank 1 ends the job, and throws only after rank 0 has.
+TEST_CASE("communicator: the error of a job is its cause, not what others make of it",
+          "[runtime][communicator]") {
+    ThreadWorld world(2, 2);
+    std::atomic<bool> other_threw{false};
+    REQUIRE_THROWS_AS(world.run([&](Communicator& rank) {
+        if (rank.rank() == 1) {
+            rank.abort("too much");
+            while (!other_threw) std::this_thread::yield();
+            std::this_thread::sleep_for(milliseconds(20));
+            throw InfeasibleError("too much");
+        }
+        try {
+            std::byte byte{};
+            rank.receive(1, 0, MessageKind::notify, std::span(&byte, 1))->wait();
+        } catch (...) {
+            other_threw = true;
+            throw;
+        }
+    }),
+                      InfeasibleError);
 }
 
 // The receive that was given up has taken the first message.

@@ -128,7 +128,7 @@ std::int64_t reserve_memory(const Job& job) {
     const ExecutionGraph& graph = job.planned.graph;
     const std::unique_ptr<Device> probe = device.make(job.training.routed_config());
     const std::vector<RunMemory> programs =
-        plan_run_memory(job.training, graph, job.planned.symbols, *probe);
+        plan_run_memory(job.training, graph, job.planned.buffer_symbols, *probe);
     if (processes() == 1) {
         std::vector<RankId> ranks;
         for (std::int64_t rank = 0; rank < graph.instances().ranks(); ++rank) {
