@@ -150,13 +150,16 @@ Json finite_or_null(double value);
 
 std::string join_pointer(const std::string& pointer, std::string_view key);  // escapes ~ and /
 
+// File of the locations of what --set gave.
+inline constexpr const char* kSetOption = "--set";
+
 // `--set` syntax: "/plan/expert_parallel=64" or "plan.expert_parallel=64"; the value is JSON, or a
 // string if it does not parse as JSON. Throws InputError on a missing '=' or an empty pointer.
 struct Override {
     std::string pointer;
     Json value;
     std::string text;
-    Location location{"--set", 0, 0};  // of the value, for what is wrong with it
+    Location location{kSetOption, 0, 0};  // of the value, for what is wrong with it
 };
 Override parse_override(const std::string& text);
 

@@ -4,6 +4,11 @@
 
 namespace r1 {
 
+std::filesystem::path named_from(const Document& document, const std::string& pointer,
+                                 const std::filesystem::path& base) {
+    return document.location(pointer).file == kSetOption ? std::filesystem::path() : base;
+}
+
 bool lies_below(const std::string& pointer, const std::vector<Diagnostic>& causes) {
     return std::any_of(causes.begin(), causes.end(), [&](const Diagnostic& cause) {
         return !cause.pointer.empty() && (pointer + "/").starts_with(cause.pointer + "/");

@@ -1,6 +1,7 @@
 // Members of a file that name other files, which are put in their place, and --set.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -21,14 +22,20 @@ void try_load(const Document& document, const std::string& pointer,
     }
 }
 
-// A member that is a file or a preset, by its name; an inline object stays.
+// The folder that a member's file is named from: the current one where --set names it, else `base`.
+std::filesystem::path named_from(const Document& document, const std::string& pointer,
+                                 const std::filesystem::path& base);
+
+// A member that is a file or a preset, by its name and the folder that it is named from; an inline
+// object stays.
 template <class Load>
-void put_in_place(Document& document, const std::string& pointer, std::vector<Diagnostic>& problems,
-                  Load load) {
+void put_in_place(Document& document, const std::string& pointer, const std::filesystem::path& base,
+                  std::vector<Diagnostic>& problems, Load load) {
     const Json* value = document.find(pointer);
     if (value != nullptr && value->is_string()) {
         const std::string name = value->get<std::string>();
-        try_load(document, pointer, problems, [&] { document.graft(pointer, load(name)); });
+        const std::filesystem::path folder = named_from(document, pointer, base);
+        try_load(document, pointer, problems, [&] { document.graft(pointer, load(name, folder)); });
     }
 }
 

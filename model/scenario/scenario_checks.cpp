@@ -133,7 +133,9 @@ private:
         }
         s_.micro_batches = static_cast<int>(
             std::min<std::int64_t>(workload.global_batch_sequences / round, 1 << 24));
-        if (s_.model.max_position_embeddings > 0 &&
+        // Tokens of an exchange alone have no positions.
+        if (workload.kind != WorkloadKind::expert_all_to_all &&
+            s_.model.max_position_embeddings > 0 &&
             workload.sequence_length > s_.model.max_position_embeddings) {
             error("/workload/sequence_length",
                   fmt::format("exceeds the model's max_position_embeddings {}",

@@ -16,10 +16,8 @@ void put_hardware_in_place(Document& document, const std::string& prefix,
         try_load(document, cluster + "/device", problems,
                  [&] { loaders.inline_cluster(document, cluster, base); });
     }
-    put_in_place(document, cluster, problems,
-                 [&](const std::string& name) { return loaders.cluster(name, base); });
-    put_in_place(document, prefix + "/calibration", problems,
-                 [&](const std::string& name) { return loaders.calibration(name, base); });
+    put_in_place(document, cluster, base, problems, loaders.cluster);
+    put_in_place(document, prefix + "/calibration", base, problems, loaders.calibration);
 }
 
 // When an override counts: a whole member ("cluster=h100_256x8_mpft") before its file is loaded, a
@@ -86,8 +84,7 @@ Document complete_scenario_document(Document document, const std::filesystem::pa
     apply(Moment::baseline);
     complete_baseline(document);
     apply(Moment::members);
-    put_in_place(document, "/model", problems,
-                 [&](const std::string& name) { return load_model_document(name, base); });
+    put_in_place(document, "/model", base, problems, load_model_document);
     for (const std::string prefix : {"", "/baseline"}) {
         put_hardware_in_place(document, prefix, base, loaders, problems);
     }

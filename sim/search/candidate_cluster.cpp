@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "model/scenario/named_members.hpp"
 #include "sim/cost/calibration.hpp"
 #include "sim/hardware/presets.hpp"
 #include "sim/hardware/topology.hpp"
@@ -81,7 +82,7 @@ private:
         const Json& named = *document_.find(pointer);
         if (!named.is_string()) {
             load(pointer, [&] {
-                graft_device(document_, pointer, base_);
+                graft_device(document_, pointer, folder(pointer));
                 topology = read_topology(document_, pointer, diagnostics_);
             });
             cluster_.topology = named;
@@ -89,7 +90,7 @@ private:
         }
         load(pointer, [&] {
             Diagnostics problems;
-            const Document document = load_topology(named.get<std::string>(), base_);
+            const Document document = load_topology(named.get<std::string>(), folder(pointer));
             topology = read_topology(document, "", problems);
             problems.throw_if_errors();
             cluster_.topology = document.root();
@@ -116,11 +117,15 @@ private:
         }
         load(pointer, [&] {
             Diagnostics problems;
-            const Document calibration = load_calibration(cluster_.calibration, base_);
+            const Document calibration = load_calibration(cluster_.calibration, folder(pointer));
             read_calibration(calibration, "", problems);
             problems.throw_if_errors();
         });
-        cluster_.calibration = seen_from_here(cluster_.calibration, base_);
+        cluster_.calibration = seen_from_here(cluster_.calibration, folder(pointer));
+    }
+
+    [[nodiscard]] std::filesystem::path folder(const std::string& pointer) const {
+        return named_from(document_, pointer, base_);
     }
 
     Document& document_;

@@ -154,7 +154,8 @@ private:
             reader.error("", "missing key 'model'");
         } else {
             scenario["model"] = model->is_string()
-                                    ? Json(seen_from_here(model->get<std::string>(), base_))
+                                    ? Json(seen_from_here(model->get<std::string>(),
+                                                          named_from(document_, "/model", base_)))
                                     : *model;
         }
         for (const char* part : {"workload", "plan", "routing"}) {
@@ -216,8 +217,7 @@ private:
     void check_scenario_members() {
         Document scenario = first_scenario();
         if (!lies_below("/model", problems_)) {
-            put_in_place(scenario, "/model", problems_,
-                         [&](const std::string& name) { return load_model_document(name, base_); });
+            put_in_place(scenario, "/model", base_, problems_, load_model_document);
         }
         Diagnostics found;
         try {

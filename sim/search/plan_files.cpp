@@ -40,8 +40,7 @@ void open_cluster(Document& document, const std::string& entry, const std::files
     }
     const std::string cluster = entry + "/cluster";
     if (is_entered(cluster)) {
-        put_in_place(document, cluster, problems,
-                     [&](const std::string& name) { return load_topology(name, base); });
+        put_in_place(document, cluster, base, problems, load_topology);
         try_load(document, cluster, problems, [&] { graft_device(document, cluster, base); });
     }
 }
@@ -59,13 +58,11 @@ Document complete_plan_document(Document document, const std::filesystem::path& 
         }
     };
     apply(true);
-    put_in_place(document, "/prices", problems,
-                 [&](const std::string& name) { return load_run_prices(name, base); });
+    put_in_place(document, "/prices", base, problems, load_run_prices);
     if (std::any_of(overrides.begin(), overrides.end(), [](const Override& override) {
             return override.pointer.starts_with("/model/");
         })) {
-        put_in_place(document, "/model", problems,
-                     [&](const std::string& name) { return load_model_document(name, base); });
+        put_in_place(document, "/model", base, problems, load_model_document);
     }
     const Json* clusters = document.find(std::string(kClusters));
     const std::size_t count = clusters != nullptr && clusters->is_array() ? clusters->size() : 0;

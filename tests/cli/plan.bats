@@ -153,7 +153,7 @@ small() {
     near candidates.expert_parallel 8 candidates.expert_parallel=[7]
     "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[8] >/dev/null
     run -4 "$R1SIM" plan "$BATS_FILE_TMPDIR/small.json" --set candidates.expert_parallel=[7]
-    holds "It would be a scenario with candidates.expert_parallel 8 instead of 7:"
+    holds "It would be a scenario with candidates.expert_parallel 8 instead of 7; now it is:"
 }
 
 @test "plan: where no run ends, what would have to change" {
@@ -202,7 +202,7 @@ small() {
     run -4 "$R1SIM" plan "$BATS_TEST_TMPDIR/edited.json" --set constraints.gpus=8
     holds "Simulated, none of them feasible"
     [[ ! "$output" =~ "Feasible, the best" ]]
-    holds "It would be with constraints.gpus 64 instead of 8:"
+    holds "It would be with constraints.gpus 64 instead of 8; now it is:"
     # Columns keep apart whatever their numbers.
     run -0 "$R1SIM" plan scenarios/plan_pretrain_14.8t.json --set goal.tokens=1e18
     holds "18\.760  +34[0-9]{5}\.[0-9]  "

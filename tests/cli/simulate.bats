@@ -519,3 +519,34 @@ compare() {
     run -0 --separate-stderr "$R1SIM" simulate scenarios/train_v3_512_h100.json --engine fluid --json
     json "$rings | length == 3"
 }
+
+@test "simulate: a file that --set names is looked for in the current folder" {
+    local mine=mine_${BATS_TEST_NUMBER}_$$.json
+    jq '.name = "mine"' topologies/h800_8x8.json >"$BATS_TEST_TMPDIR/$mine"
+    cp topologies/calibration/h800_published.json "$BATS_TEST_TMPDIR/curves.json"
+    local scenario=$PWD/scenarios/trace_pair_h800_ep64.json
+    sed -i "s|\"devices/|\"$PWD/topologies/devices/|" "$BATS_TEST_TMPDIR/$mine"
+    cd "$BATS_TEST_TMPDIR"
+    run -0 --separate-stderr "$R1SIM" simulate "$scenario" --set cluster="$mine" \
+        --set calibration=curves.json --json
+    json '.scenario.cluster.name == "mine"'
+    # Named by the scenario, it is looked for beside the scenario.
+    jq --arg mine "$mine" '.cluster = $mine' "$scenario" >beside.json
+    mkdir elsewhere
+    cd elsewhere
+    run -0 --separate-stderr "$R1SIM" simulate ../beside.json --json
+    json '.scenario.cluster.name == "mine"'
+    refused_with 3 "cannot be read" simulate ../beside.json --set cluster=curves.json
+}
+
+@test "simulate: what takes no SMs and what takes all of them" {
+    run -0 --separate-stderr "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json \
+        --set plan.comm_sms=0
+    [[ "$stderr" =~ "plan.comm_sms is 0: tokens are exchanged as fast" ]]
+    refused_with 3 "/plan/comm_sms: leaves no SM for computation: the device of /cluster has 1" \
+        simulate scenarios/trace_pair_h800_ep64.json --set cluster.device.sms=1
+}
+
+@test "simulate: an exchange alone has no positions, so any number of tokens" {
+    run -0 "$R1SIM" simulate scenarios/expert_all_to_all_h800.json --set workload.tokens=200000
+}

@@ -239,3 +239,8 @@ kill_after() {
     refused_with 2 "missing SWEEP" sweep
     refused_with 3 "two outputs|is no folder" sweep "$folder/sweep.json" -o /nowhere/x.jsonl
 }
+
+@test "sweep: a pipe, which its processes cannot read again, is refused" {
+    refused_with 3 "is no file on a disk" sweep <(cat "$folder/sweep.json")
+    refused_with 3 "/dev/stdin: is no file on a disk" sweep /dev/stdin <"$folder/sweep.json"
+}

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <chrono>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <thread>
@@ -259,11 +260,24 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
     return kOk;
 }
 
+// The processes of a sweep each read it, which a pipe allows only once.
+void require_file(const std::filesystem::path& file) {
+    std::error_code ignored;
+    const bool is_stream = std::filesystem::exists(file, ignored) &&
+                           !std::filesystem::is_regular_file(file, ignored) &&
+                           !std::filesystem::is_directory(file, ignored);
+    if (is_stream || file.lexically_normal().string().starts_with("/dev/")) {
+        throw InputError(file.string(),
+                         "is no file on a disk, and every process of a sweep reads it again");
+    }
+}
+
 int run_sweep(const Invocation& invocation) {
     check_output_files(invocation, {"output", "csv", "html"});
     if (invocation.has("merge") && invocation.has("shard")) {
         throw UsageError("--merge takes whole sweeps: not with --shard");
     }
+    require_file(invocation.text("sweep"));
     const Sweep sweep = read_sweep(invocation.text("sweep"), invocation.scenario_overrides());
     const Part part = part_of(invocation, sweep);
     if (invocation.has("merge")) {

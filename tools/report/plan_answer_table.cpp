@@ -68,10 +68,9 @@ public:
     [[nodiscard]] std::string plan(const Json& candidate) const {
         const Json& plan = candidate.at("plan");
         std::string text =
-            fmt::format("PP{} EP{} DP{} {}{}", plan.value("pipeline_parallel", Json()).dump(),
-                        plan.value("expert_parallel", Json(1)).dump(),
-                        plan.value("data_parallel", Json("?")).dump(), tensor_parallel(plan),
-                        plan.value("schedule", "?"));
+            fmt::format("PP{} EP{} {}{}{}", plan.value("pipeline_parallel", Json()).dump(),
+                        plan.value("expert_parallel", Json(1)).dump(), data_parallel(plan),
+                        tensor_parallel(plan), plan.value("schedule", "?"));
         if (const Json& sequences = plan.at("micro_batch_sequences"); sequences != 1) {
             text += fmt::format(" x{}", sequences.dump());
         }
@@ -94,6 +93,11 @@ public:
     }
 
 private:
+    // Nothing where the GPUs do not divide.
+    static std::string data_parallel(const Json& plan) {
+        const Json ranks = plan.value("data_parallel", Json());
+        return ranks.is_null() ? "" : fmt::format("DP{} ", ranks.dump());
+    }
     static std::string tensor_parallel(const Json& plan) {
         const Json ranks = plan.value("tensor_parallel", Json(1));
         return ranks == 1 ? "" : fmt::format("TP{} ", ranks.dump());
@@ -240,7 +244,7 @@ std::string nearest_text(const Json& answer, const CandidateNames& names) {
                                    needed_text(change.at("needed"), given), given);
         }
         text += fmt::format(
-            "  It would be {}with {}:\n    {}\n",
+            "  It would be {}with {}; now it is:\n    {}\n",
             changes.starts_with("candidates.") ? "a scenario " : "", changes,
             names.whole(answer.at("candidates").at(nearest.at("candidate").get<std::size_t>())));
     }
