@@ -57,7 +57,7 @@ Json header_json(const CalibrationHeader& header) {
 }
 
 // The members of a JSON array, each on a line of its own.
-std::string lines(const std::vector<Json>& members, const std::string& indent) {
+std::string lines(const Json& members, const std::string& indent) {
     std::string text;
     for (std::size_t i = 0; i < members.size(); ++i) {
         text += indent + members[i].dump() + (i + 1 < members.size() ? ",\n" : "\n");
@@ -65,15 +65,23 @@ std::string lines(const std::vector<Json>& members, const std::string& indent) {
     return text;
 }
 
-std::string curve_text(const MeasuredCurve& curve) {
-    std::vector<Json> points;
-    for (const MeasuredPoint& point : curve.points) {
-        points.push_back(point_json(curve, point));
+// Its points last, one a line.
+std::string curve_text(const Json& curve) {
+    std::string text = "        {";
+    for (const auto& [key, value] : curve.items()) {
+        if (key != "points") {
+            text += Json(key).dump() + ": " + value.dump() + ", ";
+        }
     }
-    return "        {\"kernel\": " + Json(curve.kernel).dump() +
-           ", \"quantity\": " + Json(curve.quantity).dump() +
-           ", \"columns\": " + Json(curve.columns).dump() + ", \"points\": [\n" +
-           lines(points, "            ") + "        ]}";
+    return text + "\"points\": [\n" + lines(curve.at("points"), "            ") + "        ]}";
+}
+
+std::string curves_text(const Json& curves) {
+    std::string text;
+    for (std::size_t i = 0; i < curves.size(); ++i) {
+        text += curve_text(curves[i]) + (i + 1 < curves.size() ? ",\n" : "\n");
+    }
+    return text;
 }
 
 }  // namespace
@@ -84,26 +92,43 @@ std::string number_text(double value, const char* format) {
     return text;
 }
 
-std::string calibration_text(const CalibrationHeader& header,
-                             const MeasuredCalibration& calibration) {
+Json calibration_json(const CalibrationHeader& header, const MeasuredCalibration& calibration) {
     R1_CHECK(!calibration.curves.empty());
-    std::string text = "{\n";
-    const Json head = header_json(header);
-    for (const auto& [key, value] : head.items()) {
-        text += "    " + Json(key).dump() + ": " + value.dump() + ",\n";
-    }
-    text += "    \"curves\": [\n";
+    Json json = header_json(header);
     for (const MeasuredCurve& curve : calibration.curves) {
-        text += curve_text(curve) + (&curve == &calibration.curves.back() ? "\n" : ",\n");
+        Json points = Json::array();
+        for (const MeasuredPoint& point : curve.points) {
+            points.push_back(point_json(curve, point));
+        }
+        json["curves"].push_back({{"kernel", curve.kernel},
+                                  {"quantity", curve.quantity},
+                                  {"columns", curve.columns},
+                                  {"points", std::move(points)}});
     }
-    std::vector<Json> constants;
+    json["constants"] = Json::array();
     for (const MeasuredConstant& each : calibration.constants) {
-        constants.push_back({{"name", each.name},
-                             {"value", rounded(each.value)},
-                             {"source", each.source},
-                             {"row", each.row}});
+        json["constants"].push_back({{"name", each.name},
+                                     {"value", rounded(each.value)},
+                                     {"source", each.source},
+                                     {"row", each.row}});
     }
-    return text + "    ],\n    \"constants\": [\n" + lines(constants, "        ") + "    ]\n}\n";
+    return json;
+}
+
+std::string calibration_text(const Json& calibration) {
+    std::string text = "{\n";
+    for (const auto& [key, value] : calibration.items()) {
+        text += text.size() > 2 ? ",\n" : "";
+        text += "    " + Json(key).dump() + ": ";
+        if (key == "curves") {
+            text += "[\n" + curves_text(value) + "    ]";
+        } else if (key == "constants") {
+            text += "[\n" + lines(value, "        ") + "    ]";
+        } else {
+            text += value.dump();
+        }
+    }
+    return text + "\n}\n";
 }
 
 }  // namespace r1

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/base/json_fwd.hpp"
 #include "runtime/calibration/measurement.hpp"
 
 namespace r1 {
@@ -22,9 +23,11 @@ struct CalibrationHeader {
     std::vector<MeasuredSource> sources;
 };
 
-// Text, one point a line. Throws InternalError for a run without points: there is no such file.
-std::string calibration_text(const CalibrationHeader& header,
-                             const MeasuredCalibration& calibration);
+// Throws InternalError for a run without points: there is no such file.
+Json calibration_json(const CalibrationHeader& header, const MeasuredCalibration& calibration);
+
+// Text of a calibration file, one point a line.
+std::string calibration_text(const Json& calibration);
 
 std::string number_text(double value, const char* format = "%.6g");
 

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <map>
 
+#include "model/base/json.hpp"
+
 #include "runtime/calibration/document.hpp"
 
 namespace r1 {
@@ -79,7 +81,7 @@ std::string gpu_calibration_text(const MeasuredCalibration& calibration,
              "collectives between CUDA events on all GPUs, several in a row, the GPU that takes "
              "longest"});
     }
-    return calibration_text(header, calibration);
+    return calibration_text(calibration_json(header, calibration));
 }
 
 std::string device_preset(const MeasuredDevice& device) {

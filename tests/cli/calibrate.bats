@@ -222,5 +222,49 @@ edited() {
 @test "calibrate: what this version lacks exits 5" {
     refused_with 5 "CUDA" calibrate --device cuda -o "$BATS_TEST_TMPDIR/measured.json"
     [[ ! -e "$BATS_TEST_TMPDIR/measured.json" ]]
-    refused_with 5 "--import is not implemented" calibrate --import nccl-tests results.txt
+}
+
+@test "calibrate: --import nccl-tests puts the rings of a machine in place of the base's" {
+    local logs=tests/sim/data/nccl_tests mine=$BATS_TEST_TMPDIR/mine.json
+    run -0 --separate-stderr "$R1SIM" calibrate --import nccl-tests \
+        "$logs/a100_8_allreduce_old_format.log" "$logs/a100_8_alltoall_old_format.log" \
+        --collective all_reduce --collective all_to_all --base h100_published -o "$mine"
+    [[ "$stderr" =~ "no log of all_gather" ]]
+    holds "all_to_all +bytes +29"
+    output=$(<"$mine")
+    conforms calibration
+    # 8 GiB in 63896 us on 8 GPUs: 2 x 7/8 of it a link, 235.26 GB/s in the log.
+    json '.curves[] | select(.kernel == "all_reduce") | .points[-1]
+        | .bytes == 8589934592 and .ranks == 8 and .value == 235.263 and (.row | test("log:50: "))'
+    json '[.curves[].kernel] | contains(["gemm_fp8", "dispatch", "all_reduce", "all_to_all"])
+        and (contains(["all_gather"]) | not)'
+    json '[.constants[].name] | contains(["nvlink_bus_gb_per_s"]) | not'
+    run -0 --separate-stderr "$R1SIM" simulate scenarios/train_v3_512_h100.json \
+        --set "calibration=\"$mine\"" --engine fluid
+    # As long again as the file: one point a line, and nothing else changed.
+    run -0 "$R1SIM" calibrate --show "$mine"
+}
+
+@test "calibrate: --import says what logs and options lack" {
+    local logs=tests/sim/data/nccl_tests out=$BATS_TEST_TMPDIR/none.json
+    import() {
+        refused_with "$1" "$2" calibrate --import nccl-tests "$logs/$3" --base h100_published \
+            -o "$out" "${@:4}"
+    }
+    import 3 "does not say which collective" a100_8_allreduce_old_format.log
+    import 3 "does not list its ranks" h100_p5_mpirun_prefix.log --collective all_reduce
+    import 5 "ranks are on 2 hosts" h100_2x8_oci.log --collective all_reduce
+    import 2 "did you mean 'all_reduce'" a100_8_allreduce_old_format.log --collective allreduce
+    import 2 "every log has its collective" a100_8_allreduce_old_format.log \
+        --collective all_reduce --collective all_gather
+    import 3 "cannot be read" none.log
+    import 2 "at least 2" h100_p5_mpirun_prefix.log --collective all_reduce --ranks 1
+    refused_with 3 "holds no row" calibrate --import nccl-tests README.md --base h100_published \
+        --collective all_reduce -o "$out"
+    refused_with 2 "goes with --base" calibrate --import nccl-tests \
+        "$logs/a100_8_allreduce_old_format.log" -o "$out"
+    refused_with 5 "--import deepep is not in this version" calibrate --import deepep x
+    refused_with 2 "takes nccl-tests, not 'nccltests', did you mean" calibrate --import nccltests x
+    refused_with 2 "--base goes with --import" calibrate --show h100_published --base x
+    [ ! -e "$out" ]
 }

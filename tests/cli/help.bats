@@ -61,8 +61,8 @@ setup() {
     refused_with 2 "missing SCENARIO" simulate
     refused_with 2 "missing CONFIG" model
     refused_with 2 "missing FILE" topology
-    refused_with 2 "one of --show and --device" calibrate
-    refused_with 2 "one of --show and --device" calibrate --show h800_published --device cpu
+    refused_with 2 "one of --show, --device and --import" calibrate
+    refused_with 2 "one of --show, --device and --import" calibrate --show h800_published --device cpu
     refused_with 2 "cuda or cpu, not 'tpu'" calibrate --device tpu
     refused_with 2 "goes with --show" calibrate --device cpu --leave-out trace.events
     refused_with 2 "missing KIND" schedule --ranks 4 --micro-batches 8

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -14,6 +15,7 @@
 
 #include "model/base/json.hpp"
 #include "sim/cost/calibration.hpp"
+#include "tools/calibration_import.hpp"
 #include "tools/cli.hpp"
 #include "tools/cpu_calibration.hpp"
 #include "tools/model_options.hpp"
@@ -88,38 +90,43 @@ std::string today() {
     return fmt::format("{:%Y-%m-%d}", fmt::gmtime(now));
 }
 
-// Prints how the points fit, or with --json the calibration.
-int measure_cpu(const Invocation& invocation) {
+// The file goes to -o FILE; how its points fit, or with --json the file, is printed.
+void require_place(const Invocation& invocation) {
     if (!invocation.has("output") && !invocation.flag("json")) {
-        throw UsageError("calibrate --device cpu needs -o FILE, or --json, for the calibration");
+        throw UsageError("calibrate needs -o FILE, or --json, for the calibration");
     }
+    check_output_files(invocation, {"output"});
+}
+
+int give(const Invocation& invocation, const Json& calibration_file) {
+    const std::string text = calibration_text(calibration_file);
+    const Document document = Document::from_text(text, invocation.text("output"));
+    Diagnostics diagnostics;
+    const Calibration calibration = read_calibration(document, "", diagnostics);
+    diagnostics.throw_if_errors();
+    if (invocation.has("output")) {
+        write_file_atomically(invocation.text("output"), text);
+    }
+    const Json report = calibration_report(calibration, document.root());
+    write_stdout(invocation.flag("json") ? text : calibration_table(report, invocation.color()));
+    return kOk;
+}
+
+int measure_cpu(const Invocation& invocation) {
+    require_place(invocation);
     if (processes() > 1) {
         throw UsageError("calibrate --device cpu runs in one process");
     }
-    check_output_files(invocation, {"output"});
     const int threads = invocation.has("jobs")
                             ? invocation.get<int>("jobs")
                             : static_cast<int>(std::thread::hardware_concurrency());
     const MeasuredCalibration measured =
         calibrate_cpu({threads, invocation.flag("quick"),
                        [&](const std::string& message) { invocation.progress(message); }});
-    const std::string text = calibration_text(
-        cpu_calibration_header(measured, threads, std::string("r1sim ") + R1_VERSION, today()),
-        measured);
-    if (invocation.has("output")) {
-        write_file_atomically(invocation.text("output"), text);
-    }
-    if (invocation.flag("json")) {
-        write_stdout(text);
-        return kOk;
-    }
-    const Document document = Document::from_text(text, invocation.text("output"));
-    Diagnostics diagnostics;
-    const Calibration calibration = read_calibration(document, "", diagnostics);
-    diagnostics.throw_if_errors();
-    const Json report = calibration_report(calibration, document.root());
-    write_stdout(calibration_table(report, invocation.color()));
-    return kOk;
+    return give(invocation, calibration_json(
+                                cpu_calibration_header(measured, threads,
+                                                       std::string("r1sim ") + R1_VERSION, today()),
+                                measured));
 }
 
 int measure(const Invocation& invocation) {
@@ -133,13 +140,45 @@ int measure(const Invocation& invocation) {
     throw UsageError("--device takes cuda or cpu, not " + quote(device));
 }
 
+int import(const Invocation& invocation) {
+    const auto words = invocation.get<std::vector<std::string>>("import");
+    const std::vector<std::string> formats{"nccl-tests"};
+    if (words.front() == "deepep" || words.front() == "nsys") {
+        throw FeatureError(fmt::format("--import {} is not in this version", words.front()));
+    }
+    if (words.front() != formats.front()) {
+        throw UsageError(fmt::format("--import takes nccl-tests, not {}{}", quote(words.front()),
+                                     did_you_mean(words.front(), formats)));
+    }
+    if (words.size() < 2 || !invocation.has("base")) {
+        throw UsageError(
+            "--import nccl-tests FILE... goes with --base CALIBRATION, which has the "
+            "other curves");
+    }
+    require_place(invocation);
+    const std::vector<RingLog> logs = ring_logs(
+        {words.begin() + 1, words.end()},
+        invocation.has("collective") ? invocation.get<std::vector<std::string>>("collective")
+                                     : std::vector<std::string>(),
+        invocation.has("ranks") ? std::optional(invocation.get<int>("ranks")) : std::nullopt);
+    const Json base = load_calibration(invocation.text("base")).root();
+    for (const char* needed : {"all_gather", "reduce_scatter"}) {
+        if (std::none_of(logs.begin(), logs.end(),
+                         [&](const RingLog& log) { return log.collective == needed; })) {
+            invocation.warn(fmt::format(
+                "no log of {}: its rings within a node will follow from the links", needed));
+        }
+    }
+    return give(invocation, with_rings(base, logs));
+}
+
 int run_calibrate(const Invocation& invocation) {
     int tasks = 0;
     for (const char* task : {"show", "device", "import"}) {
         tasks += invocation.has(task) ? 1 : 0;
     }
     if (tasks != 1) {
-        throw UsageError("one of --show and --device is needed");
+        throw UsageError("one of --show, --device and --import is needed");
     }
     if (invocation.has("leave-out") && !invocation.has("show")) {
         throw UsageError("--leave-out goes with --show");
@@ -150,8 +189,13 @@ int run_calibrate(const Invocation& invocation) {
     if (invocation.flag("quick") && !invocation.has("device")) {
         throw UsageError("--quick goes with --device");
     }
+    for (const char* option : {"base", "collective", "ranks"}) {
+        if (invocation.has(option) && !invocation.has("import")) {
+            throw UsageError(fmt::format("--{} goes with --import", option));
+        }
+    }
     if (invocation.has("import")) {
-        throw FeatureError("calibrate --import is not implemented in this version");
+        return import(invocation);
     }
     return invocation.has("show") ? show(invocation) : measure(invocation);
 }
@@ -162,7 +206,7 @@ Command calibrate_command() {
     Command command;
     command.name = "calibrate";
     command.summary = "Measures kernels, and shows what measured ones make of the cost model.";
-    command.arguments = "--show FILE | --device cuda|cpu -o FILE";
+    command.arguments = "--show FILE | --device cuda|cpu -o FILE | --import nccl-tests FILE...";
     command.examples = {"calibrate --show h800_published",
                         "calibrate --device cuda -o my_h100.json",
                         "calibrate --device cpu -o my_cpu.json"};
@@ -180,7 +224,17 @@ Command calibrate_command() {
             ("quick", po::bool_switch(), "with --device: fewer sizes")                       //
             ("own-kernels", po::bool_switch(),
              "with --device cuda: this project's kernels instead of cuBLAS's and stand-ins")  //
-            ("import", po::value<std::vector<std::string>>()->multitoken(), "not in this version");
+            ("import",
+             po::value<std::vector<std::string>>()->multitoken()->value_name("nccl-tests FILE..."),
+             "logs or -J files of nccl-tests within a node, whose rings take the place of "
+             "--base's")  //
+            ("base", po::value<std::string>()->value_name("CALIBRATION"),
+             "with --import: calibration file or preset with the other curves")  //
+            ("collective", po::value<std::vector<std::string>>()->composing()->value_name("NAME"),
+             "with --import: all_reduce, all_gather, reduce_scatter or all_to_all, of a log that "
+             "does not say; one for each of these, in their order")  //
+            ("ranks", po::value<int>()->value_name("N"),
+             "with --import: of logs that do not list their ranks");
     };
     command.run = run_calibrate;
     return command;
