@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <optional>
-#include <regex>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -17,6 +16,13 @@ namespace r1 {
 namespace {
 
 using Words = std::vector<std::string>;
+
+// Beyond what any machine does.
+constexpr double kRanksMax = 1e6;
+constexpr double kBytesMax = 1e15;
+constexpr double kTimeMax = 1e12;  // us
+
+bool in_range(double value, double most) { return value > 0 && value <= most; }
 
 template <class Number>
 std::optional<Number> parsed(const std::string& word) {
@@ -33,14 +39,27 @@ bool is_type(const std::string& word) {
     return types.contains(word);
 }
 
-// Without what mpirun ("[1,0]<stdout>:"), srun ("0:") and comments put before it.
-std::string content(const std::string& line) {
-    static const std::regex before(R"(^\s*(\[[0-9,]+\]\s*(<std(out|err)>)?:?|[0-9]+:\s)?[\s#]*)");
-    return std::regex_replace(line, before, "", std::regex_constants::format_first_only);
+// Without what mpirun ("[1,0]<stdout>:"), srun ("0: ") and comments put before it.
+std::string_view content(std::string_view line) {
+    constexpr std::string_view kSpace = " \t\r";
+    const auto skip = [&line](std::string_view characters) {
+        line.remove_prefix(std::min(line.find_first_not_of(characters), line.size()));
+    };
+    skip(kSpace);
+    const std::size_t colon = line.find(':');
+    if (colon != std::string_view::npos) {
+        const std::string_view before = line.substr(0, colon);
+        const bool of_mpirun = before.starts_with('[') && before.find("]<std") != before.npos;
+        const bool of_srun =
+            !before.empty() && before.find_first_not_of("0123456789") == before.npos;
+        line.remove_prefix(of_mpirun || of_srun ? colon + 1 : 0);
+    }
+    skip(" \t\r#");
+    return line;
 }
 
-Words words_of(const std::string& text) {
-    std::istringstream stream(text);
+Words words_of(std::string_view text) {
+    std::istringstream stream{std::string(text)};
     Words words;
     for (std::string word; stream >> word;) {
         words.push_back(word);
@@ -71,13 +90,13 @@ public:
 
     void read_line(const std::string& text) {
         ++line_;
-        const std::string line = content(text);
+        const std::string_view line = content(text);
         const Words words = words_of(line);
         if (const std::size_t at = line.find("Collective test starting: ");
-            at != std::string::npos) {
+            at != std::string_view::npos) {
             log_.test = words.back();
         } else if (words.size() > 3 && words[0] == "Rank" && parsed<int>(words[1])) {
-            read_rank(line);
+            read_rank(words);
         } else if (const auto columns = TableColumns::of(words)) {
             columns_ = *columns;
         } else if (words.size() > 3 && parsed<std::int64_t>(words[0]) &&
@@ -96,13 +115,20 @@ public:
     }
 
 private:
-    void read_rank(const std::string& line) {
-        static const std::regex rank(R"(\bon\s+(\S+)\s+device\s+\S+\s+\[[^\]]*\]\s*(.*\S)?)");
-        std::smatch match;
-        if (std::regex_search(line, match, rank)) {
-            ++log_.ranks;
-            hosts_.insert(match[1]);
-            log_.device = log_.device.empty() ? match[2].str() : log_.device;
+    // "Rank 0 Group 0 Pid 6899 on HOST device 0 [0000:04:00] NVIDIA H100 80GB HBM3"
+    void read_rank(const Words& words) {
+        const auto on = std::find(words.begin(), words.end(), "on");
+        const auto device = std::find(on, words.end(), "device");
+        if (device == words.end() || device - on != 2) {
+            return;
+        }
+        ++log_.ranks;
+        hosts_.insert(*(on + 1));
+        if (log_.device.empty()) {
+            for (auto word = device + 1; word != words.end(); ++word) {
+                const bool is_number = word == device + 1 || word->starts_with('[');
+                log_.device += is_number ? "" : (log_.device.empty() ? "" : " ") + *word;
+            }
         }
     }
 
@@ -124,7 +150,8 @@ private:
             error(fmt::format("{} values came out wrong", *wrong));
         }
         const NcclTestsRow row{*parsed<std::int64_t>(words[0]), *parsed<double>(words[at]), line_};
-        if (row.bytes > 0 && row.time_us > 0 && std::isfinite(row.time_us)) {
+        if (in_range(static_cast<double>(row.bytes), kBytesMax) &&
+            in_range(row.time_us, kTimeMax)) {
             log_.rows.push_back(row);
         }
     }
@@ -178,9 +205,11 @@ NcclTestsLog read_json(const Document& document) {
         }
         const auto each = [&](const char* key) {
             const Json* value = find(std::string("/config/") + key);
-            return value == nullptr ? 1 : static_cast<int>(number_of(*value));
+            return value == nullptr ? 1 : number_of(*value);
         };
-        log.ranks = static_cast<int>(devices->size()) * each("nthreads") * each("ngpus");
+        const double ranks =
+            static_cast<double>(devices->size()) * each("nthreads") * each("ngpus");
+        log.ranks = static_cast<int>(in_range(ranks, kRanksMax) ? ranks : 0);
     }
     log.hosts = static_cast<int>(hosts.size());
     for (std::size_t i = 0; i < results->size(); ++i) {
@@ -196,9 +225,9 @@ NcclTestsLog read_json(const Document& document) {
             wrong != nullptr && number_of(*wrong) > 0) {
             problems.error(document.diagnostic(at, "values came out wrong"));
         }
-        const NcclTestsRow row{static_cast<std::int64_t>(number_of(*size)), number_of(*time), 0};
-        if (row.bytes > 0 && row.time_us > 0) {
-            log.rows.push_back(row);
+        const double bytes = number_of(*size);
+        if (in_range(bytes, kBytesMax) && in_range(number_of(*time), kTimeMax)) {
+            log.rows.push_back({static_cast<std::int64_t>(bytes), number_of(*time), 0});
         }
     }
     problems.throw_if_errors();
