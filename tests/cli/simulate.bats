@@ -184,6 +184,8 @@ compare() {
 @test "simulate: --set refuses what is no field" {
     run -3 "$R1SIM" simulate "$main_job" --set plan.expert_paralel=64
     holds "--set: /plan/expert_paralel: unknown key .*did you mean 'expert_parallel'"
+    run -3 "$R1SIM" simulate "$main_job" --set model.num_hiden_layers=30
+    holds "--set: /model/num_hiden_layers: unknown key .*did you mean 'num_hidden_layers'"
     run -3 "$R1SIM" simulate "$main_job" --set name.first=x
     holds "/name/first: runs through a value that is not an object"
     run -3 "$R1SIM" simulate "$main_job" --set plan

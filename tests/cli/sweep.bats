@@ -225,6 +225,12 @@ kill_after() {
     holds "8 points, 0 simulated"
 }
 
+@test "sweep: an axis of a key that nothing reads is refused, at its place" {
+    jq '.axes = {"/model/num_hiden_layers": [2, 3]}' "$folder/sweep.json" >"$folder/typo.json"
+    run -3 --separate-stderr "$R1SIM" sweep "$folder/typo.json" "${small[@]}"
+    [[ "$stderr" == *"typo.json:"*"/model/num_hiden_layers: unknown key"*"'num_hidden_layers'"* ]]
+}
+
 @test "sweep: wrong sweeps and options are refused, all problems at once" {
     echo '{"schema": "r1sim.sweep/1", "base": 3, "axes": {"/a": [], "plan.b": [1]}}' \
         >"$folder/bad.json"
