@@ -29,7 +29,7 @@ void check_sweep_result(const Document& document) {
     reader.required("name", text);
     reader.required("sweep", text);
     diagnostics.throw_if_errors();
-    try {
+    with_schema(document, "sweep_result", [&] {
         const Json& result = document.root();
         std::vector<std::string> axes;
         for (const Json& effect : result.at("effects")) {
@@ -38,10 +38,7 @@ void check_sweep_result(const Document& document) {
         sweep_table(sweep_result(result.at("name"), result.at("sweep"), axes, result.at("lines")),
                     false);
         sweep_table(result, false);
-    } catch (const Json::exception& error) {
-        throw InputError(document.file(),
-                         std::string("not a complete result of a sweep: ") + error.what());
-    }
+    });
 }
 
 // The page of a sweep: `sweep` printed its table.
@@ -53,15 +50,6 @@ int show_sweep(const Invocation& invocation, const Document& document) {
     write_file_atomically(invocation.text("html"), sweep_html(document.root()));
     invocation.answer(document.root(), "");
     return kOk;
-}
-
-// The table needs more of a report than its sections.
-std::string table_of(const Json& report, const std::string& file, bool color) {
-    try {
-        return report_table(report, color);
-    } catch (const Json::exception& error) {
-        throw InputError(file, std::string("not a complete report: ") + error.what());
-    }
 }
 
 int run_report(const Invocation& invocation) {
@@ -81,8 +69,10 @@ int run_report(const Invocation& invocation) {
             return show_sweep(invocation, document);
         }
         reports.push_back(read_report(document));
-        tables += tables.empty() ? "" : "\n";
-        tables += table_of(reports.back(), file, invocation.color());
+        with_schema(document, "report", [&] {
+            tables +=
+                (tables.empty() ? "" : "\n") + report_table(reports.back(), invocation.color());
+        });
     }
     if (invocation.has("html")) {
         write_file_atomically(invocation.text("html"), report_html(reports));
