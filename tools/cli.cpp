@@ -14,6 +14,7 @@
 #include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
 #include "model/tokenizer/utf8.hpp"
+#include "tools/output_files.hpp"
 #include "tools/processes.hpp"
 
 namespace r1 {
@@ -180,6 +181,7 @@ int dispatch(const std::vector<std::string>& arguments) {
             return kOk;
         }
         require_positional(command, invocation);
+        check_output_files(command, invocation);
         return command.run(invocation);
     } catch (const UsageError& error) {
         throw UsageError(fmt::format("{}\n{}", error.what(), usage_line(command)));
@@ -192,6 +194,14 @@ int fail(int code, const std::string& message) {
 }
 
 }  // namespace
+
+std::vector<std::string> Invocation::texts(const std::string& option) const {
+    if (!has(option)) {
+        return {};
+    }
+    const auto* one = boost::any_cast<std::string>(&values_[option].value());
+    return one != nullptr ? std::vector<std::string>{*one} : get<std::vector<std::string>>(option);
+}
 
 std::vector<Override> Invocation::overrides() const {
     std::vector<Override> result;

@@ -16,7 +16,6 @@
 #include "sim/cost/calibration.hpp"
 #include "tools/cli.hpp"
 #include "tools/cpu_calibration.hpp"
-#include "tools/model_options.hpp"
 #include "tools/processes.hpp"
 #include "tools/report/calibration_report.hpp"
 #include "tools/report/calibration_table.hpp"
@@ -96,7 +95,6 @@ int measure_cpu(const Invocation& invocation) {
     if (processes() > 1) {
         throw UsageError("calibrate --device cpu runs in one process");
     }
-    check_output_files(invocation, {"output"});
     const int threads = invocation.has("jobs")
                             ? invocation.get<int>("jobs")
                             : static_cast<int>(std::thread::hardware_concurrency());
@@ -166,6 +164,7 @@ Command calibrate_command() {
     command.examples = {"calibrate --show h800_published",
                         "calibrate --device cuda -o my_h100.json",
                         "calibrate --device cpu -o my_cpu.json"};
+    command.inputs = {"show"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("show", po::value<std::string>()->value_name("FILE"),

@@ -223,7 +223,7 @@ void print_summary(const Invocation& invocation, const Json& json) {
 
 int run_generate(const Invocation& invocation) {
     check_usage(invocation);
-    check_execution_options(invocation);
+    refuse_overrides(invocation);
     const std::int64_t baseline = resident_memory_bytes();
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
     const std::optional<TextCodec> codec = codec_of(invocation, checkpoint.config());
@@ -293,6 +293,8 @@ Command generate_command() {
     command.examples = {"generate --model DIR --prompt 'What is a rail?' --chat",
                         "generate --model DIR --tokens 5,6,7 --max-new-tokens 32 --json",
                         "generate --model DIR --prompts questions.txt --speculative"};
+    command.outputs = {"binding", "timeline"};
+    command.inputs = {"input", "prompts", "messages", "model"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("model", po::value<std::string>()->value_name("DIR"),

@@ -2,7 +2,6 @@
 
 #include "model/base/json.hpp"
 #include "tools/cli.hpp"
-#include "tools/model_options.hpp"
 #include "tools/report/report_file.hpp"
 #include "tools/report/report_html.hpp"
 #include "tools/sweep/sweep_result.hpp"
@@ -60,7 +59,6 @@ int run_report(const Invocation& invocation) {
     if (invocation.has("set")) {
         throw UsageError("--set changes fields of a scenario; simulate it again");
     }
-    check_output_files(invocation, {"output", "html"});
     std::vector<Json> reports;
     std::string tables;
     for (const std::string& file : files) {
@@ -92,6 +90,7 @@ Command report_command() {
     command.positional_count = -1;
     command.examples = {"report report.json", "report report.json --html report.html",
                         "report mpft.json mrft.json --html side_by_side.html"};
+    command.outputs = {"html"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("reports", po::value<std::vector<std::string>>()->value_name("REPORT"),

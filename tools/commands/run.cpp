@@ -315,14 +315,8 @@ void answer(const Invocation& invocation, const Job& job, std::optional<std::int
     invocation.answer(report, report_table(report, invocation.color()));
 }
 
-void check_run_usage(const Invocation& invocation) {
-    check_output_files(invocation,
-                       {"output", "binding", "timeline", "trace", "graph", "curves", "html"});
-    make_chakra_folder(invocation);
-}
-
 int run_run(const Invocation& invocation) {
-    check_run_usage(invocation);
+    make_chakra_folder(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
     const DeviceKind device = device_of(invocation, local_rank());
     Setting setting = setting_of(invocation);
@@ -366,6 +360,7 @@ Command run_command() {
         "run scenarios/tiny_train_cpu.json",
         "run scenarios/tiny_train_cpu.json --set 'workload.data=[\"texts\"]' --curves curves.jsonl",
         "run scenarios/tiny_train_cpu.json --json -o report.json --trace trace.json"};
+    command.outputs = {"html", "trace", "timeline", "graph", "binding", "curves"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                //
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //

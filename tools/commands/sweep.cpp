@@ -10,7 +10,6 @@
 
 #include "runtime/agreement.hpp"
 #include "tools/cli.hpp"
-#include "tools/model_options.hpp"
 #include "tools/processes.hpp"
 #include "tools/report/report_html.hpp"
 #include "tools/sweep/dispatch.hpp"
@@ -260,7 +259,6 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
 }
 
 int run_sweep(const Invocation& invocation) {
-    check_output_files(invocation, {"output", "csv", "html"});
     if (invocation.has("merge") && invocation.has("shard")) {
         throw UsageError("--merge takes whole sweeps: not with --shard");
     }
@@ -293,6 +291,8 @@ Command sweep_command() {
         "sweep scenarios/sweep_nvlink_oversubscription.json --jobs 2 -o points.jsonl",
         "sweep scenarios/sweep_pipeline_comm_sms.json --set plan.schedule=1f1b --csv points.csv",
         "sweep scenarios/sweep_pipeline_comm_sms.json --merge 1.jsonl 2.jsonl -o points.jsonl"};
+    command.outputs = {"csv", "html"};
+    command.inputs = {"merge"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                       //
             ("sweep", po::value<std::string>()->value_name("SWEEP"), "sweep file")  //
