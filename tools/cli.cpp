@@ -16,6 +16,7 @@
 #include "model/tokenizer/utf8.hpp"
 #include "tools/output_files.hpp"
 #include "tools/processes.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -188,8 +189,14 @@ int dispatch(const std::vector<std::string>& arguments) {
     }
 }
 
+// Answers name files, and names of files need not be UTF-8.
+std::string document_text(const Json& json) {
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 int fail(int code, const std::string& message) {
-    std::cerr << message << (message.empty() || message.back() == '\n' ? "" : "\n");
+    std::cerr << printable(message, "\n\t")
+              << (message.empty() || message.back() == '\n' ? "" : "\n");
     return code;
 }
 
@@ -257,33 +264,33 @@ Invocation Invocation::silenced() const {
 }
 
 void Invocation::answer(const Json& json, const std::string& table) const {
-    // Answers name files, and names of files need not be UTF-8.
-    const auto document = [&] {
-        return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    };
     if (has("output")) {
-        write_file_atomically(text("output"), document());
+        write_file_atomically(text("output"), document_text(json));
     }
+    print(json, table);
+}
+
+void Invocation::print(const Json& json, const std::string& table) const {
     if (prints_) {
-        write_stdout(flag("json") ? document() : table);
+        write_stdout(flag("json") ? document_text(json) : terminal_text(table, color()));
     }
 }
 
 void Invocation::warn(const std::string& message) const {
     if (!flag("quiet")) {
-        std::cerr << "warning: " << message << "\n";
+        std::cerr << "warning: " << printable(message, "\n") << "\n";
     }
 }
 
 void Invocation::detail(const std::string& message) const {
     if (flag("verbose")) {
-        std::cerr << message << "\n";
+        std::cerr << printable(message, "\n\t") << "\n";
     }
 }
 
 void Invocation::progress(const std::string& message) const {
     if (!flag("quiet") && stderr_is_terminal()) {
-        std::cerr << "\r\033[K" << message << std::flush;
+        std::cerr << "\r\033[K" << printable(message) << std::flush;
     }
 }
 

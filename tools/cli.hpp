@@ -48,6 +48,8 @@ public:
     [[nodiscard]] Invocation silenced() const;
     // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.
     void answer(const Json& json, const std::string& table) const;
+    // Its second half.
+    void print(const Json& json, const std::string& table) const;
     // To stderr: unless --quiet, only with --verbose, or only on a terminal and erased by the next.
     void warn(const std::string& message) const;
     void detail(const std::string& message) const;

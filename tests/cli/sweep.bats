@@ -231,6 +231,14 @@ kill_after() {
     [[ "$stderr" == *"typo.json:"*"/model/num_hiden_layers: unknown key"*"'num_hidden_layers'"* ]]
 }
 
+@test "sweep: texts of files do not reach the terminal's controls" {
+    jq '.axes = {"/name": ["a\nb\u001b[31m", "c"], "/plan/data_parallel": [2]}' \
+        "$folder/sweep.json" >"$folder/names.json"
+    run -0 "$R1SIM" sweep "$folder/names.json" "${small[@]}" --color never
+    holds 'a\?b\?\[31m'
+    [[ "$output" != *$'\e'* ]]
+}
+
 @test "sweep: wrong sweeps and options are refused, all problems at once" {
     echo '{"schema": "r1sim.sweep/1", "base": 3, "axes": {"/a": [], "plan.b": [1]}}' \
         >"$folder/bad.json"

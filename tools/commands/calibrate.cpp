@@ -116,7 +116,7 @@ int measure_cpu(const Invocation& invocation) {
     const Calibration calibration = read_calibration(document, "", diagnostics);
     diagnostics.throw_if_errors();
     const Json report = calibration_report(calibration, document.root());
-    write_stdout(calibration_table(report, invocation.color()));
+    invocation.print(report, calibration_table(report, invocation.color()));
     return kOk;
 }
 

@@ -15,6 +15,7 @@
 #include "tools/model_options.hpp"
 #include "tools/prompts.hpp"
 #include "tools/report/measured_report.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -215,9 +216,9 @@ void print_summary(const Invocation& invocation, const Json& json) {
                         : fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(accepted) /
                                                          static_cast<double>(drafts)));
     }
-    invocation.detail(fmt::format("graph {}, {:.3g} tokens/s, {:.1f} MB",
+    invocation.detail(fmt::format("graph {}, {} tokens/s, {:.1f} MB",
                                   json["graph"]["hash"].get<std::string>(),
-                                  json["run_info"]["tokens_per_s"].get<double>(),
+                                  short_number(json["run_info"]["tokens_per_s"].get<double>(), 4),
                                   1e-6 * json["run_info"]["memory"]["total_bytes"].get<double>()));
 }
 

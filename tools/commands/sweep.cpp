@@ -248,11 +248,10 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
     if (invocation.has("html")) {
         write_file_atomically(invocation.text("html"), sweep_html(result));
     }
-    write_stdout(invocation.flag("json") ? result.dump(2) + "\n"
-                                         : sweep_table(result, invocation.color()));
+    invocation.print(result, sweep_table(result, invocation.color()));
     if (std::none_of(lines.begin(), lines.end(), is_simulated) && !lines.empty()) {
         std::cerr << "no point could be simulated; the first:\n"
-                  << lines.front().at("error").get<std::string>() << "\n";
+                  << printable(lines.front().at("error").get<std::string>(), "\n") << "\n";
         return lines.front().at("exit_code").get<int>();
     }
     return kOk;
