@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <r1_version.hpp>
 
@@ -231,6 +232,14 @@ std::vector<Override> Invocation::scenario_overrides() const {
         result.push_back({"/seed", Json(get<std::int64_t>("seed")), "--seed"});
     }
     if (has("engine")) {
+        // Here and not by who reads the scenario: an axis of a sweep may hide it.
+        const std::vector<std::string> engines = {"simgrid", "fluid", "both"};
+        if (std::find(engines.begin(), engines.end(), text("engine")) == engines.end()) {
+            throw InputError(
+                "--engine",
+                fmt::format("must be one of {}, found {}{}", fmt::join(engines, ", "),
+                            quote(text("engine")), did_you_mean(text("engine"), engines)));
+        }
         result.push_back({"/replay/engine", Json(text("engine")), "--engine"});
     }
     return result;

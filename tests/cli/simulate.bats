@@ -238,6 +238,11 @@ compare() {
     [[ "$output" == *$'\e[1mStep\e[0m'* ]]
 }
 
+@test "simulate: a part cannot be left out twice" {
+    run -3 "$R1SIM" simulate "$main_job" --set 'replay.without=["network","network"]'
+    holds "/replay/without: 'network' is there twice"
+}
+
 @test "simulate: what this version lacks exits 5" {
     run -5 "$R1SIM" simulate "$main_job" --set workload.kind=decode
     run -3 "$R1SIM" simulate "$main_job" --engine simgird

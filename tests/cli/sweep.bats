@@ -231,6 +231,10 @@ kill_after() {
     [[ "$stderr" == *"typo.json:"*"/model/num_hiden_layers: unknown key"*"'num_hidden_layers'"* ]]
 }
 
+@test "sweep: an unknown engine is refused, also where an axis names others" {
+    refused_with 3 "--engine: .*did you mean 'fluid'" sweep "$folder/sweep.json" --engine fluit
+}
+
 @test "sweep: texts of files do not reach the terminal's controls" {
     jq '.axes = {"/name": ["a\nb\u001b[31m", "c"], "/plan/data_parallel": [2]}' \
         "$folder/sweep.json" >"$folder/names.json"
@@ -246,7 +250,8 @@ kill_after() {
     [[ "$stderr" == *"bad.json:1:37: /base"* ]]
     [[ "$stderr" == *"must be a list of values"*"did you mean '/plan/b'"* ]]
     jq '.base = "nowhere.json"' "$folder/sweep.json" >"$folder/bad.json"
-    refused_with 3 "nowhere.json: cannot be read" sweep "$folder/bad.json"
+    refused_with 3 "bad.json:[0-9]+:[0-9]+: /base: cannot be loaded" sweep "$folder/bad.json"
+    [[ "$stderr" == *"nowhere.json: cannot be read"* ]]
     refused_with 2 "--shard takes i/n" sweep "$folder/sweep.json" --shard 4/3
     refused_with 2 "--shard takes i/n" sweep "$folder/sweep.json" --shard 1
     refused_with 2 "not with --shard" sweep "$folder/sweep.json" --shard 1/2 --merge x

@@ -16,6 +16,7 @@
 #include "runtime/agreement.hpp"
 #include "runtime/binding.hpp"
 #include "runtime/byte_model.hpp"
+#include "runtime/checkpoint_folder.hpp"
 #include "runtime/cpu_device.hpp"
 #include "runtime/graph_traffic.hpp"
 #include "runtime/required_kernels.hpp"
@@ -143,6 +144,20 @@ std::int64_t reserve_memory(const Job& job) {
         most = std::max(most, each.total().value());
     }
     return std::llround(most);
+}
+
+// A run that was meant to go on, and starts anew.
+void warn_of_fresh_start(const Invocation& invocation, const Job& job) {
+    if (!invocation.flag("resume") || !is_first_process()) {
+        return;
+    }
+    const auto& checkpoint = job.spec().checkpoint;
+    if (!checkpoint) {
+        invocation.warn("--resume: the scenario has no workload.checkpoint; starting at step 0");
+    } else if (!find_latest(checkpoint->folder)) {
+        invocation.warn(fmt::format("--resume: no usable checkpoint in {}; starting at step 0",
+                                    checkpoint->folder.string()));
+    }
 }
 
 void show(const Invocation& invocation, const TrainingProgress& progress) {
@@ -343,6 +358,7 @@ int run_run(const Invocation& invocation) {
         throw;
     }
     const std::optional<std::int64_t> planned_bytes = reserve_memory(job);
+    warn_of_fresh_start(invocation, job);
     execute(invocation, job,
             [&](const TrainingResult& result) { answer(invocation, job, planned_bytes, result); });
     return kOk;
