@@ -8,13 +8,16 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <r1_version.hpp>
 
 #include "model/base/json.hpp"
 #include "model/graph/graph_builder.hpp"
 #include "model/tokenizer/utf8.hpp"
+#include "tools/output_files.hpp"
 #include "tools/processes.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -180,18 +183,33 @@ int dispatch(const std::vector<std::string>& arguments) {
             return kOk;
         }
         require_positional(command, invocation);
+        check_output_files(command, invocation);
         return command.run(invocation);
     } catch (const UsageError& error) {
         throw UsageError(fmt::format("{}\n{}", error.what(), usage_line(command)));
     }
 }
 
+// Answers name files, and names of files need not be UTF-8.
+std::string document_text(const Json& json) {
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 int fail(int code, const std::string& message) {
-    std::cerr << message << (message.empty() || message.back() == '\n' ? "" : "\n");
+    std::cerr << printable(message, "\n\t")
+              << (message.empty() || message.back() == '\n' ? "" : "\n");
     return code;
 }
 
 }  // namespace
+
+std::vector<std::string> Invocation::texts(const std::string& option) const {
+    if (!has(option)) {
+        return {};
+    }
+    const auto* one = boost::any_cast<std::string>(&values_[option].value());
+    return one != nullptr ? std::vector<std::string>{*one} : get<std::vector<std::string>>(option);
+}
 
 std::vector<Override> Invocation::overrides() const {
     std::vector<Override> result;
@@ -214,6 +232,14 @@ std::vector<Override> Invocation::scenario_overrides() const {
         result.push_back({"/seed", Json(get<std::int64_t>("seed")), "--seed"});
     }
     if (has("engine")) {
+        // Here and not by who reads the scenario: an axis of a sweep may hide it.
+        const std::vector<std::string> engines = {"simgrid", "fluid", "both"};
+        if (std::find(engines.begin(), engines.end(), text("engine")) == engines.end()) {
+            throw InputError(
+                "--engine",
+                fmt::format("must be one of {}, found {}{}", fmt::join(engines, ", "),
+                            quote(text("engine")), did_you_mean(text("engine"), engines)));
+        }
         result.push_back({"/replay/engine", Json(text("engine")), "--engine"});
     }
     return result;
@@ -247,33 +273,33 @@ Invocation Invocation::silenced() const {
 }
 
 void Invocation::answer(const Json& json, const std::string& table) const {
-    // Answers name files, and names of files need not be UTF-8.
-    const auto document = [&] {
-        return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-    };
     if (has("output")) {
-        write_file_atomically(text("output"), document());
+        write_file_atomically(text("output"), document_text(json));
     }
+    print(json, table);
+}
+
+void Invocation::print(const Json& json, const std::string& table) const {
     if (prints_) {
-        write_stdout(flag("json") ? document() : table);
+        write_stdout(flag("json") ? document_text(json) : terminal_text(table, color()));
     }
 }
 
 void Invocation::warn(const std::string& message) const {
     if (!flag("quiet")) {
-        std::cerr << "warning: " << message << "\n";
+        std::cerr << "warning: " << printable(message, "\n") << "\n";
     }
 }
 
 void Invocation::detail(const std::string& message) const {
     if (flag("verbose")) {
-        std::cerr << message << "\n";
+        std::cerr << printable(message, "\n\t") << "\n";
     }
 }
 
 void Invocation::progress(const std::string& message) const {
     if (!flag("quiet") && stderr_is_terminal()) {
-        std::cerr << "\r\033[K" << message << std::flush;
+        std::cerr << "\r\033[K" << printable(message) << std::flush;
     }
 }
 

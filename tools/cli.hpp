@@ -34,6 +34,8 @@ public:
     [[nodiscard]] std::string text(const std::string& option) const {
         return has(option) ? get<std::string>(option) : std::string();
     }
+    // All values of an option that takes one or several.
+    [[nodiscard]] std::vector<std::string> texts(const std::string& option) const;
     [[nodiscard]] bool flag(const std::string& option) const { return get<bool>(option); }
     [[nodiscard]] std::vector<Override> overrides() const;
     // Those of a scenario: --seed and, where a command has it, --engine are short for one of them.
@@ -46,6 +48,8 @@ public:
     [[nodiscard]] Invocation silenced() const;
     // The answer: `json` to -o FILE, and to stdout `json` with --json, else `table`.
     void answer(const Json& json, const std::string& table) const;
+    // Its second half.
+    void print(const Json& json, const std::string& table) const;
     // To stderr: unless --quiet, only with --verbose, or only on a terminal and erased by the next.
     void warn(const std::string& message) const;
     void detail(const std::string& message) const;
@@ -64,6 +68,8 @@ struct Command {
     int positional_count = 1;
     std::vector<std::string> choices;   // what it may be; empty: files
     std::vector<std::string> examples;  // without "r1sim "
+    std::vector<std::string> outputs;   // options that name files it writes, beside --output
+    std::vector<std::string> inputs;    // those that name files it reads, beside `positional`
     std::function<void(po::options_description&)> add_options;
     std::function<int(const Invocation&)> run;
 };

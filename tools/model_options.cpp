@@ -1,8 +1,5 @@
 #include "tools/model_options.hpp"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
@@ -37,45 +34,9 @@ void add_execution_options(po::options_description& options, const char* compute
         ("timeline", po::value<std::string>()->value_name("FILE"), "write when each op ran");
 }
 
-namespace {
-
-void require_writable(const std::filesystem::path& file, const std::string& option) {
-    if (file.empty()) {
-        throw InputError("--" + option, "needs the name of a file");
-    }
-    std::error_code ignored;
-    const std::filesystem::path folder =
-        file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-    if (std::filesystem::is_directory(file, ignored)) {
-        throw InputError(file.string(), "is a folder, not a file");
-    }
-    if (!std::filesystem::is_directory(folder, ignored) || ::access(folder.c_str(), W_OK) != 0) {
-        throw InputError(file.string(), "cannot be written: " + folder.string() +
-                                            " is no folder that can be written to");
-    }
-}
-
-}  // namespace
-
-void check_execution_options(const Invocation& invocation) {
+void refuse_overrides(const Invocation& invocation) {
     if (invocation.has("set")) {
         throw UsageError("--set changes fields of an input file, and this command has none");
-    }
-    check_output_files(invocation, {"output", "binding", "timeline"});
-}
-
-void check_output_files(const Invocation& invocation, const std::vector<const char*>& options) {
-    std::vector<std::string> files;
-    for (const char* option : options) {
-        if (!invocation.has(option)) {
-            continue;
-        }
-        require_writable(invocation.text(option), option);
-        files.push_back(invocation.text(option));
-    }
-    std::sort(files.begin(), files.end());
-    if (std::adjacent_find(files.begin(), files.end()) != files.end()) {
-        throw UsageError("two outputs go to one file");
     }
 }
 

@@ -1,4 +1,4 @@
-// What the commands that execute a checkpoint share: how it computes, tokens, and files of a run.
+// What the commands that execute a checkpoint share: how it computes, and tokens.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,8 @@ namespace r1 {
 
 // --device, --compute, --fp8, --binding, --timeline
 void add_execution_options(po::options_description& options, const char* compute = "fp32");
-// Refuses files of these options that cannot be written or that are one file, before a run that may
-// take long. Throws UsageError and InputError.
-void check_output_files(const Invocation& invocation, const std::vector<const char*>& options);
-// The same for all outputs of such a command; refuses --set too, which has no file to change here.
-void check_execution_options(const Invocation& invocation);
+// Refuses --set, which has no file to change where a checkpoint is executed. Throws UsageError.
+void refuse_overrides(const Invocation& invocation);
 // Throws UsageError. Also sets the CPU's threads to --jobs, if given.
 ExecutionPolicy policy_of(const Invocation& invocation);
 

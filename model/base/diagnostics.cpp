@@ -38,24 +38,9 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
     return std::all_of(rest.begin(), rest.end(), is_continuation) ? length : 0;
 }
 
-// The same number of bytes, with '?' for what could upset a terminal: messages quote user input.
-std::string printable(std::string_view text, bool keep_tabs) {
-    std::string clean(text);
-    for (std::size_t i = 0; i < text.size();) {
-        const std::size_t length = utf8_length(text, i);
-        const auto byte = static_cast<unsigned char>(text[i]);
-        const bool is_control = byte < 0x20U || byte == 0x7FU;
-        if (length == 0 || (is_control && !(keep_tabs && byte == '\t'))) {
-            clean[i] = '?';
-        }
-        i += std::max<std::size_t>(length, 1);
-    }
-    return clean;
-}
-
 // The part of the line around the column, and a caret under it.
 std::string source_excerpt(const std::string& source_line, int column) {
-    const std::string line = printable(source_line, true);
+    const std::string line = printable(source_line, "\t");
     const std::size_t caret = std::min(static_cast<std::size_t>(column - 1), line.size());
     std::size_t begin = caret > kSourceWidthMax * 3 / 4 && line.size() > kSourceWidthMax
                             ? caret - kSourceWidthMax / 2
@@ -148,7 +133,7 @@ std::string render(const Diagnostic& diagnostic) {
     if (!diagnostic.pointer.empty()) {
         out += diagnostic.pointer + ": ";
     }
-    out = printable(out + diagnostic.message, false);
+    out = printable(out + diagnostic.message);
     if (location.column > 0 && !diagnostic.source_line.empty()) {
         out += source_excerpt(diagnostic.source_line, location.column);
     }
@@ -161,6 +146,22 @@ std::string render(const std::vector<Diagnostic>& diagnostics) {
         out += (out.empty() ? "" : "\n") + render(diagnostic);
     }
     return out;
+}
+
+std::string printable(std::string_view text, std::string_view keep) {
+    std::string clean(text);
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = utf8_length(text, i);
+        const auto byte = static_cast<unsigned char>(text[i]);
+        const bool is_control = byte < 0x20U || byte == 0x7FU;
+        if (length == 0 || (is_control && keep.find(text[i]) == std::string_view::npos)) {
+            clean[i] = '?';
+        } else if (byte == 0xC2U && static_cast<unsigned char>(text[i + 1]) < 0xA0U) {
+            clean.replace(i, 2, "??");  // U+0080 to U+009F, which some terminals obey
+        }
+        i += std::max<std::size_t>(length, 1);
+    }
+    return clean;
 }
 
 std::string quote(std::string_view word) {

@@ -65,6 +65,10 @@ public:
 std::string render(const Diagnostic& diagnostic);
 std::string render(const std::vector<Diagnostic>& diagnostics);
 
+// The same number of bytes, with '?' for what could upset a terminal: control characters, but those
+// of `keep`, and what is not UTF-8. For all text that may come from input.
+std::string printable(std::string_view text, std::string_view keep = {});
+
 // 'word' for a message, cut if very long.
 std::string quote(std::string_view word);
 

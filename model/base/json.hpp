@@ -26,6 +26,7 @@ struct ValuePlace {
     Location value;
     int key_line = 0;
     int key_column = 0;
+    bool is_override = false;  // set by set(), and not by a file
 };
 
 // A parsed document. Copyable; sub-documents can be grafted in and single values overridden, and
@@ -54,6 +55,8 @@ public:
     [[nodiscard]] Location location(std::string pointer) const;
     // Of the key of a member; location(pointer) where that is unknown.
     [[nodiscard]] Location key_location(const std::string& pointer) const;
+    // Whether set() gave the value, or what it is a part of.
+    [[nodiscard]] bool is_override(std::string pointer) const;
     // The text line of a location, for the caret; empty if unknown or too long to show.
     [[nodiscard]] std::string source_line(const Location& location) const;
     [[nodiscard]] Diagnostic diagnostic(const std::string& pointer, std::string message) const;
@@ -69,13 +72,17 @@ public:
 private:
     Json root_;
     std::string file_;
+    // Of the value, or of its closest ancestor that is known; nullptr: not even the root's is.
+    [[nodiscard]] const ValuePlace* place(std::string pointer) const;
     void forget_places(const std::string& pointer);  // of the value and all below it
 
     std::map<std::string, ValuePlace> places_;                      // by pointer
     std::map<std::string, std::vector<std::string>> source_lines_;  // by file; kept for small files
 };
 
-enum class Keys { strict, foreign };  // unknown keys: an error, or a note
+// Unknown keys: an error, or a note. What an override names is an error in foreign files too: it
+// was typed to change something, and changes nothing.
+enum class Keys { strict, foreign };
 
 // Reads one JSON object key by key. Values are left untouched when absent or wrong, so callers
 // fill a struct that holds the defaults. Call finish() last: it reports the unknown keys.

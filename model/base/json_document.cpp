@@ -74,17 +74,27 @@ const Json* Document::find(const std::string& pointer) const {
     return value;
 }
 
-Location Document::location(std::string pointer) const {
+const ValuePlace* Document::place(std::string pointer) const {
     while (true) {
         if (const auto found = places_.find(pointer); found != places_.end()) {
-            return found->second.value;
+            return &found->second;
         }
         const std::size_t slash = pointer.rfind('/');
         if (slash == std::string::npos) {
-            return Location{file_, 0, 0};
+            return nullptr;
         }
         pointer.erase(slash);
     }
+}
+
+Location Document::location(std::string pointer) const {
+    const ValuePlace* found = place(std::move(pointer));
+    return found == nullptr ? Location{file_, 0, 0} : found->value;
+}
+
+bool Document::is_override(std::string pointer) const {
+    const ValuePlace* found = place(std::move(pointer));
+    return found != nullptr && found->is_override;
 }
 
 Location Document::key_location(const std::string& pointer) const {
@@ -167,9 +177,9 @@ bool Document::set(const std::string& pointer, Json value, Location location) {
     *place = std::move(value);
     forget_places(below);
     for (const std::string& made : created) {
-        places_[made] = ValuePlace{location, 0, 0};
+        places_[made] = ValuePlace{location, 0, 0, true};
     }
-    places_[below] = ValuePlace{std::move(location), 0, 0};
+    places_[below] = ValuePlace{std::move(location), 0, 0, true};
     return true;
 }
 

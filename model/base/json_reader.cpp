@@ -342,7 +342,7 @@ void ObjectReader::unknown_key(const std::string& key, Keys keys) {
     Location location = document_->key_location(where);
     std::string line = document_->source_line(location);
     Diagnostic diagnostic{std::move(location), where, "unknown key " + quote(key), std::move(line)};
-    if (keys == Keys::strict) {
+    if (keys == Keys::strict || document_->is_override(where)) {
         diagnostic.message += did_you_mean(key, known_);
         diagnostics_->error(std::move(diagnostic));
     } else {

@@ -18,7 +18,8 @@ constexpr Range kLayers{1, 1000};
 constexpr std::int64_t kExpertsMax = 4096;
 constexpr std::int64_t kExpertsOfAllLayersMax = 500'000;
 
-// Keys of released config files that change nothing here.
+// Keys of released config files that change nothing here. Nobody writes them to change something,
+// but by an override.
 const std::vector<std::string>& harmless_keys() {
     static const std::vector<std::string> keys = {
         "architectures", "attention_dropout", "aux_loss_alpha",
@@ -28,6 +29,15 @@ const std::vector<std::string>& harmless_keys() {
         "seq_aux",       "torch_dtype",       "transformers_version",
         "use_cache",     "_name_or_path"};
     return keys;
+}
+
+void accept_harmless_keys(const Document& document, ObjectReader& reader) {
+    for (const std::string& key : harmless_keys()) {
+        const bool is_typed = document.is_override(reader.pointer(key));
+        if (!is_typed || document.is_override(reader.pointer())) {
+            reader.accept(key);
+        }
+    }
 }
 
 // A switch of other models that must stand as it does here.
@@ -174,6 +184,10 @@ ModelConfig read_model_config(const Document& document, const std::string& point
         return config;
     }
     if (reader.has("text_config") && !reader.has("hidden_size")) {
+        reader.accept("text_config");
+        reader.accept("model_type");
+        accept_harmless_keys(document, reader);
+        reader.finish(Keys::foreign);
         return read_model_config(document, join_pointer(pointer, "text_config"), diagnostics);
     }
     reader.required("model_type", config.model_type);
@@ -199,9 +213,7 @@ ModelConfig read_model_config(const Document& document, const std::string& point
     }
     read_activation(reader);
     read_end_tokens(reader, config);
-    for (const std::string& key : harmless_keys()) {
-        reader.accept(key);
-    }
+    accept_harmless_keys(document, reader);
     reader.finish(Keys::foreign);
     return config;
 }

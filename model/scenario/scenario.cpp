@@ -133,6 +133,8 @@ void read_without(ObjectReader& reader, Without& without) {
         const auto part = parts.find(name);
         if (part == parts.end()) {
             reader.error("without", "unknown part '" + name + "'" + did_you_mean(name, names));
+        } else if (*part->second) {
+            reader.error("without", quote(name) + " is there twice");
         } else {
             *part->second = true;
         }

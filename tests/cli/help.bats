@@ -82,7 +82,7 @@ setup() {
     refused_with 2 "did you mean 'dualpipe'" schedule dualpip --ranks 4 --micro-batches 8
     refused_with 2 "--ranks and --micro-batches are needed" schedule dualpipe --ranks 4
     refused_with 2 "go together" schedule 1f1b --ranks 4 --micro-batches 8 --forward 1
-    refused_with 2 "not negative" schedule 1f1b --ranks 4 --micro-batches 8 --forward -1 \
+    refused_with 2 "must be from 0" schedule 1f1b --ranks 4 --micro-batches 8 --forward -1 \
         --backward-input 1 --backward-weight 1
     refused_with 2 "usage: r1sim model CONFIG" model deepseek-r1 --sequence-length 0
 }

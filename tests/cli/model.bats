@@ -63,6 +63,14 @@ r1_numbers='.parameters == {total: 671026419200, active_per_token: 37552297472,
     json '.layers.total == 30 and .parameters.total < 671026419200'
 }
 
+@test "model: --set of a key that nothing reads is refused" {
+    refused_with 3 "--set: /num_hiden_layers: unknown key .*did you mean 'num_hidden_layers'" \
+        model deepseek-r1 --set num_hiden_layers=30
+    refused_with 3 "/torch_dtype: unknown key" model deepseek-r1 --set torch_dtype=float32
+    refused_with 3 "/rope_scaling/mscal: unknown key .*did you mean 'mscale'" \
+        model deepseek-r1 --set rope_scaling.mscal=1
+}
+
 @test "model: ignored keys are listed with --verbose only" {
     jq '.some_future_key = 1' "$config/config.json" >"$BATS_TEST_TMPDIR/config.json"
     run -0 --separate-stderr "$R1SIM" model "$BATS_TEST_TMPDIR" --json

@@ -43,8 +43,8 @@ data() {
 }
 
 @test "report: the result of a sweep is a page too" {
-    jq -n '{schema: "r1sim.sweep_result/1", name: "s", sweep: "0", points: 0, simulated: 0,
-        without_room: 0, refused: [], compared_per: "step", best: null, pareto_front: [],
+    jq -n --arg hash "$(printf '0%.0s' {1..32})" '{schema: "r1sim.sweep_result/1", name: "s",
+        sweep: $hash, points: 0, simulated: 0, without_room: 0, refused: [], compared_per: "step", best: null, pareto_front: [],
         effects: [], lines: []}' >sweep.json
     run -0 "$R1SIM" report sweep.json --html sweep.html
     data sweep.html | jq -e --slurpfile result sweep.json '. == {sweep: $result[0]}'
@@ -53,7 +53,8 @@ data() {
     refused_with 3 "missing key 'lines'" report cut.json --html none.html
     for edit in 'del(.points)' '.lines = [{}]' '.effects = [{}]' '.pareto_front = [{}] | .best = 1'; do
         jq "$edit" sweep.json >hollow_sweep.json
-        refused_with 3 "not a complete result" report hollow_sweep.json --html none.html
+        refused_with 3 "missing key|not a complete sweep_result" \
+            report hollow_sweep.json --html none.html
     done
     [ ! -e none.html ]
 }
@@ -79,7 +80,15 @@ data() {
     refused_with 3 "missing key 'memory'" report broken.json --html none.html
     [[ "$stderr" == */graph* ]]
     jq '.step = {}' pair.json >hollow.json
-    refused_with 3 "not a complete report" report pair.json hollow.json --html none.html
+    refused_with 3 "hollow.json:[0-9]+:[0-9]+: /step: missing key 'time_s'" \
+        report pair.json hollow.json --html none.html
+    jq '.step.time_s = "fast" | .memory.fits = 1 | .network.links[0].bytes = -1' pair.json >wrong.json
+    refused_with 3 "wrong.json:[0-9]+:[0-9]+: /step/time_s: expects number, found \"fast\"" \
+        report wrong.json --html none.html
+    [[ "$stderr" == *"/memory/fits: expects boolean, found 1"* ]]
+    [[ "$stderr" == *"/network/links/0/bytes: expects at least 0, found -1"* ]]
+    [[ "$stderr" != *json.exception* ]]
+    refused_with 3 "/step/time_s: expects number" compare pair.json wrong.json
     [ ! -e none.html ]
     refused_with 3 "cannot be written" report pair.json --html no/such/folder.html
 }

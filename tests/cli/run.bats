@@ -128,6 +128,15 @@ setup() {
         simulate scenarios/tiny_train_cpu.json --set plan.routed_capacity=1023
 }
 
+@test "run: --resume without anything to go on from says so" {
+    run -0 --separate-stderr "$R1SIM" run "${small[@]}" --set workload.steps=1 --resume
+    [[ "$stderr" == *"warning: --resume: the scenario has no workload.checkpoint"* ]]
+    run -0 --separate-stderr "$R1SIM" run "${small[@]}" --set workload.steps=1 --resume \
+        --set workload.checkpoint.folder="$BATS_TEST_TMPDIR/new" \
+        --set workload.checkpoint.every_steps=1
+    [[ "$stderr" == *"warning: --resume: no usable checkpoint in $BATS_TEST_TMPDIR/new"* ]]
+}
+
 @test "run: what it cannot do" {
     run -5 "$R1SIM" run "${small[@]}" --set 'routing={"source":"zipf","placement":"balanced"}'
     holds "routing.placement 'balanced' is simulated only"

@@ -99,5 +99,9 @@ invalid() {
     invalid "at least 1 rank, got 0" 1f1b --ranks 0 --micro-batches 8
     invalid "at least 1 rank, got -2" zb1p --ranks -2 --micro-batches 8
     invalid "at least 1 micro-batch, got 0" 1f1b --ranks 4 --micro-batches 0
+    refused_with 2 "--forward must be from 0 to 1000000000 seconds" schedule 1f1b --ranks 2 \
+        --micro-batches 2 --forward 1e308 --backward-input 1 --backward-weight 1
+    refused_with 2 "--overlapped must be" schedule 1f1b --ranks 2 --micro-batches 2 --forward 1 \
+        --backward-input 1 --backward-weight 1 --overlapped nan
     invalid "more than 20000000 chunks" 1f1b --ranks 65536 --micro-batches 1000000
 }

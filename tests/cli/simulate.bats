@@ -184,6 +184,8 @@ compare() {
 @test "simulate: --set refuses what is no field" {
     run -3 "$R1SIM" simulate "$main_job" --set plan.expert_paralel=64
     holds "--set: /plan/expert_paralel: unknown key .*did you mean 'expert_parallel'"
+    run -3 "$R1SIM" simulate "$main_job" --set model.num_hiden_layers=30
+    holds "--set: /model/num_hiden_layers: unknown key .*did you mean 'num_hidden_layers'"
     run -3 "$R1SIM" simulate "$main_job" --set name.first=x
     holds "/name/first: runs through a value that is not an object"
     run -3 "$R1SIM" simulate "$main_job" --set plan
@@ -210,6 +212,35 @@ compare() {
     json '.run_info.engine_difference | (.step | fabs < 1e-9) and .op_max < 1e-9'
     run -0 "$R1SIM" simulate scenarios/trace_pair_h800_ep64.json --engine both
     holds "fluid against simgrid: step"
+}
+
+@test "simulate: a dry run says that nothing was simulated, and so does report" {
+    local dry=$BATS_TEST_TMPDIR/dry.json
+    run -0 "$R1SIM" simulate "$main_job" --dry-run -o "$dry"
+    holds "checked, and the graph built in [0-9.]+ s: nothing was simulated"
+    [[ "$output" != *"simulated in"* ]]
+    run -0 "$R1SIM" report "$dry"
+    holds "nothing was simulated"
+}
+
+@test "simulate: published zeros and metrics that the report lacks have a dash" {
+    run -0 "$R1SIM" simulate scenarios/tiny_prefill_cpu.json --set 'published=[
+        {"metric": "step.time_s", "value": 0, "source": "x"},
+        {"metric": "step.tim_s", "value": 4, "source": "x"}]'
+    holds "step.tim_s +- +4 +-"$'\n'
+    holds "step.time_s +[0-9.e-]+ +0 +-"
+}
+
+@test "simulate: texts of files do not reach the terminal's controls" {
+    run -0 "$R1SIM" simulate scenarios/tiny_prefill_cpu.json --color always \
+        --set 'name="a\u001b[31mred\u0000\nb\u009b"'
+    [[ "$output" == "a?[31mred??b??"$'\n'* ]]
+    [[ "$output" == *$'\e[1mStep\e[0m'* ]]
+}
+
+@test "simulate: a part cannot be left out twice" {
+    run -3 "$R1SIM" simulate "$main_job" --set 'replay.without=["network","network"]'
+    holds "/replay/without: 'network' is there twice"
 }
 
 @test "simulate: what this version lacks exits 5" {

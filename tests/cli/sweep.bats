@@ -225,6 +225,24 @@ kill_after() {
     holds "8 points, 0 simulated"
 }
 
+@test "sweep: an axis of a key that nothing reads is refused, at its place" {
+    jq '.axes = {"/model/num_hiden_layers": [2, 3]}' "$folder/sweep.json" >"$folder/typo.json"
+    run -3 --separate-stderr "$R1SIM" sweep "$folder/typo.json" "${small[@]}"
+    [[ "$stderr" == *"typo.json:"*"/model/num_hiden_layers: unknown key"*"'num_hidden_layers'"* ]]
+}
+
+@test "sweep: an unknown engine is refused, also where an axis names others" {
+    refused_with 3 "--engine: .*did you mean 'fluid'" sweep "$folder/sweep.json" --engine fluit
+}
+
+@test "sweep: texts of files do not reach the terminal's controls" {
+    jq '.axes = {"/name": ["a\nb\u001b[31m", "c"], "/plan/data_parallel": [2]}' \
+        "$folder/sweep.json" >"$folder/names.json"
+    run -0 "$R1SIM" sweep "$folder/names.json" "${small[@]}" --color never
+    holds 'a\?b\?\[31m'
+    [[ "$output" != *$'\e'* ]]
+}
+
 @test "sweep: wrong sweeps and options are refused, all problems at once" {
     echo '{"schema": "r1sim.sweep/1", "base": 3, "axes": {"/a": [], "plan.b": [1]}}' \
         >"$folder/bad.json"
@@ -232,7 +250,8 @@ kill_after() {
     [[ "$stderr" == *"bad.json:1:37: /base"* ]]
     [[ "$stderr" == *"must be a list of values"*"did you mean '/plan/b'"* ]]
     jq '.base = "nowhere.json"' "$folder/sweep.json" >"$folder/bad.json"
-    refused_with 3 "nowhere.json: cannot be read" sweep "$folder/bad.json"
+    refused_with 3 "bad.json:[0-9]+:[0-9]+: /base: cannot be loaded" sweep "$folder/bad.json"
+    [[ "$stderr" == *"nowhere.json: cannot be read"* ]]
     refused_with 2 "--shard takes i/n" sweep "$folder/sweep.json" --shard 4/3
     refused_with 2 "--shard takes i/n" sweep "$folder/sweep.json" --shard 1
     refused_with 2 "not with --shard" sweep "$folder/sweep.json" --shard 1/2 --merge x

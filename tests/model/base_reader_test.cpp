@@ -209,6 +209,17 @@ TEST_CASE("reader: in foreign files unknown keys are notes", "[model][base]") {
           Strings{"f.json:1:2: /architectures: unknown key 'architectures' ignored"});
 }
 
+TEST_CASE("reader: what an override names is an error in foreign files too", "[model][base]") {
+    Reading reading(R"({"known": {"inner": 1}})");
+    CHECK(reading.document.set("/knwon/x", 2, {"--set", 0, 0}));
+    CHECK_FALSE(reading.document.is_override("/known/inner"));
+    CHECK(reading.document.is_override("/knwon"));
+    ObjectReader reader = reading.reader();
+    reader.accept("known");
+    reader.finish(Keys::foreign);
+    CHECK(reading.errors() == Strings{"/knwon: unknown key 'knwon', did you mean 'known'?"});
+}
+
 TEST_CASE("reader: a choice lists what it can be and suggests the closest", "[model][base]") {
     Reading reading(R"({"kernel": "low_latancy", "other": 1, "none": "zzz"})");
     ObjectReader reader = reading.reader();

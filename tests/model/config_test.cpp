@@ -291,6 +291,26 @@ TEST_CASE("config: unknown keys of foreign files are notes", "[model][config]") 
     CHECK(diagnostics.notes().size() == 1);
 }
 
+TEST_CASE("config: what an override names must be read", "[model][config]") {
+    const auto problems = [](Document document, const char* pointer, const Json& value) {
+        REQUIRE(document.set(pointer, value, {"--set", 0, 0}));
+        Diagnostics diagnostics;
+        read_model_config(document, "", diagnostics);
+        return diagnostics.errors().size();
+    };
+    const Json tiny = model_preset("tiny-r1");
+    const Document plain = Document::from_json(tiny, "test");
+    CHECK(problems(plain, "/num_hidden_layers", 5) == 0);
+    CHECK(problems(plain, "/num_hiden_layers", 5) == 1);
+    CHECK(problems(plain, "/torch_dtype", "float32") == 1);
+    CHECK(problems(plain, "", tiny) == 0);  // harmless keys of a whole model
+    // The text model of a larger one, whose other keys nothing reads.
+    const Document wrapped = Document::from_json(
+        {{"model_type", "kimi_k25"}, {"vision_config", 1}, {"text_config", tiny}}, "test");
+    CHECK(problems(wrapped, "/text_config/num_hidden_layers", 5) == 0);
+    CHECK(problems(wrapped, "/num_hidden_layers", 5) == 1);
+}
+
 TEST_CASE("config: what would be computed differently is refused", "[model][config]") {
     const auto problems = [](const char* key, const Json& value) {
         Json json = model_preset("tiny-r1");

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "model/base/json_schema.hpp"
 #include "model/timeline/measured.hpp"
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/json_schema.hpp"
 #include "tests/support/measured_timeline.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/trace.hpp"
@@ -96,9 +96,9 @@ Json schema() {
 }
 
 void check_conforms(const Json& report) {
-    const std::vector<std::string> problems = test::schema_problems(schema(), report);
-    for (const std::string& problem : problems) {
-        UNSCOPED_INFO(problem);
+    const std::vector<SchemaProblem> problems = schema_problems(schema(), report);
+    for (const SchemaProblem& problem : problems) {
+        UNSCOPED_INFO(problem.pointer + ": " + problem.message);
     }
     CHECK(problems.empty());
 }
@@ -125,7 +125,7 @@ TEST_CASE("measured report: conforms to the schema of reports", "[tools][report]
     wrong["network"]["links"][0].erase("bytes");
     wrong["routing"]["expert_load"]["gini"] = 2;
     wrong["graph"]["hash"] = "x";
-    CHECK(test::schema_problems(schema(), wrong).size() == 5);
+    CHECK(schema_problems(schema(), wrong).size() == 5);
 }
 
 TEST_CASE("measured report: times are those of the iteration", "[tools][report]") {

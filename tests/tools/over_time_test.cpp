@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "model/base/json_schema.hpp"
 #include "tests/model/timeline_fixture.hpp"
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
-#include "tests/support/json_schema.hpp"
 #include "tools/report/report.hpp"
 
 namespace r1 {
@@ -103,8 +103,8 @@ TEST_CASE("largest bubble: before, between and after chunks", "[tools][report]")
 TEST_CASE("over time: agrees with the report it is in", "[tools][report]") {
     const Json& report = uneven_report();
     const Json schema = Json::parse(read_file(data_root() / "scenarios" / "report.schema.json"));
-    for (const std::string& problem : test::schema_problems(schema, report)) {
-        FAIL_CHECK(problem);
+    for (const SchemaProblem& problem : schema_problems(schema, report)) {
+        FAIL_CHECK(problem.pointer + ": " + problem.message);
     }
     const Json& shown = report["over_time"];
     SECTION("columns of a link have the mean that network.links says") {

@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "model/base/json_schema.hpp"
 #include "tests/sim/small_scenario.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/contains.hpp"
-#include "tests/support/json_schema.hpp"
 #include "tools/report/report.hpp"
 
 namespace r1 {
@@ -283,7 +283,7 @@ TEST_CASE("report: sensitivity as its schema says, replayed or not", "[tools][re
         Simulation simulation = dualpipe().simulation;
         simulation.sensitivity = step_sensitivity(dualpipe().setting, simulation, check);
         const Json report = report_of(dualpipe().setting, simulation);
-        CHECK(test::schema_problems(schema, report).empty());
+        CHECK(schema_problems(schema, report).empty());
         const Json& compute = report["sensitivity"][0];
         CHECK(compute["resource"] == "compute");
         CHECK(compute["faster"]["predicted_s"] < at(report, "step.time_s"));
@@ -302,7 +302,7 @@ TEST_CASE("report: parts of the bubble as its schema says, when they are known",
     Simulation simulation = dualpipe().simulation;
     simulation.bubble_parts = bubble_parts(dualpipe().setting, simulation);
     const Json report = report_of(dualpipe().setting, simulation);
-    CHECK(test::schema_problems(schema, report).empty());
+    CHECK(schema_problems(schema, report).empty());
     CHECK(report["pipeline"]["bubble_parts_s"]["network"] == simulation.bubble_parts->network_s);
     CHECK_FALSE(dualpipe_report()["pipeline"].contains("bubble_parts_s"));
 }

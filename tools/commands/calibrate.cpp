@@ -18,7 +18,6 @@
 #include "tools/calibration_import.hpp"
 #include "tools/cli.hpp"
 #include "tools/cpu_calibration.hpp"
-#include "tools/model_options.hpp"
 #include "tools/processes.hpp"
 #include "tools/report/calibration_report.hpp"
 #include "tools/report/calibration_table.hpp"
@@ -95,7 +94,6 @@ void require_place(const Invocation& invocation) {
     if (!invocation.has("output") && !invocation.flag("json")) {
         throw UsageError("calibrate needs -o FILE, or --json, for the calibration");
     }
-    check_output_files(invocation, {"output"});
 }
 
 int give(const Invocation& invocation, const Json& calibration_file) {
@@ -108,7 +106,11 @@ int give(const Invocation& invocation, const Json& calibration_file) {
         write_file_atomically(invocation.text("output"), text);
     }
     const Json report = calibration_report(calibration, document.root());
-    write_stdout(invocation.flag("json") ? text : calibration_table(report, invocation.color()));
+    if (invocation.flag("json")) {
+        write_stdout(text);
+    } else {
+        invocation.print(report, calibration_table(report, invocation.color()));
+    }
     return kOk;
 }
 
@@ -210,6 +212,7 @@ Command calibrate_command() {
     command.examples = {"calibrate --show h800_published",
                         "calibrate --device cuda -o my_h100.json",
                         "calibrate --device cpu -o my_cpu.json"};
+    command.inputs = {"show", "base", "import"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("show", po::value<std::string>()->value_name("FILE"),

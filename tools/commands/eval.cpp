@@ -141,7 +141,7 @@ int run_eval(const Invocation& invocation) {
     if (!invocation.has("model")) {
         throw UsageError("missing --model DIR");
     }
-    check_execution_options(invocation);
+    refuse_overrides(invocation);
     EvaluateOptions options = options_of(invocation);
     const TokenBatch tokens = tokens_of(invocation);
     options.token_source = invocation.has("input") ? invocation.text("input") : "--tokens";
@@ -189,6 +189,8 @@ Command eval_command() {
         "eval --model path/to/checkpoint --tokens 1,2,3",
         "eval --model DIR --input prompt.safetensors --gradients main -o gradients.safetensors",
         "eval --model DIR --tokens 5,6,7 --dump hidden,router,mtp -o all.safetensors"};
+    command.outputs = {"binding", "timeline"};
+    command.inputs = {"input", "model"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("model", po::value<std::string>()->value_name("DIR"),

@@ -15,6 +15,7 @@
 #include "tools/model_options.hpp"
 #include "tools/prompts.hpp"
 #include "tools/report/measured_report.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -215,15 +216,15 @@ void print_summary(const Invocation& invocation, const Json& json) {
                         : fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(accepted) /
                                                          static_cast<double>(drafts)));
     }
-    invocation.detail(fmt::format("graph {}, {:.3g} tokens/s, {:.1f} MB",
+    invocation.detail(fmt::format("graph {}, {} tokens/s, {:.1f} MB",
                                   json["graph"]["hash"].get<std::string>(),
-                                  json["run_info"]["tokens_per_s"].get<double>(),
+                                  short_number(json["run_info"]["tokens_per_s"].get<double>(), 4),
                                   1e-6 * json["run_info"]["memory"]["total_bytes"].get<double>()));
 }
 
 int run_generate(const Invocation& invocation) {
     check_usage(invocation);
-    check_execution_options(invocation);
+    refuse_overrides(invocation);
     const std::int64_t baseline = resident_memory_bytes();
     const Checkpoint checkpoint = Checkpoint::open(invocation.text("model"));
     const std::optional<TextCodec> codec = codec_of(invocation, checkpoint.config());
@@ -293,6 +294,8 @@ Command generate_command() {
     command.examples = {"generate --model DIR --prompt 'What is a rail?' --chat",
                         "generate --model DIR --tokens 5,6,7 --max-new-tokens 32 --json",
                         "generate --model DIR --prompts questions.txt --speculative"};
+    command.outputs = {"binding", "timeline"};
+    command.inputs = {"input", "prompts", "messages", "model"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("model", po::value<std::string>()->value_name("DIR"),

@@ -3,6 +3,7 @@
 #include "model/base/json.hpp"
 #include "model/config/parameters.hpp"
 #include "tools/cli.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -67,10 +68,11 @@ std::string model_table(const Json& json) {
     row("  MTP module", parameters["mtp"]);
     text += fmt::format("{:<25} {:>15}  bytes a token\n", "KV cache",
                         json["kv_cache"]["bytes_per_token"].get<std::int64_t>());
-    text += fmt::format("{:<25} {:>15.4g}  GFLOP a token, causal, {} tokens\n", "forward",
-                        count(flops["forward"]) / 1e9, json["sequence_length"].get<std::int64_t>());
-    text += fmt::format("{:<25} {:>15.4g}  GFLOP a token (3 x forward)\n", "training",
-                        count(flops["training"]) / 1e9);
+    text += fmt::format("{:<25} {:>15}  GFLOP a token, causal, {} tokens\n", "forward",
+                        short_number(count(flops["forward"]) / 1e9, 4),
+                        json["sequence_length"].get<std::int64_t>());
+    text += fmt::format("{:<25} {:>15}  GFLOP a token (3 x forward)\n", "training",
+                        short_number(count(flops["training"]) / 1e9, 4));
     return text;
 }
 

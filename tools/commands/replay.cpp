@@ -17,7 +17,6 @@
 #include "sim/recorded_times.hpp"
 #include "sim/simulate.hpp"
 #include "tools/cli.hpp"
-#include "tools/model_options.hpp"
 #include "tools/report/replay_report.hpp"
 #include "tools/report/report.hpp"
 #include "tools/report/report_html.hpp"
@@ -188,7 +187,6 @@ void check_usage(const Invocation& invocation) {
         throw UsageError(fmt::format("--engine takes simgrid or fluid{}, not {}",
                                      of_graph ? " or both" : "", quote(engine)));
     }
-    check_output_files(invocation, {"output", "html"});
 }
 
 int run_replay(const Invocation& invocation) {
@@ -208,6 +206,8 @@ Command replay_command() {
         "replay --graph graph.json --cluster h100_256x8_mrft --json -o report.json",
         "replay --graph graph.json --timeline measured.json --cluster h800_8x8",
         "replay --chakra traces --cluster h800_8x8 --set nvlink.bandwidth_gb_per_s=450"};
+    command.outputs = {"html"};
+    command.inputs = {"graph", "timeline", "binding", "calibration", "chakra", "cluster"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("graph", po::value<std::string>()->value_name("FILE"),

@@ -2,7 +2,6 @@
 
 #include "model/base/json.hpp"
 #include "tools/cli.hpp"
-#include "tools/model_options.hpp"
 #include "tools/report/report_file.hpp"
 #include "tools/report/report_html.hpp"
 #include "tools/sweep/sweep_result.hpp"
@@ -29,7 +28,7 @@ void check_sweep_result(const Document& document) {
     reader.required("name", text);
     reader.required("sweep", text);
     diagnostics.throw_if_errors();
-    try {
+    with_schema(document, "sweep_result", [&] {
         const Json& result = document.root();
         std::vector<std::string> axes;
         for (const Json& effect : result.at("effects")) {
@@ -38,10 +37,7 @@ void check_sweep_result(const Document& document) {
         sweep_table(sweep_result(result.at("name"), result.at("sweep"), axes, result.at("lines")),
                     false);
         sweep_table(result, false);
-    } catch (const Json::exception& error) {
-        throw InputError(document.file(),
-                         std::string("not a complete result of a sweep: ") + error.what());
-    }
+    });
 }
 
 // The page of a sweep: `sweep` printed its table.
@@ -55,15 +51,6 @@ int show_sweep(const Invocation& invocation, const Document& document) {
     return kOk;
 }
 
-// The table needs more of a report than its sections.
-std::string table_of(const Json& report, const std::string& file, bool color) {
-    try {
-        return report_table(report, color);
-    } catch (const Json::exception& error) {
-        throw InputError(file, std::string("not a complete report: ") + error.what());
-    }
-}
-
 int run_report(const Invocation& invocation) {
     const auto files = invocation.get<std::vector<std::string>>("reports");
     if (files.size() > kReportsMax) {
@@ -72,7 +59,6 @@ int run_report(const Invocation& invocation) {
     if (invocation.has("set")) {
         throw UsageError("--set changes fields of a scenario; simulate it again");
     }
-    check_output_files(invocation, {"output", "html"});
     std::vector<Json> reports;
     std::string tables;
     for (const std::string& file : files) {
@@ -81,8 +67,10 @@ int run_report(const Invocation& invocation) {
             return show_sweep(invocation, document);
         }
         reports.push_back(read_report(document));
-        tables += tables.empty() ? "" : "\n";
-        tables += table_of(reports.back(), file, invocation.color());
+        with_schema(document, "report", [&] {
+            tables +=
+                (tables.empty() ? "" : "\n") + report_table(reports.back(), invocation.color());
+        });
     }
     if (invocation.has("html")) {
         write_file_atomically(invocation.text("html"), report_html(reports));
@@ -102,6 +90,7 @@ Command report_command() {
     command.positional_count = -1;
     command.examples = {"report report.json", "report report.json --html report.html",
                         "report mpft.json mrft.json --html side_by_side.html"};
+    command.outputs = {"html"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("reports", po::value<std::vector<std::string>>()->value_name("REPORT"),

@@ -16,6 +16,7 @@
 #include "runtime/agreement.hpp"
 #include "runtime/binding.hpp"
 #include "runtime/byte_model.hpp"
+#include "runtime/checkpoint_folder.hpp"
 #include "runtime/cpu_device.hpp"
 #include "runtime/graph_traffic.hpp"
 #include "runtime/required_kernels.hpp"
@@ -143,6 +144,20 @@ std::int64_t reserve_memory(const Job& job) {
         most = std::max(most, each.total().value());
     }
     return std::llround(most);
+}
+
+// A run that was meant to go on, and starts anew.
+void warn_of_fresh_start(const Invocation& invocation, const Job& job) {
+    if (!invocation.flag("resume") || !is_first_process()) {
+        return;
+    }
+    const auto& checkpoint = job.spec().checkpoint;
+    if (!checkpoint) {
+        invocation.warn("--resume: the scenario has no workload.checkpoint; starting at step 0");
+    } else if (!find_latest(checkpoint->folder)) {
+        invocation.warn(fmt::format("--resume: no usable checkpoint in {}; starting at step 0",
+                                    checkpoint->folder.string()));
+    }
 }
 
 void show(const Invocation& invocation, const TrainingProgress& progress) {
@@ -315,14 +330,8 @@ void answer(const Invocation& invocation, const Job& job, std::optional<std::int
     invocation.answer(report, report_table(report, invocation.color()));
 }
 
-void check_run_usage(const Invocation& invocation) {
-    check_output_files(invocation,
-                       {"output", "binding", "timeline", "trace", "graph", "curves", "html"});
-    make_chakra_folder(invocation);
-}
-
 int run_run(const Invocation& invocation) {
-    check_run_usage(invocation);
+    make_chakra_folder(invocation);
     const ExecutionPolicy policy = policy_of(invocation);
     const DeviceKind device = device_of(invocation, local_rank());
     Setting setting = setting_of(invocation);
@@ -349,6 +358,7 @@ int run_run(const Invocation& invocation) {
         throw;
     }
     const std::optional<std::int64_t> planned_bytes = reserve_memory(job);
+    warn_of_fresh_start(invocation, job);
     execute(invocation, job,
             [&](const TrainingResult& result) { answer(invocation, job, planned_bytes, result); });
     return kOk;
@@ -366,6 +376,7 @@ Command run_command() {
         "run scenarios/tiny_train_cpu.json",
         "run scenarios/tiny_train_cpu.json --set 'workload.data=[\"texts\"]' --curves curves.jsonl",
         "run scenarios/tiny_train_cpu.json --json -o report.json --trace trace.json"};
+    command.outputs = {"html", "trace", "timeline", "graph", "binding", "curves"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                //
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //

@@ -1,4 +1,4 @@
-#include <cmath>
+#include <fmt/format.h>
 
 #include "model/base/json.hpp"
 #include "model/schedule/schedule_json.hpp"
@@ -10,6 +10,9 @@ namespace r1 {
 
 namespace {
 
+// 30 years: sums of them stay far from where they would lose a small one.
+constexpr double kSecondsMax = 1e9;
+
 // Chunk times from the flags; nothing if none was given.
 std::optional<ChunkSeconds> chunk_seconds(const Invocation& invocation) {
     const char* names[] = {"forward", "backward-input", "backward-weight", "overlapped"};
@@ -19,8 +22,9 @@ std::optional<ChunkSeconds> chunk_seconds(const Invocation& invocation) {
         if (invocation.has(names[i])) {
             values[i] = invocation.get<double>(names[i]);
             given += i < 3;
-            if (!(values[i] >= 0) || std::isinf(values[i])) {
-                throw UsageError(std::string("--") + names[i] + " must be a time, not negative");
+            if (!(values[i] >= 0 && values[i] <= kSecondsMax)) {
+                throw UsageError(
+                    fmt::format("--{} must be from 0 to {:.0f} seconds", names[i], kSecondsMax));
             }
         }
     }

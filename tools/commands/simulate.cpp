@@ -119,6 +119,8 @@ Command simulate_command() {
         "simulate scenarios/train_v3_2048_h800.json",
         "simulate scenarios/train_v3_2048_h800.json --json -o report.json --trace trace.json",
         "simulate scenarios/train_v3_2048_h800.json --set cluster.nvlink.bandwidth_gb_per_s=450"};
+    command.outputs = {"html", "trace", "timeline", "graph"};
+    command.inputs = {"binding"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                //
             ("scenario", po::value<std::string>()->value_name("SCENARIO"), "scenario file")  //

@@ -11,7 +11,6 @@
 
 #include "runtime/agreement.hpp"
 #include "tools/cli.hpp"
-#include "tools/model_options.hpp"
 #include "tools/processes.hpp"
 #include "tools/report/report_html.hpp"
 #include "tools/sweep/dispatch.hpp"
@@ -250,11 +249,10 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
     if (invocation.has("html")) {
         write_file_atomically(invocation.text("html"), sweep_html(result));
     }
-    write_stdout(invocation.flag("json") ? result.dump(2) + "\n"
-                                         : sweep_table(result, invocation.color()));
+    invocation.print(result, sweep_table(result, invocation.color()));
     if (std::none_of(lines.begin(), lines.end(), is_simulated) && !lines.empty()) {
         std::cerr << "no point could be simulated; the first:\n"
-                  << lines.front().at("error").get<std::string>() << "\n";
+                  << printable(lines.front().at("error").get<std::string>(), "\n") << "\n";
         return lines.front().at("exit_code").get<int>();
     }
     return kOk;
@@ -262,18 +260,13 @@ int answer(const Invocation& invocation, const Sweep& sweep, const LinesByPoint&
 
 // The processes of a sweep each read it, which a pipe allows only once.
 void require_file(const std::filesystem::path& file) {
-    std::error_code ignored;
-    const bool is_stream = std::filesystem::exists(file, ignored) &&
-                           !std::filesystem::is_regular_file(file, ignored) &&
-                           !std::filesystem::is_directory(file, ignored);
-    if (is_stream || file.lexically_normal().string().starts_with("/dev/")) {
+    if (is_stream(file)) {
         throw InputError(file.string(),
                          "is no file on a disk, and every process of a sweep reads it again");
     }
 }
 
 int run_sweep(const Invocation& invocation) {
-    check_output_files(invocation, {"output", "csv", "html"});
     if (invocation.has("merge") && invocation.has("shard")) {
         throw UsageError("--merge takes whole sweeps: not with --shard");
     }
@@ -307,6 +300,8 @@ Command sweep_command() {
         "sweep scenarios/sweep_nvlink_oversubscription.json --jobs 2 -o points.jsonl",
         "sweep scenarios/sweep_pipeline_comm_sms.json --set plan.schedule=1f1b --csv points.csv",
         "sweep scenarios/sweep_pipeline_comm_sms.json --merge 1.jsonl 2.jsonl -o points.jsonl"};
+    command.outputs = {"csv", "html"};
+    command.inputs = {"merge"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                       //
             ("sweep", po::value<std::string>()->value_name("SWEEP"), "sweep file")  //

@@ -113,6 +113,8 @@ Command topology_command() {
         "topology h800_256x8_mpft --diff h100_256x8_mpft",
         "topology node.xml --import nccl-xml --set nodes=256 --set fabric.kind=mpft "
         "--topology-out mine.json"};
+    command.outputs = {"topology-out", "svg"};
+    command.inputs = {"diff"};
     command.add_options = [](po::options_description& options) {
         options.add_options()                                                                  //
             ("file", po::value<std::string>()->value_name("FILE"), "topology file or preset")  //

@@ -230,7 +230,6 @@ int run_validate(const Invocation& invocation) {
     const std::vector<Threshold> thresholds =
         thresholds_of(invocation, {"end_to_end", "op_kinds", "phases", "ranks"});
     policy_of(invocation);  // refuses what the run would, before it
-    check_output_files(invocation, {"output", "trace"});
     const std::string input = invocation.text("input");
     std::error_code ignored;
     if (!fs::is_directory(input, ignored)) {
@@ -263,6 +262,8 @@ Command validate_command() {
         "validate scenarios/tiny_train_cpu.json --trace both.json",
         "validate --measured measured.json --simulated simulated.json --fail-above 5%",
         "validate cases --json -o scoreboard.json"};
+    command.outputs = {"trace"};
+    command.inputs = {"measured", "simulated", "binding"};
     command.add_options = [](po::options_description& options) {
         options.add_options()  //
             ("input", po::value<std::string>()->value_name("SCENARIO|DIR"),

@@ -40,7 +40,7 @@ std::string text(const Json& json, const char* key) {
 std::string figure(double value) {
     // All digits of sizes, four of what was measured or fitted.
     const bool whole = value == std::floor(value) && std::abs(value) < 1e7;
-    return whole ? fmt::format("{:.0f}", value) : fmt::format("{:.4g}", value);
+    return whole ? fmt::format("{:.0f}", value) : short_number(value, 4);
 }
 
 std::string size(const std::string& column, double value) {
@@ -194,9 +194,7 @@ std::string group_lines(const Json& curves, Group group) {
 }  // namespace
 
 std::string calibration_table(const Json& report, bool color) {
-    const auto strong = [color](const std::string& line) {
-        return color ? "\033[1m" + line + "\033[0m\n" : line + "\n";
-    };
+    const auto strong = [color](const std::string& line) { return bold(line, color) + "\n"; };
     std::string table =
         strong(fmt::format("calibration {} for {}", text(report, "name"), text(report, "device")));
     if (!text(report, "implementation").empty()) {

@@ -225,7 +225,7 @@ std::string needed_text(const Json& needed, double given) {
     }
     const auto value = needed.get<double>();
     const double away = value == std::round(value) ? 0 : value > given ? 5e-6 : -5e-6;
-    return fmt::format("{:.6g}", value + std::abs(value) * away);
+    return short_number(value + std::abs(value) * away, 6);
 }
 
 std::string nearest_text(const Json& answer, const CandidateNames& names) {
@@ -239,9 +239,9 @@ std::string nearest_text(const Json& answer, const CandidateNames& names) {
         std::string changes;
         for (const Json& change : nearest.at("changes")) {
             const auto given = change.at("given").get<double>();
-            changes += fmt::format("{}{} {} instead of {:g}", changes.empty() ? "" : " and ",
+            changes += fmt::format("{}{} {} instead of {}", changes.empty() ? "" : " and ",
                                    change.at("constraint").get<std::string>(),
-                                   needed_text(change.at("needed"), given), given);
+                                   needed_text(change.at("needed"), given), short_number(given, 6));
         }
         text += fmt::format(
             "  It would be {}with {}; now it is:\n    {}\n",
@@ -256,8 +256,8 @@ std::string nearest_text(const Json& answer, const CandidateNames& names) {
 std::string plan_answer_table(const Json& answer, bool color) {
     const Json& search = answer.at("search");
     const CandidateNames names(answer.at("candidates"));
-    return fmt::format("{}{}{}: {} candidates, {} bounded, {} simulated\n", color ? "\033[1m" : "",
-                       answer.at("name").get<std::string>(), color ? "\033[0m" : "",
+    return fmt::format("{}: {} candidates, {} bounded, {} simulated\n",
+                       bold(answer.at("name").get<std::string>(), color),
                        search.at("candidates").get<int>(), search.at("bounded").get<int>(),
                        search.at("simulated").get<int>()) +
            candidates_text(answer, names) + reasons(answer.at("candidates")) +

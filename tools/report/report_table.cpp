@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "tools/report/report.hpp"
+#include "tools/report/text_line.hpp"
 
 namespace r1 {
 
@@ -15,14 +16,11 @@ class Table {
 public:
     explicit Table(bool color) : color_(color) {}
 
-    void heading(const std::string& text) {
-        text_ += color_ ? fmt::format("\n\033[1m{}\033[0m\n", text) : fmt::format("\n{}\n", text);
-    }
+    void heading(const std::string& text) { text_ += "\n" + bold(printable(text), color_) + "\n"; }
     void row(const std::string& label, const std::string& value, const std::string& remark = {}) {
-        text_ +=
-            fmt::format("  {:<28}{:>16}{}{}\n", label, value, remark.empty() ? "" : "  ", remark);
+        line(fmt::format("  {:<28}{:>16}{}{}", label, value, remark.empty() ? "" : "  ", remark));
     }
-    void line(const std::string& text) { text_ += text + "\n"; }
+    void line(const std::string& text) { text_ += printable(text) + "\n"; }
     [[nodiscard]] std::string take() && { return std::move(text_); }
 
 private:
@@ -37,14 +35,6 @@ std::string share(double part, double whole) {
 }
 
 bool is_measured(const Json& report) { return report.at("run_info").at("measured").get<bool>(); }
-
-std::string five_digits(double value) {
-    const double size = std::abs(value);
-    if (size >= 1e9) {
-        return fmt::format("{:.5g}e9", value / 1e9);
-    }
-    return size >= 1e6 ? fmt::format("{:.5g}e6", value / 1e6) : fmt::format("{:.5g}", value);
-}
 
 std::string bytes(double value) {
     return value >= 1e8 ? fmt::format("{:.2f} GB", value / 1e9)
@@ -70,8 +60,8 @@ void add_step(Table& table, const Json& report) {
     if (step.at("tokens_per_s").is_null()) {
         return;  // a part of a step
     }
-    table.row("tokens a second", five_digits(number(step, "tokens_per_s")));
-    table.row("tokens a day", five_digits(number(step, "tokens_per_day")));
+    table.row("tokens a second", short_number(number(step, "tokens_per_s")));
+    table.row("tokens a day", short_number(number(step, "tokens_per_day")));
     const auto both = [&](const char* key, double scale, const char* unit) {
         const Json& value = step.at(key);
         return fmt::format("{:.4g} {}", number(value, "causal") * scale, unit);
@@ -89,8 +79,8 @@ void add_training(Table& table, const Json& report) {
     }
     const Json& training = report.at("training");
     table.heading("Training");
-    table.row("steps", five_digits(number(training, "steps")),
-              five_digits(number(training, "tokens")) + " tokens");
+    table.row("steps", short_number(number(training, "steps")),
+              short_number(number(training, "tokens")) + " tokens");
     const auto averaged = std::min<std::int64_t>(200, training.at("steps").get<std::int64_t>());
     const auto losses = [&](const char* label, const Json& loss) {
         if (!loss.is_null()) {
@@ -106,10 +96,10 @@ void add_training(Table& table, const Json& report) {
         table.row("held-out loss", loss_figure(training.at("held_out_loss")),
                   bytes.is_null() ? "" : "an order-2 byte model: " + loss_figure(bytes));
     }
-    table.row("learning rate", five_digits(number(training, "learning_rate")),
+    table.row("learning rate", short_number(number(training, "learning_rate")),
               training.at("gradient_norm").is_null()
                   ? ""
-                  : "gradient norm " + five_digits(number(training, "gradient_norm")));
+                  : "gradient norm " + short_number(number(training, "gradient_norm")));
 }
 
 void add_breakdown(Table& table, const Json& report) {
@@ -278,7 +268,7 @@ std::string plain(const Json& value) {
         return "none";
     }
     if (value.is_number()) {
-        return fmt::format("{:.6g}", value.get<double>());
+        return short_number(value.get<double>(), 6);
     }
     return value.is_string() ? value.get<std::string>() : value.dump();
 }
@@ -326,18 +316,24 @@ void add_published(Table& table, const Json& report) {
     // The step time last: it is what readers look for.
     for (const bool step_time : {false, true}) {
         for (const Json& item : published) {
-            if ((item.at("metric") == "step.time_s") != step_time || !item.at(ours).is_number()) {
+            if ((item.at("metric") == "step.time_s") != step_time) {
                 continue;
             }
+            // What the report lacks, and what a published 0 has no error against.
+            const auto or_dash = [&](const char* key, const auto& text) {
+                return item.at(key).is_number() ? text(number(item, key)) : "-";
+            };
+            const auto plainly = [](double value) { return short_number(value); };
             table.line(fmt::format(
-                "  {:<28}{:>16}{:>16}{:>+9.1f}%", item.at("metric").get<std::string>(),
-                five_digits(number(item, ours)), five_digits(number(item, "published")),
-                item.at("error_percent").is_number() ? number(item, "error_percent") : 0.0));
+                "  {:<28}{:>16}{:>16}{:>10}", item.at("metric").get<std::string>(),
+                or_dash(ours, plainly), or_dash("published", plainly),
+                or_dash("error_percent", [](double of) { return fmt::format("{:+.1f}%", of); })));
         }
     }
 }
 
-std::string how_it_ran(const Json& info) {
+std::string how_it_ran(const Json& report) {
+    const Json& info = report.at("run_info");
     const auto text = [&](const char* key) { return info.at(key).get<std::string>(); };
     const auto count = [&](const char* key) { return info.at(key).get<std::int64_t>(); };
     if (info.at("measured").get<bool>()) {
@@ -345,10 +341,14 @@ std::string how_it_ran(const Json& info) {
                            text("device"), text("transport"), count("ranks_per_node"),
                            number(info, "wall_s"));
     }
-    return fmt::format(
-        "simulated in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
-        number(info, "graph_build_s") + number(info, "lower_s") + number(info, "replay_s"),
-        text("engine"), text("fold"), count("activities"), count("flows"));
+    const double seconds =
+        number(info, "graph_build_s") + number(info, "lower_s") + number(info, "replay_s");
+    if (!report.contains("step")) {
+        return fmt::format("checked, and the graph built in {:.2f} s: nothing was simulated",
+                           seconds);
+    }
+    return fmt::format("simulated in {:.2f} s: engine {}, folding {}, {} activities, {} flows",
+                       seconds, text("engine"), text("fold"), count("activities"), count("flows"));
 }
 
 }  // namespace
@@ -363,7 +363,7 @@ std::string report_table(const Json& report, bool color) {
                            report.at("graph").at("ops").get<std::int64_t>(),
                            report.at("graph").at("ops_stored").get<std::int64_t>(),
                            report.at("graph").at("edges").get<std::int64_t>()));
-    table.line("  " + how_it_ran(info));
+    table.line("  " + how_it_ran(report));
     if (info.contains("engine_difference")) {
         const Json& difference = info.at("engine_difference");
         table.line(fmt::format("  fluid against simgrid: step {:+.1e}, ops at most {:.1e} of it",
@@ -384,9 +384,9 @@ std::string report_table(const Json& report, bool color) {
     if (report.contains("cost")) {
         const Json& cost = report.at("cost");
         table.heading("Cost of the step");
-        table.row("GPU-hours", five_digits(number(cost, "gpu_hours")),
-                  fmt::format("{} USD, {} kWh", five_digits(number(cost, "usd")),
-                              five_digits(number(cost, "energy_kwh"))));
+        table.row("GPU-hours", short_number(number(cost, "gpu_hours")),
+                  fmt::format("{} USD, {} kWh", short_number(number(cost, "usd")),
+                              short_number(number(cost, "energy_kwh"))));
     }
     if (report.contains("baseline")) {
         add_baseline(table, report.at("baseline"));

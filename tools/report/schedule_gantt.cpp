@@ -6,14 +6,13 @@
 
 #include <fmt/format.h>
 
+#include "tools/report/text_line.hpp"
+
 namespace r1 {
 
 namespace {
 
 constexpr char kIdle = '.';
-constexpr const char* kColorEven = "\x1b[36m";  // cyan
-constexpr const char* kColorOdd = "\x1b[33m";   // yellow
-constexpr const char* kColorOff = "\x1b[0m";
 
 char letter(ChunkKind kind) {
     switch (kind) {
@@ -91,18 +90,18 @@ std::string draw_rank(const Schedule& schedule, const ScheduleTimes& times, std:
 
 std::string colored(const std::string& line) {
     std::string out;
-    const char* current = kColorOff;
+    const char* current = kPlain;
     for (const char glyph : line) {
-        const char* wanted = kColorOff;
+        const char* wanted = kPlain;
         if (glyph != kIdle) {
-            wanted = is_lower(glyph) ? kColorOdd : kColorEven;
+            wanted = is_lower(glyph) ? kYellow : kCyan;
         }
         if (wanted != current) {
             out += current = wanted;
         }
         out += is_lower(glyph) ? static_cast<char>(glyph - 'a' + 'A') : glyph;
     }
-    return current == kColorOff ? out : out + kColorOff;
+    return current == kPlain ? out : out + kPlain;
 }
 
 std::string legend(const Schedule& schedule, bool color) {
@@ -142,8 +141,7 @@ std::string legend(const Schedule& schedule, bool color) {
     }
     kinds += ". bubble\n";
     if (color) {
-        return kinds + fmt::format("{}{}{} · {}{}{}", kColorEven, even, kColorOff, kColorOdd, odd,
-                                   kColorOff);
+        return kinds + fmt::format("{}{}{} · {}{}{}", kCyan, even, kPlain, kYellow, odd, kPlain);
     }
     return kinds + fmt::format("upper case {} · lower case {}", even, odd);
 }
@@ -164,9 +162,9 @@ std::string draw_schedule(const Schedule& schedule, const ScheduleTimes& times,
     }
     out += legend(schedule, options.color) + "\n";
     const double percent = times.makespan > 0 ? 100 * times.bubble_mean / times.makespan : 0;
-    out += fmt::format("makespan {:.6g} {} · mean bubble {:.6g} {} a rank ({:.1f} %)\n",
-                       times.makespan, options.time_unit, times.bubble_mean, options.time_unit,
-                       percent);
+    out += fmt::format("makespan {} {} · mean bubble {} {} a rank ({:.1f} %)\n",
+                       short_number(times.makespan, 6), options.time_unit,
+                       short_number(times.bubble_mean, 6), options.time_unit, percent);
     return out;
 }
 

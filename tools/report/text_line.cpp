@@ -1,6 +1,7 @@
 #include "tools/report/text_line.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -8,11 +9,38 @@
 
 namespace r1 {
 
+std::string bold(const std::string& text, bool color) {
+    return color ? kBold + text + kPlain : text;
+}
+
+std::string terminal_text(std::string_view table, bool color) {
+    std::string text = printable(table, "\n\t");
+    for (const std::string_view style : {kBold, kCyan, kYellow, kPlain}) {
+        for (std::size_t at = table.find(style); color && at != std::string_view::npos;
+             at = table.find(style, at + 1)) {
+            text[at] = style.front();
+        }
+    }
+    return text;
+}
+
+std::string short_number(double value, int digits) {
+    const double size = std::abs(value);
+    if (size >= std::pow(10, digits) - 0.5 && size < 1e6) {
+        return fmt::format("{:.0f}", value);
+    }
+    if (size == 0 || !std::isfinite(value) || (size >= 1e-4 && size < 1e6)) {
+        return fmt::format("{:.{}g}", value, digits);
+    }
+    const int power = 3 * static_cast<int>(std::floor(std::log10(size) / 3));
+    return fmt::format("{:.{}g}e{}", value / std::pow(10, power), digits, power);
+}
+
 std::string value_text(const Json& value, std::size_t width_max) {
     if (value.is_number_float()) {
-        return fmt::format("{:.6g}", value.get<double>());
+        return short_number(value.get<double>(), 6);
     }
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    std::string text = printable(value.is_string() ? value.get<std::string>() : value.dump());
     if (text.size() <= width_max) {
         return text;
     }

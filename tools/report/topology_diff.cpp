@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "model/base/json.hpp"
+#include "tools/report/topology_view.hpp"
 
 namespace r1 {
 
@@ -23,7 +24,7 @@ std::string text_of(const Json& value) {
         }
         return list;
     }
-    return value.is_number()   ? fmt::format("{:.6g}", value.get<double>())
+    return value.is_number()   ? number_text(value.get<double>())
            : value.is_string() ? value.get<std::string>()
                                : value.dump();
 }

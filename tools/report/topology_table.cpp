@@ -9,6 +9,7 @@
 
 #include "model/base/json.hpp"
 #include "tools/report/text_line.hpp"
+#include "tools/report/topology_view.hpp"
 
 namespace r1 {
 namespace {
@@ -173,8 +174,8 @@ std::string topology_text(const Topology& topology, const Fabric& fabric) {
     line("network", fmt::format("{}, {} rails", name(fabric.kind), rails(fabric)));
     line("switches", fmt::format("{} leaf, {} spine", count_switches(fabric, SwitchTier::leaf),
                                  count_switches(fabric, SwitchTier::spine)));
-    line("bisection", fmt::format("{:g} GB/s achievable, {:g} GB/s nominal", gb(bisection(fabric)),
-                                  gb(bisection(fabric, Rates::nominal))));
+    line("bisection", fmt::format("{} GB/s achievable, {} GB/s nominal", gb_text(bisection(fabric)),
+                                  gb_text(bisection(fabric, Rates::nominal))));
     line("diameter", hops_text(diameter_hops(topology, fabric)));
     std::string latency = fmt::format("{:g} us NVLink", us(topology.nvlink.latency));
     if (fabric.kind != FabricKind::none) {

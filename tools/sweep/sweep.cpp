@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "model/base/content_hash.hpp"
+#include "model/scenario/named_members.hpp"
 #include "sim/simulate.hpp"
 
 namespace r1 {
@@ -257,7 +258,11 @@ Sweep read_sweep(const std::filesystem::path& file, const std::vector<Override>&
     if (document.find("/base")->is_string()) {
         const std::filesystem::path base =
             sweep.file_folder / document.find("/base")->get<std::string>();
-        sweep.base = Document::from_file(base);
+        std::vector<Diagnostic> problems;
+        try_load(document, "/base", problems, [&] { sweep.base = Document::from_file(base); });
+        if (!problems.empty()) {
+            throw InputError(std::move(problems));
+        }
         sweep.folder = base.parent_path();
     } else {
         sweep.base = document.part("/base");
