@@ -55,7 +55,7 @@ TEST_CASE("reader: reads every kind of value", "[model][base]") {
     reader.optional("ss", texts);
     reader.required_choice("choice", {"low", "high"}, choice);
     reader.finish();
-    CHECK(reading.errors() == Strings{});
+    CHECK(reading.errors().empty());
     CHECK(flag);
     CHECK(small == 12);
     CHECK(whole == 4096);
@@ -79,7 +79,7 @@ TEST_CASE("reader: absent or null optional values leave the defaults", "[model][
     CHECK_FALSE(reader.object("object", false));
     CHECK(reader.objects("objects", false).empty());
     reader.finish();
-    CHECK(reading.errors() == Strings{});
+    CHECK(reading.errors().empty());
     CHECK(number == 7);
     CHECK(list == std::vector<double>{1});
     CHECK_FALSE(reader.has("i"));

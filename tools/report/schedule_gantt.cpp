@@ -62,7 +62,7 @@ std::string draw_rank(const Schedule& schedule, const ScheduleTimes& times, std:
     for (std::size_t i = 0; i < times.chunks[rank].size(); ++i) {
         const double start = times.chunks[rank][i].first * scale;
         const double end = times.chunks[rank][i].second * scale;
-        const auto key = static_cast<std::size_t>(glyph(schedule.ranks[rank][i]));
+        const auto key = static_cast<unsigned char>(glyph(schedule.ranks[rank][i]));
         for (int column = static_cast<int>(start); column < end && column < columns; ++column) {
             shares[static_cast<std::size_t>(column)][key] +=
                 std::min(end, column + 1.0) - std::max(start, 1.0 * column);
@@ -78,7 +78,7 @@ std::string draw_rank(const Schedule& schedule, const ScheduleTimes& times, std:
         // Work wins a draw against idleness, and rounding must not decide one.
         char best = kIdle;
         for (std::size_t key = 0; key < share.size(); ++key) {
-            const double lead = share[key] - share[static_cast<std::size_t>(best)];
+            const double lead = share[key] - share[static_cast<unsigned char>(best)];
             if (lead > 1e-9 || (best == kIdle && share[key] > 0 && lead > -1e-9)) {
                 best = static_cast<char>(key);
             }
