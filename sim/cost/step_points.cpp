@@ -208,6 +208,7 @@ std::vector<StepPoint> exchange_points(const MeasuredRanks& ranks) {
         TimePs last_end = 0;
         StepPoint size;
     };
+    R1_CHECK(ranks.graph.programs().size() == 1);  // members' items have one number
     // By the group's first rank: who meets there.
     std::map<std::tuple<RankId, std::uint32_t, std::uint32_t>, Meeting> meetings;
     for_each_op(ranks, [&](const Ran& ran) {

@@ -39,7 +39,7 @@ struct MeasuredRanks {
 std::vector<StepPoint> kernel_points(const MeasuredRanks& ranks);
 
 // Of dispatch, combine and notify, and of rings: from when the last of the ranks comes until the
-// last of them has all. Exchanges of one rank alone are left out.
+// last of them has all. Exchanges of one rank alone are left out. Of graphs with one program.
 std::vector<StepPoint> exchange_points(const MeasuredRanks& ranks);
 
 // Of each two ops that follow each other on the compute stream of an item: the time between them.
