@@ -1,13 +1,13 @@
 #include "tools/calibration_import.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 
 #include <fmt/format.h>
 
 #include "model/base/collective_bus.hpp"
+#include "runtime/calibration/document.hpp"
 #include "tools/cli.hpp"
 
 namespace r1 {
@@ -20,11 +20,6 @@ bool is_ring(const Json& curve) {
     const std::string kernel = curve.value("kernel", "");
     return kernel == "all_reduce" || kernel == "all_gather" || kernel == "reduce_scatter" ||
            kernel == "all_to_all";
-}
-
-// Six digits, as all calibration files have.
-double six_digits(double value) {
-    return std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr);
 }
 
 Json point_of(const RingLog& ring, const NcclTestsRow& row) {
@@ -95,6 +90,9 @@ RingLog ring_log(const std::string& file, GivenCollectives& given, std::optional
         throw InputError(file, "does not list its ranks: --ranks N");
     }
     ring.log.ranks = ring.log.ranks == 0 ? *ranks : ring.log.ranks;
+    if (ring.log.ranks < 2) {
+        throw InputError(file, "is of one rank, which sends nothing");
+    }
     if (ring.log.hosts > 1) {
         throw FeatureError(
             fmt::format("{}: its ranks are on {} hosts; curves are of rings within a node, and "

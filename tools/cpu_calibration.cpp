@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "model/base/check.hpp"
 #include "model/base/json.hpp"
 #include "model/base/rng.hpp"
 #include "model/timeline/timeline_reader.hpp"
@@ -188,9 +189,7 @@ void measure(const MeasuredModel& model, int threads, const RunFolder& folder,
                          {"--set", override.pointer + "=" + override.value.dump()});
     }
     const std::optional<RunFiles> files = run_scenario(std::move(arguments), folder);
-    if (!files) {
-        return;
-    }
+    R1_CHECK(files);  // there is one process
     for (Override& override : routed_as(files->binding)) {
         overrides.push_back(std::move(override));
     }

@@ -132,7 +132,9 @@ private:
         if (found == patterns_.end()) {
             found = patterns_.emplace(pattern, std::regex(pattern)).first;
         }
-        return std::regex_search(text, found->second);
+        // Long texts take the stack of the library, and no pattern is of any.
+        constexpr std::size_t kMatchedMax = 1000;
+        return text.size() <= kMatchedMax && std::regex_search(text, found->second);
     }
 
     void members_required(const Json& names, const Json& value, const std::string& pointer) {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "model/base/check.hpp"
 #include "model/base/json.hpp"
@@ -13,12 +14,9 @@ namespace {
 constexpr double kValueMax = 1e9;  // of value, in the schema
 constexpr double kValueMin = 1e-9;
 
-// Six digits, as the published files have: more would be noise.
-Json rounded(double value) { return std::strtod(number_text(value).c_str(), nullptr); }
-
 Json whole_or_rounded(double value) {
     const auto whole = static_cast<std::int64_t>(value);
-    return static_cast<double>(whole) == value ? Json(whole) : rounded(value);
+    return static_cast<double>(whole) == value ? Json(whole) : Json(six_digits(value));
 }
 
 Json point_json(const MeasuredCurve& curve, const MeasuredPoint& point) {
@@ -27,15 +25,15 @@ Json point_json(const MeasuredCurve& curve, const MeasuredPoint& point) {
     for (std::size_t c = 0; c < curve.columns.size(); ++c) {
         json[curve.columns[c]] = whole_or_rounded(point.columns[c]);
     }
-    json["value"] = rounded(point.value);
+    json["value"] = six_digits(point.value);
     json["source"] = curve.source;
-    json["row"] =
-        "median " + number_text(point.timing.median_us) + " us of " +
-        std::to_string(point.timing.repetitions) + ", interquartile range " +
-        number_text(point.timing.spread * 100, "%.1f") + " %" +
-        (point.sm_clock_mhz ? ", then SM clock " + number_text(*point.sm_clock_mhz, "%.0f") + " MHz"
-                            : std::string()) +
-        ": " + point.ran;
+    json["row"] = "median " + formatted_number(point.timing.median_us) + " us of " +
+                  std::to_string(point.timing.repetitions) + ", interquartile range " +
+                  formatted_number(point.timing.spread * 100, "%.1f") + " %" +
+                  (point.sm_clock_mhz
+                       ? ", then SM clock " + formatted_number(*point.sm_clock_mhz, "%.0f") + " MHz"
+                       : std::string()) +
+                  ": " + point.ran;
     json["derivation"] = point.derivation;
     return json;
 }
@@ -86,9 +84,20 @@ std::string curves_text(const Json& curves) {
 
 }  // namespace
 
-std::string number_text(double value, const char* format) {
+std::string formatted_number(double value, const char* format) {
     char text[64];
     std::snprintf(text, sizeof text, format, value);
+    return text;
+}
+
+double six_digits(double value) { return std::strtod(formatted_number(value).c_str(), nullptr); }
+
+std::string today() {
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[16];
+    std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
     return text;
 }
 
@@ -108,7 +117,7 @@ Json calibration_json(const CalibrationHeader& header, const MeasuredCalibration
     json["constants"] = Json::array();
     for (const MeasuredConstant& each : calibration.constants) {
         json["constants"].push_back({{"name", each.name},
-                                     {"value", rounded(each.value)},
+                                     {"value", six_digits(each.value)},
                                      {"source", each.source},
                                      {"row", each.row}});
     }

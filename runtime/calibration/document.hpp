@@ -29,6 +29,9 @@ Json calibration_json(const CalibrationHeader& header, const MeasuredCalibration
 // Text of a calibration file, one point a line.
 std::string calibration_text(const Json& calibration);
 
-std::string number_text(double value, const char* format = "%.6g");
+std::string formatted_number(double value, const char* format = "%.6g");
+// As the published files have them: more digits would be noise.
+double six_digits(double value);
+std::string today();  // "2025-01-31", UTC
 
 }  // namespace r1

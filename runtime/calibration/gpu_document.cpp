@@ -15,17 +15,17 @@ namespace {
 std::string device_text(const MeasuredDevice& device) {
     std::string text = device.name + " (compute capability " + device.compute_capability + ", " +
                        std::to_string(device.sms) + " SMs, " +
-                       number_text(device.memory_gb, "%.1f") + " GB, L2 " +
-                       number_text(device.l2_mb, "%.1f") + " MB, clocks at most " +
-                       number_text(device.sm_clock_max_mhz, "%.0f") + " MHz SM and " +
-                       number_text(device.memory_clock_max_mhz, "%.0f") + " MHz memory";
+                       formatted_number(device.memory_gb, "%.1f") + " GB, L2 " +
+                       formatted_number(device.l2_mb, "%.1f") + " MB, clocks at most " +
+                       formatted_number(device.sm_clock_max_mhz, "%.0f") + " MHz SM and " +
+                       formatted_number(device.memory_clock_max_mhz, "%.0f") + " MHz memory";
     if (device.sm_clock_seen_min_mhz && device.sm_clock_seen_max_mhz) {
         text += ", SM clock seen after measurements " +
-                number_text(*device.sm_clock_seen_min_mhz, "%.0f") + " to " +
-                number_text(*device.sm_clock_seen_max_mhz, "%.0f") + " MHz";
+                formatted_number(*device.sm_clock_seen_min_mhz, "%.0f") + " to " +
+                formatted_number(*device.sm_clock_seen_max_mhz, "%.0f") + " MHz";
     }
     text += device.power_limit_w
-                ? ", power limit " + number_text(*device.power_limit_w, "%.0f") + " W)"
+                ? ", power limit " + formatted_number(*device.power_limit_w, "%.0f") + " W)"
                 : std::string(", power limit unknown)");
     return text;
 }
@@ -65,7 +65,7 @@ std::string gpu_calibration_text(const MeasuredCalibration& calibration,
     CalibrationHeader header;
     header.name = origin.name;
     header.comment =
-        "Measured in " + number_text(calibration.seconds, "%.0f") +
+        "Measured in " + formatted_number(calibration.seconds, "%.0f") +
         " s. Peaks are not measured here. Kernels run alone on one GPU; with fewer SMs than the "
         "device has, blocks that only wait hold the others. " +
         left_out_text(calibration.left_out);

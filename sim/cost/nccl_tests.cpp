@@ -106,9 +106,6 @@ public:
     }
 
     NcclTestsLog finish() && {
-        if (!has_rows_ && problems_.ok()) {
-            problems_.error({{file_, 0, 0}, "", "holds no row of nccl-tests' table", ""});
-        }
         problems_.throw_if_errors();
         log_.hosts = static_cast<int>(hosts_.size());
         return std::move(log_);
@@ -133,7 +130,6 @@ private:
     }
 
     void read_row(const Words& words) {
-        has_rows_ = true;
         std::size_t at = 3;
         // The operation is left blank where nothing is reduced.
         if (columns_.redop && at < words.size() && !parsed<double>(words[at])) {
@@ -166,8 +162,16 @@ private:
     std::set<std::string> hosts_;
     Diagnostics problems_;
     int line_ = 0;
-    bool has_rows_ = false;
 };
+
+NcclTestsLog read_text(const std::string& text, const std::string& file) {
+    LogReader reader(file);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        reader.read_line(line);
+    }
+    return std::move(reader).finish();
+}
 
 // Numbers are numbers, texts and null in turn.
 double number_of(const Json& value) {
@@ -238,15 +242,13 @@ NcclTestsLog read_json(const Document& document) {
 
 NcclTestsLog read_nccl_tests(const std::string& text, const std::string& file) {
     const std::size_t first = text.find_first_not_of(" \t\r\n");
-    if (first != std::string::npos && text[first] == '{') {
-        return read_json(Document::from_text(text, file));
+    NcclTestsLog log = first != std::string::npos && text[first] == '{'
+                           ? read_json(Document::from_text(text, file))
+                           : read_text(text, file);
+    if (log.rows.empty()) {
+        throw InputError(file, "holds no row of nccl-tests' table with bytes and a time");
     }
-    LogReader reader(file);
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);) {
-        reader.read_line(line);
-    }
-    return std::move(reader).finish();
+    return log;
 }
 
 std::string collective_of(const std::string& test) {

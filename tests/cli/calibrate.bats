@@ -258,6 +258,13 @@ edited() {
     import 2 "every log has its collective" a100_8_allreduce_old_format.log \
         --collective all_reduce --collective all_gather
     import 3 "cannot be read" none.log
+    echo '{"schema": "r1sim.calibration/1", "curves": "none"}' >"$BATS_TEST_TMPDIR/base.json"
+    refused_with 3 "base.json:1:[0-9]+: /curves" calibrate --quiet --import nccl-tests \
+        "$logs/a100_8_allreduce_old_format.log" --collective all_reduce \
+        --base "$BATS_TEST_TMPDIR/base.json" -o "$out"
+    sed '/Rank  [1-7]/d' "$logs/a100_8_allreduce_old_format.log" >"$BATS_TEST_TMPDIR/one.log"
+    refused_with 3 "one.log: is of one rank" calibrate --import nccl-tests \
+        "$BATS_TEST_TMPDIR/one.log" --collective all_reduce --base h100_published -o "$out"
     import 2 "at least 2" h100_p5_mpirun_prefix.log --collective all_reduce --ranks 1
     refused_with 3 "holds no row" calibrate --import nccl-tests README.md --base h100_published \
         --collective all_reduce -o "$out"

@@ -103,6 +103,10 @@ TEST_CASE("nccl-tests: what is wrong with a log, all at once", "[sim][import]") 
     CHECK(contains(problems_of("hello\n"), "log.txt: holds no row of nccl-tests' table"));
     CHECK(contains(problems_of(""), "holds no row"));
     CHECK(contains(problems_of("# Rank 0 Group 0 Pid 1 on host\n"), "holds no row"));
+    CHECK(contains(problems_of(std::string(kHeader) +
+                               "  0 0 float sum -1 10.0 0.00 0.00 0 10.0 0.00 0.00 0\n"),
+                   "log.txt: holds no row of nccl-tests' table with bytes"));
+    CHECK(contains(problems_of("{\"results\": []}"), "holds no row"));
     const std::string problems = problems_of(std::string(kHeader) +
                                              "  1024 256 float sum -1 10.0 0.10 0.18 3 10.0 0.10 "
                                              "0.18 0\n  2048 512 float sum -1 10.0\n");

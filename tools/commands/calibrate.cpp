@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -9,7 +8,7 @@
 
 #include <unistd.h>
 
-#include <fmt/chrono.h>
+#include <fmt/format.h>
 
 #include <r1_version.hpp>
 
@@ -84,11 +83,6 @@ int measure_cuda(const Invocation& invocation) {
     throw FeatureError("cannot run " + program + ": " + std::strerror(errno));
 }
 
-std::string today() {
-    const std::time_t now = std::time(nullptr);
-    return fmt::format("{:%Y-%m-%d}", fmt::gmtime(now));
-}
-
 // The file goes to -o FILE; how its points fit, or with --json the file, is printed.
 void require_place(const Invocation& invocation) {
     if (!invocation.has("output") && !invocation.flag("json")) {
@@ -159,11 +153,12 @@ int import(const Invocation& invocation) {
     }
     require_place(invocation);
     const std::vector<RingLog> logs = ring_logs(
-        {words.begin() + 1, words.end()},
-        invocation.has("collective") ? invocation.get<std::vector<std::string>>("collective")
-                                     : std::vector<std::string>(),
+        {words.begin() + 1, words.end()}, invocation.texts("collective"),
         invocation.has("ranks") ? std::optional(invocation.get<int>("ranks")) : std::nullopt);
-    const Json base = load_calibration(invocation.text("base")).root();
+    const Document base = load_calibration(invocation.text("base"));
+    Diagnostics diagnostics;
+    read_calibration(base, "", diagnostics);
+    diagnostics.throw_if_errors();
     for (const char* needed : {"all_gather", "reduce_scatter"}) {
         if (std::none_of(logs.begin(), logs.end(),
                          [&](const RingLog& log) { return log.collective == needed; })) {
@@ -171,7 +166,7 @@ int import(const Invocation& invocation) {
                 "no log of {}: its rings within a node will follow from the links", needed));
         }
     }
-    return give(invocation, with_rings(base, logs));
+    return give(invocation, with_rings(base.root(), logs));
 }
 
 int run_calibrate(const Invocation& invocation) {

@@ -12,7 +12,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <stdexcept>
@@ -29,6 +28,7 @@
 
 #include "model/base/exit_code.hpp"
 #include "model/base/json.hpp"
+#include "runtime/calibration/document.hpp"
 #include "runtime/calibration/gpu_document.hpp"
 #include "runtime/cuda_calibration/calibrate.hpp"
 
@@ -127,15 +127,6 @@ void request_stop(int signal) {
         std::signal(signal, SIG_DFL);
         std::raise(signal);
     }
-}
-
-std::string today() {
-    const std::time_t now = std::time(nullptr);
-    std::tm utc{};
-    gmtime_r(&now, &utc);
-    char text[16];
-    std::strftime(text, sizeof text, "%Y-%m-%d", &utc);
-    return text;
 }
 
 // On a terminal one line that changes; else a line every ten seconds.
